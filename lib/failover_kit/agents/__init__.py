@@ -1,0 +1,1 @@
+"""Layer 2: the resource agents themselves, one module each."""

@@ -1,0 +1,1 @@
+"""failoverctl and the Heartbeat-compatible commands."""

@@ -1,0 +1,1 @@
+"""Layer 1: the OCF resource agent contract: exit codes, runner, metadata."""

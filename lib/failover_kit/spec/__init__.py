@@ -1,0 +1,1 @@
+"""Layer 0: declarations, checked values, deadlines, running a command. Imports nothing heavy."""
