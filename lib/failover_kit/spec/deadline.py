@@ -46,5 +46,4 @@ class Deadline:
 
     def at_most(self, total_ms: int) -> Deadline:
         """A deadline ``total_ms`` from now that never outlives this one."""
-        part = Deadline(min(total_ms, self.left_ms()))
-        return part
+        return Deadline(min(total_ms, self.left_ms()))

@@ -90,7 +90,8 @@ def run(
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise CommandMissing(f"cannot run {argv[0]}: {error.strerror}; install it or check its path") from None
+        message = f"cannot run {argv[0]}: {error.strerror}; install it or check its path"
+        raise CommandMissing(message) from None
     try:
         out, err = child.communicate(
             None if stdin is None else stdin.encode(), timeout=deadline.left_s()
