@@ -1,0 +1,172 @@
+"""What can happen to the core. Each event is a fact; none is a request to skip a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from failover_kit.manager.records import Beat, FenceEvidence, PlugState
+
+
+class ProbeOutcome(Enum):
+    """What the resources of a group are found in. Anything in doubt is DOUBT."""
+
+    STOPPED = "stopped"  # every resource cleanly stopped, no process of an earlier action left
+    RUNNING = "running"  # every resource runs
+    DOUBT = "doubt"  # some run, or some do not answer cleanly
+
+
+class Verb(Enum):
+    """What an operator can order."""
+
+    STANDBY = "standby"
+    TAKEOVER = "takeover"
+    FENCE = "fence"
+    CONFIRM_DEAD = "confirm-dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time asked for by ``deadline_ms()`` has come (or any time: a tick is always harmless)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReceived:
+    """A frame whose signature was right arrived on ``link``."""
+
+    link: str
+    beat: Beat
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """The record of ``Persist(token)`` is durable: written, fsynced, and its directory, too."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistFailed:
+    """The record of ``Persist(token)`` may or may not be on the disk; count on nothing."""
+
+    token: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Answer to ``Probe(group, op)``. Leftovers of earlier actions were killed and are gone when STOPPED."""
+
+    group: str
+    op: int
+    outcome: ProbeOutcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Answer to ``Start``: every resource of the group was started and a monitor agrees."""
+
+    group: str
+    op: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """Answer to ``Start``: a resource failed or timed out; some of the group may run."""
+
+    group: str
+    op: int
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Answer to ``Stop``: verified as rule 6 asks: stops succeeded, monitors agree, no process is left."""
+
+    group: str
+    op: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopFailed:
+    """Answer to ``Stop``: something may still be active."""
+
+    group: str
+    op: int
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorFailed:
+    """A recurring monitor of a started group failed. ``op`` is that of the Start or Probe it belongs to."""
+
+    group: str
+    op: int
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceDone:
+    """Answer to ``Fence(op)``: the agents ended, or were killed and are gone."""
+
+    op: int
+    evidence: FenceEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOnDone:
+    """Answer to ``PowerOn(op)``, cancelled or not: no agent of it runs any more."""
+
+    op: int
+    ok: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlugsRead:
+    """Answer to ``ReadPlugs(op)``: the state of all plugs of the peer together; UNKNOWN if they differ."""
+
+    op: int
+    state: PlugState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operator's order; answered by ``Reply(id)`` with the real outcome.
+
+    ``groups`` empty means all groups. ``target`` is the node for FENCE and CONFIRM_DEAD.
+    """
+
+    id: int
+    verb: Verb
+    groups: tuple[str, ...] = ()
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """failoverd was asked to end: hand over or stop everything, then leave."""
+
+
+Event = (
+    Tick
+    | BeatReceived
+    | Persisted
+    | PersistFailed
+    | Probed
+    | Started
+    | StartFailed
+    | Stopped
+    | StopFailed
+    | MonitorFailed
+    | FenceDone
+    | PowerOnDone
+    | PlugsRead
+    | Command
+    | ShutdownRequested
+)
