@@ -94,6 +94,8 @@ PEER_TABLE: dict[tuple[PeerState, PeerTrigger], PeerState] = {
     (PeerState.SILENT, PeerTrigger.BEAT): PeerState.UP,
     (PeerState.SILENT, PeerTrigger.SHOT): PeerState.FENCING,
     (PeerState.SILENT, PeerTrigger.CONFIRM): PeerState.CONFIRMED_DEAD,
+    # Its plugs were found OFF, ordered off again and read back: no shot was needed, rule 15.
+    (PeerState.SILENT, PeerTrigger.PROOF): PeerState.FENCED,
     (PeerState.FENCING, PeerTrigger.BEAT): PeerState.FENCING,  # a shot cannot be recalled, rule 12
     (PeerState.FENCING, PeerTrigger.PROOF): PeerState.FENCED,
     (PeerState.FENCING, PeerTrigger.SHOT_FAILED): PeerState.SILENT,
