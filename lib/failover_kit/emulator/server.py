@@ -1,0 +1,305 @@
+"""The emulated switch on the network: an asyncio shell around the pure ``Device``.
+
+One session at a time, as the user's guides say: while one is open the device does not listen, so a
+second client is refused by TCP. The socket stays bound all the while. Linux stops listening on
+shutdown(SHUT_RD) and starts again on listen(2), so nobody else can take the port in between;
+connections that were still in the backlog are reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never, cast
+
+from failover_kit.emulator.command import run_outlet_command
+from failover_kit.emulator.device import IDLE_TIMEOUT_MS, Device, Hangup, Send, factory_outlets
+from failover_kit.emulator.eventlog import EventLog
+from failover_kit.emulator.relays import DEFAULT_DELAY_MS, Event, Finished, Switch
+from failover_kit.spec.deadline import boottime_ms
+
+OUTLET_TIMEOUT_MS = 10_000
+TELNET_PORT = 23
+LAST_WORDS_S = 2.0  # for a client that does not read what it is sent
+
+
+@dataclass(frozen=True)
+class OutletConfig:
+    """What is plugged in: ``on_command`` and ``off_command`` run when the relay moves (empty: nothing)."""
+
+    name: str = ""
+    on: bool = True
+    delay_ms: int = DEFAULT_DELAY_MS
+    on_command: Sequence[str] = ()
+    off_command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class EmulatorConfig:
+    """One switch. ``port`` 0 picks a free one; ``password`` None means no system password."""
+
+    address: str = "127.0.0.1"
+    port: int = TELNET_PORT
+    password: str | None = field(default=None, repr=False)
+    outlets: dict[int, OutletConfig] = field(default_factory=dict)
+    outlet_timeout_ms: int = OUTLET_TIMEOUT_MS
+    idle_timeout_ms: int = IDLE_TIMEOUT_MS
+    site_id: str = ""
+    control_path: str | None = None
+    log_path: str | None = None
+
+
+class Emulator:
+    """``await start()``, then ``address`` and ``port`` say where it listens; ``await stop()`` ends it."""
+
+    def __init__(self, config: EmulatorConfig) -> None:
+        self._config = config
+        outlets = factory_outlets()
+        for outlet in outlets:
+            wanted = config.outlets.get(outlet.number)
+            if wanted is not None:
+                outlet.name, outlet.on, outlet.delay_ms = wanted.name, wanted.on, wanted.delay_ms
+        self.device = Device(
+            outlets,
+            password=config.password,
+            site_id=config.site_id,
+            idle_timeout_ms=config.idle_timeout_ms,
+        )
+        self.address = config.address
+        self.port = config.port
+        self._log = EventLog(None)
+        self._listener: socket.socket | None = None
+        self._listening = False
+        self._session: _Session | None = None
+        self._taking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pressed: dict[int, asyncio.Future[None]] = {}
+
+    # --- life --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind and listen. Raises OSError when the address is taken or the log cannot be opened."""
+        self._listener = _bind(self._config.address, self._config.port)
+        self.address, self.port = self._listener.getsockname()[:2]
+        try:
+            self._log = EventLog(self._config.log_path)
+        except OSError:
+            self._listener.close()
+            raise
+        self._log.write("start", {"address": self.address, "port": self.port})
+        self._settle()
+
+    async def stop(self) -> None:
+        """Close everything; an outlet command that still runs is killed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._stop_listening()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._session is not None:
+            self._session.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for waiting in self._pressed.values():
+            waiting.cancel()
+        self._log.write("stop", {})
+        self._log.close()
+
+    # --- what the control socket asks for ----------------------------------------------------------
+
+    async def press(self, number: int, on: bool) -> bool:
+        """Press the button of an outlet, wait for the relay; True when the outlet is in that state."""
+        job = self.device.press(boottime_ms(), number, on)
+        done = asyncio.get_running_loop().create_future()
+        self._pressed[job] = done
+        self._settle()
+        await done
+        return self.device.outlet(number).on == on
+
+    def set_fault(self, name: str, outlets: Sequence[int], delay_ms: int | None) -> None:
+        """Put a fault in force. Raises faults.FaultError."""
+        self.device.faults.set(name, outlets, delay_ms)
+        self._log.write("fault", {"fault": name, "in_force": self.device.faults.view()})
+        self._settle()
+
+    def clear_fault(self, name: str | None, outlets: Sequence[int] | None) -> None:
+        """End one fault or all. Raises faults.FaultError."""
+        self.device.faults.clear(name, outlets)
+        self._log.write("clear", {"fault": name, "in_force": self.device.faults.view()})
+        self._settle()
+
+    # --- the shell ---------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Perform what the device wants, set its timer, and listen or not."""
+        for effect in self.device.take():
+            if isinstance(effect, Send):
+                if self._session is not None:
+                    self._session.transport.write(effect.data)
+            elif isinstance(effect, Hangup):
+                if self._session is not None:
+                    self._session.hang_up()
+            elif isinstance(effect, Switch):
+                self._begin(effect)
+            elif isinstance(effect, Finished):
+                waiting = self._pressed.pop(effect.job, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(None)
+            elif isinstance(effect, Event):
+                self._log.write(effect.name, effect.fields)
+            else:
+                assert_never(effect)
+        self._set_timer()
+        if self.device.accepting() and self._session is None and not self._taking:
+            self._start_listening()
+        else:
+            self._stop_listening()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at_ms = self.device.deadline_ms()
+        if at_ms is not None and self._listener is not None:
+            delay_s = max(0, at_ms - boottime_ms()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._time_has_come)
+
+    def _time_has_come(self) -> None:
+        self.device.handle(boottime_ms())
+        self._settle()
+
+    def _begin(self, switch: Switch) -> None:
+        task = asyncio.get_running_loop().create_task(self._operate(switch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _operate(self, switch: Switch) -> None:
+        """Run the outlet's command; the device shows the new state only after it has succeeded."""
+        outlet = self._config.outlets.get(switch.number, OutletConfig())
+        argv = outlet.on_command if switch.on else outlet.off_command
+        state = "on" if switch.on else "off"
+        failure = None
+        if argv:
+            self._log.write("switching", {"outlet": switch.number, "to": state})
+            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": outlet.name, "WTI_STATE": state}
+            failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
+        if failure is not None:
+            print(f"wti-emulator: outlet {switch.number} {state}: {failure}", file=sys.stderr, flush=True)
+            self._log.write("command_failed", {"outlet": switch.number, "to": state, "why": failure})
+        self.device.switched(boottime_ms(), failure is None)
+        self._settle()
+
+    def _start_listening(self) -> None:
+        if self._listening or self._listener is None:
+            return
+        self._listener.listen(1)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        self._listening = True
+
+    def _stop_listening(self) -> None:
+        if not self._listening or self._listener is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.shutdown(socket.SHUT_RD)
+        self._listening = False
+
+    def _accept(self) -> None:
+        assert self._listener is not None  # noqa: S101 - add_reader is undone before it is closed
+        try:
+            connection, peer = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # gone again between the event and the call
+        connection.setblocking(False)
+        self._taking = True
+        self._stop_listening()
+        task = asyncio.get_running_loop().create_task(self._take_in(connection, f"{peer[0]}:{peer[1]}"))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_in(self, connection: socket.socket, peer: str) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: _Session(self, peer), connection)
+        except OSError:
+            connection.close()
+        finally:
+            self._taking = False
+        self._settle()
+
+    # --- called by the session ---------------------------------------------------------------------
+
+    def session_opened(self, session: _Session, peer: str) -> None:
+        self._session = session
+        self.device.connect(boottime_ms(), peer)
+        self._settle()
+
+    def session_heard(self, data: bytes) -> None:
+        self.device.receive(boottime_ms(), data)
+        self._settle()
+
+    def session_closed(self) -> None:
+        self._session = None
+        self.device.disconnected(boottime_ms())
+        self._settle()
+
+
+class _Session(asyncio.Protocol):
+    """The TCP connection of the one session."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, emulator: Emulator, peer: str) -> None:
+        self._emulator = emulator
+        self._peer = peer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._emulator.session_opened(self, self._peer)
+
+    def data_received(self, data: bytes) -> None:
+        self._emulator.session_heard(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._emulator.session_closed()
+
+    def pause_writing(self) -> None:
+        """The client does not read: what it types would only pile up as echo."""
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def hang_up(self) -> None:
+        """Close after what is still to be sent; a client that does not take it is cut off."""
+        self.transport.close()
+        asyncio.get_running_loop().call_later(LAST_WORDS_S, self.transport.abort)
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    """A bound, not yet listening socket.
+
+    A port chosen by the kernel would be given back when listening stops (it keeps only ports that
+    were asked for by number), so it is found out first and then asked for.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as scout:
+        scout.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if port == 0:
+            scout.bind((address, 0))
+            port = scout.getsockname()[1]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind((address, port))
+        except OSError:
+            listener.close()
+            raise
+    return listener
