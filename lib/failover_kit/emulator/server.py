@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 from typing import assert_never, cast
 
 from failover_kit.emulator.command import run_outlet_command
-from failover_kit.emulator.device import IDLE_TIMEOUT_MS, Device, Hangup, Send, factory_outlets
+from failover_kit.emulator.device import (
+    IDLE_TIMEOUT_MS,
+    Device,
+    Effect,
+    Hangup,
+    Send,
+    factory_outlets,
+)
 from failover_kit.emulator.eventlog import EventLog
 from failover_kit.emulator.relays import DEFAULT_DELAY_MS, Event, Finished, Switch
 from failover_kit.spec.deadline import boottime_ms
@@ -138,28 +145,35 @@ class Emulator:
 
     def _settle(self) -> None:
         """Perform what the device wants, set its timer, and listen or not."""
-        for effect in self.device.take():
-            if isinstance(effect, Send):
-                if self._session is not None:
-                    self._session.transport.write(effect.data)
-            elif isinstance(effect, Hangup):
-                if self._session is not None:
-                    self._session.hang_up()
-            elif isinstance(effect, Switch):
-                self._begin(effect)
-            elif isinstance(effect, Finished):
-                waiting = self._pressed.pop(effect.job, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(None)
-            elif isinstance(effect, Event):
-                self._log.write(effect.name, effect.fields)
-            else:
-                assert_never(effect)
+        effects = self.device.take()
+        # One write: a screen and its prompt travel together. Nothing is said after Hangup.
+        said = b"".join(effect.data for effect in effects if isinstance(effect, Send))
+        if said and self._session is not None:
+            self._session.transport.write(said)
+        for effect in effects:
+            self._perform(effect)
         self._set_timer()
         if self.device.accepting() and self._session is None and not self._taking:
             self._start_listening()
         else:
             self._stop_listening()
+
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Send):
+            pass  # written together, above
+        elif isinstance(effect, Hangup):
+            if self._session is not None:
+                self._session.hang_up()
+        elif isinstance(effect, Switch):
+            self._begin(effect)
+        elif isinstance(effect, Finished):
+            waiting = self._pressed.pop(effect.job, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+        elif isinstance(effect, Event):
+            self._log.write(effect.name, effect.fields)
+        else:
+            assert_never(effect)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

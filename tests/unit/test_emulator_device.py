@@ -1,0 +1,409 @@
+"""The pure device: keystrokes and time in, screens and relay movements out."""
+
+from __future__ import annotations
+
+import pytest
+
+from failover_kit.emulator import screens, telnet
+from failover_kit.emulator.device import Device, Hangup, Send, factory_outlets
+from failover_kit.emulator.relays import Event, Switch
+
+
+class Bench:
+    """A device with a clock in our hand; relays move at once unless ``hold`` is set."""
+
+    def __init__(self, password: str | None = None, **names: str) -> None:
+        outlets = factory_outlets()
+        for key, name in names.items():
+            outlets[int(key[1:]) - 1].name = name
+        self.device = Device(outlets, password=password)
+        self.now_ms = 1_000
+        self.hold = False
+        self.relay_ok = True
+        self.events: list[Event] = []
+        self.moves: list[tuple[int, int, str]] = []
+        self.hung_up = False
+
+    def drain(self) -> bytes:
+        said = bytearray()
+        while effects := self.device.take():
+            for effect in effects:
+                if isinstance(effect, Send):
+                    said += effect.data
+                elif isinstance(effect, Hangup):
+                    self.hung_up = True
+                elif isinstance(effect, Event):
+                    self.events.append(effect)
+                elif isinstance(effect, Switch):
+                    self.moves.append((self.now_ms, effect.number, "on" if effect.on else "off"))
+                    if not self.hold:
+                        self.device.switched(self.now_ms, self.relay_ok)
+        return bytes(said)
+
+    def connect(self) -> bytes:
+        self.hung_up = False
+        self.device.connect(self.now_ms, "192.0.2.1:4000")
+        return self.drain()
+
+    def type(self, text: str | bytes) -> str:
+        self.device.receive(self.now_ms, text if isinstance(text, bytes) else text.encode())
+        return self.drain().decode("latin-1")
+
+    def run(self, until_ms: int = 10_000_000) -> str:
+        """Let the device's own timer run until the relays are done, at most to ``until_ms``."""
+        said = b""
+        while self.device.view()["busy"]:
+            at_ms = self.device.deadline_ms()
+            if at_ms is None or at_ms > until_ms:
+                break
+            self.now_ms = at_ms
+            self.device.handle(self.now_ms)
+            said += self.drain()
+        return said.decode("latin-1")
+
+    def state(self, number: int) -> str:
+        return "on" if self.device.outlet(number).on else "off"
+
+    def event_names(self) -> list[str]:
+        return [event.name for event in self.events]
+
+
+def logged_in(**names: str) -> Bench:
+    bench = Bench(**names)
+    bench.connect()
+    return bench
+
+
+# --- screens ---------------------------------------------------------------------------------------------
+
+
+def test_factory_status_screen_is_the_printed_one() -> None:
+    screen = Bench().connect().removeprefix(telnet.GREETING).decode()
+    rule = "-----+------------------+-------------+--------+-----------------+---------+"
+    row = " {}   | (undefined)      | (undefined) |   ON   |     0.5 Secs    |   ON    |"
+    assert screen.split("\r\n") == [
+        "",
+        "Internet Power Switch v1.41h    Site ID: (undefined)",
+        "",
+        "Plug | Name             | Password    | Status | Boot/Seq. Delay | Default |",
+        rule,
+        *(row.format(number) for number in range(1, 9)),
+        rule,
+        "",
+        '"/H" for help.',
+        "",
+        "",
+        "IPS> ",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "pete", "abcdefghijklmnop"])
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("delay_ms", [0, 500, 1000, 30_000, 60_000, 900_000])
+def test_every_row_lines_up_with_the_rule(name: str, on: bool, delay_ms: int) -> None:
+    row = screens.row(8, name, on, delay_ms, not on)
+    assert len(row) == len(screens.RULE) == len(screens.HEADER)
+    bars = [index for index, character in enumerate(screens.RULE) if character == "+"]
+    assert [index for index, character in enumerate(row) if character == "|"] == bars
+
+
+def test_a_name_begins_where_wti_nps_reads_sixteen_characters() -> None:
+    row = screens.row(3, "abcdefghijklmnop", True, 500, True)
+    assert row[row.index("| ") + 2 :][:16] == "abcdefghijklmnop"
+
+
+def test_help_ends_with_the_prompt() -> None:
+    said = logged_in().type("/h\r")
+    assert "/OFF <n>" in said
+    assert said.endswith("IPS> ")
+
+
+# --- login -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_bytes_offer_echo_and_suppress_go_ahead() -> None:
+    assert Bench("changeme").connect().startswith(b"\xff\xfb\x01\xff\xfb\x03")
+
+
+def test_without_a_system_password_nobody_is_asked() -> None:
+    assert b"Password:" not in Bench().connect().split(b"Site ID")[0]
+
+
+def test_right_password_is_not_echoed_and_shows_the_status_screen() -> None:
+    bench = Bench("changeme")
+    assert bench.connect().endswith(b"Password: ")
+    said = bench.type("changeme\r\n")
+    assert "changeme" not in said
+    assert "Internet Power Switch v1.41h" in said
+    assert said.endswith("IPS> ")
+    assert bench.event_names() == ["connect", "login"]
+
+
+def test_password_is_case_sensitive_and_three_attempts_end_the_session() -> None:
+    bench = Bench("changeme")
+    bench.connect()
+    assert "Invalid password" in bench.type("CHANGEME\r")
+    assert bench.type("secret2\r").endswith("Password: ")
+    assert "Invalid password" in bench.type("\r")
+    assert bench.hung_up
+    assert bench.device.accepting()
+
+
+def test_no_password_is_ever_in_an_event() -> None:
+    bench = Bench("changeme")
+    bench.connect()
+    bench.type("wrongsecret\r")
+    bench.type("changeme\r")
+    bench.type("changeme\r")  # once more, at the prompt
+    logged = repr(bench.events)
+    assert "changeme" not in logged
+    assert "wrongsecret" not in logged
+    assert bench.event_names()[-1] == "invalid_command"
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "off"),
+    [
+        ("/OFF 2,Y", [2]),
+        ("/off 2,y", [2]),
+        ("/Off 2 ,y", [2]),
+        ("/Off 2 5 ,y", [2, 5]),
+        ("/off 1+3,y", [1, 3]),
+        ("/off 1,3,y", [1, 3]),
+        ("/off 2:4,y", [2, 3, 4]),
+        ("/off *,y", [1, 2, 3, 4, 5, 6, 7, 8]),
+        ("/off pete,y", [1]),
+        ("/off MCLAWS,y", [2, 5]),
+        ("/off pete+8,y", [1, 8]),
+        ("  /off 3 , Y  ", [3]),
+    ],
+)
+def test_plug_lists(line: str, off: list[int]) -> None:
+    bench = logged_in(p1="pete", p2="mclaws", p5="mclaws")
+    said = bench.type(line + "\r") + bench.run()
+    assert [number for number in range(1, 9) if bench.state(number) == "off"] == off
+    assert "Processing - please wait or <CR> to continue..." in said
+    assert "(Y/N)" not in said
+    assert said.endswith("IPS> ")
+
+
+@pytest.mark.parametrize(
+    "line", ["/off 9,y", "/off 0,y", "/off nobody,y", "/off ,y", "/off", "/off 1+9,y", "/off 4:2,y"]
+)
+def test_a_bad_plug_list_switches_nothing(line: str) -> None:
+    bench = logged_in(p1="pete")
+    assert "Invalid plug" in bench.type(line + "\r")
+    assert bench.moves == []
+
+
+@pytest.mark.parametrize("line", ["off 1", "/SG", "/reboot 1", "hello", "/S 1", "/S,Y", "/", "/1"])
+def test_what_is_not_a_command(line: str) -> None:
+    bench = logged_in()
+    said = bench.type(line + "\r")
+    assert "Invalid command" in said
+    assert said.endswith("IPS> ")
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\r\0"])
+def test_each_line_end_gives_exactly_one_prompt(end: str) -> None:
+    assert logged_in().type("/S" + end).count("IPS>") == 1
+
+
+def test_line_feed_alone_does_not_end_a_line() -> None:
+    assert "IPS>" not in logged_in().type("/S\n")
+
+
+def test_typing_is_echoed_and_backspace_takes_it_back() -> None:
+    bench = logged_in()
+    assert bench.type("/X\x08S") == "/X\b \bS"
+    assert "Plug | Name" in bench.type("\r")
+
+
+def test_without_y_the_device_asks_and_names_the_plugs() -> None:
+    bench = logged_in(p1="pete")
+    said = bench.type("/off pete\r")
+    assert "Plugs to be turned Off:" in said
+    assert "Plug 1: pete" in said
+    assert said.endswith("Are you sure? (Y/N): ")
+    assert bench.moves == []
+    assert bench.type("n\r").endswith("IPS> ")
+    assert bench.state(1) == "on"
+    bench.type("/off pete\r")
+    bench.type("Y\r")
+    assert bench.state(1) == "off"
+
+
+def test_exit_asks_unless_told_y() -> None:
+    bench = logged_in()
+    assert bench.type("/x\r").endswith("(Y/N): ")
+    assert not bench.hung_up
+    bench.type("y\r")
+    assert bench.hung_up
+    bench.connect()
+    bench.type("/x,y\r")
+    assert bench.hung_up
+
+
+# --- relays and time -------------------------------------------------------------------------------------
+
+
+def test_the_screen_shows_off_only_after_the_relay_has_moved() -> None:
+    bench = logged_in(p1="pete")
+    bench.hold = True
+    said = bench.type("/off 1,y\r")
+    assert "IPS>" not in said
+    assert bench.state(1) == "on"
+    assert "   ON   " in bench.type("\r").split("\r\n")[6]  # <CR> to continue: the truth so far
+    bench.device.switched(bench.now_ms, True)
+    assert "  OFF   " in bench.type("/S\r").split("\r\n")[6]
+
+
+def test_a_relay_command_that_fails_leaves_the_old_state() -> None:
+    bench = logged_in()
+    bench.relay_ok = False
+    assert bench.type("/off 1,y\r").endswith("IPS> ")
+    assert bench.state(1) == "on"
+    assert "switch_failed" in bench.event_names()
+
+
+def test_boot_holds_the_plug_off_for_its_delay() -> None:
+    bench = logged_in()
+    assert "IPS>" not in bench.type("/boot 3,y\r")
+    assert bench.state(3) == "off"
+    assert bench.run().endswith("IPS> ")
+    assert bench.moves == [(1000, 3, "off"), (1500, 3, "on")]
+
+
+def test_delays_between_plugs_follow_the_guides_example() -> None:
+    """IPS user's guide 5.3.3.2: delays 1 s, 2 s, 5 s, 1 min on plugs 1 to 4; /BO is /BOOT."""
+    bench = logged_in()
+    for number, delay_ms in enumerate((1_000, 2_000, 5_000, 60_000), start=1):
+        bench.device.outlet(number).delay_ms = delay_ms
+    bench.now_ms = 0
+    bench.type("/off 1:4,y\r")
+    bench.run()
+    assert [(at, n) for at, n, _ in bench.moves] == [(0, 1), (1_000, 2), (3_000, 3), (8_000, 4)]
+    bench.moves.clear()
+    bench.type("/on 1:4,y\r")
+    bench.run()
+    bench.moves.clear()
+    bench.now_ms = 0
+    bench.type("/bo 1:4,y\r")
+    bench.run()
+    assert bench.moves[:4] == [(0, number, "off") for number in (1, 2, 3, 4)]
+    assert bench.moves[4:] == [(1_000, 1, "on"), (4_000, 2, "on"), (11_000, 3, "on"), (76_000, 4, "on")]
+
+
+def test_relays_go_on_when_the_session_is_lost() -> None:
+    bench = logged_in()
+    bench.type("/boot 3,y\r")
+    bench.device.disconnected(bench.now_ms)
+    bench.run()
+    assert bench.state(3) == "on"
+    assert len(bench.moves) == 2
+    assert bench.device.accepting()
+
+
+def test_a_lost_sessions_job_does_not_print_into_the_next_session() -> None:
+    bench = logged_in()
+    bench.type("/boot 3,y\r")
+    bench.device.disconnected(bench.now_ms)
+    bench.connect()
+    assert bench.run() == ""
+
+
+def test_idle_session_is_disconnected_but_not_one_that_waits_for_relays() -> None:
+    bench = logged_in()
+    bench.device.outlet(1).delay_ms = 300_000
+    bench.type("/boot 1,y\r")
+    assert bench.device.deadline_ms() == bench.now_ms + 300_000
+    bench.run()
+    assert not bench.hung_up
+    bench.now_ms = bench.device.deadline_ms() or 0
+    bench.device.handle(bench.now_ms)
+    bench.drain()
+    assert bench.hung_up
+    assert bench.events[-1].fields["reason"] == "timeout"
+
+
+def test_one_session_at_a_time() -> None:
+    bench = Bench()
+    assert bench.device.accepting()
+    bench.connect()
+    assert not bench.device.accepting()
+    with pytest.raises(RuntimeError):
+        bench.device.connect(0, "192.0.2.2:1")
+
+
+def test_the_button_switches_without_a_session() -> None:
+    bench = Bench()
+    bench.device.press(0, 4, False)
+    bench.drain()
+    assert bench.state(4) == "off"
+    assert bench.event_names() == ["button", "switched"]
+
+
+# --- faults ----------------------------------------------------------------------------------------------
+
+
+def test_stuck_accepts_the_command_and_tells_the_truth() -> None:
+    bench = logged_in()
+    bench.device.faults.set("stuck", [1])
+    said = bench.type("/off 1+2,y\r") + bench.run()
+    assert "Processing" in said
+    assert (bench.state(1), bench.state(2)) == ("on", "off")
+    rows = [line for line in said.split("\r\n") if line.startswith((" 1 ", " 2 "))]
+    assert ["   ON   " in rows[0], "  OFF   " in rows[1]] == [True, True]
+    bench.device.faults.clear("stuck")
+    bench.type("/off 1,y\r")
+    assert bench.state(1) == "off"
+
+
+def test_slow_delays_the_relay_and_the_prompt() -> None:
+    bench = logged_in()
+    bench.device.faults.set("slow", [1], 7_000)
+    assert "IPS>" not in bench.type("/off 1,y\r")
+    assert bench.state(1) == "on"
+    assert bench.run().endswith("IPS> ")
+    assert bench.moves == [(8_000, 1, "off")]
+
+
+def test_mute_says_and_hears_nothing() -> None:
+    bench = Bench()
+    bench.device.faults.set("mute")
+    assert bench.connect() == b""
+    assert bench.type("/off 1,y\r") == ""
+    assert bench.state(1) == "on"
+
+
+def test_refuse_takes_no_new_session() -> None:
+    bench = Bench()
+    bench.device.faults.set("refuse")
+    assert not bench.device.accepting()
+    bench.device.faults.clear()
+    assert bench.device.accepting()
+
+
+def test_garbage_spares_prompts_only_and_carries_commands_out() -> None:
+    bench = Bench("changeme")
+    bench.device.faults.set("garbage")
+    assert bench.connect().endswith(b"Password: ")
+    said = bench.type("changeme\r")
+    assert "Plug" not in said
+    assert said.endswith("IPS> ")
+    bench.type("/off 1,y\r")
+    assert bench.state(1) == "off"
+
+
+def test_drop_cuts_the_line_and_switches() -> None:
+    bench = logged_in()
+    bench.device.faults.set("drop")
+    bench.type("/S\r")
+    assert not bench.hung_up
+    said = bench.type("/off 1,y\r")
+    assert bench.hung_up
+    assert "OFF   |" not in said
+    assert bench.state(1) == "off"
