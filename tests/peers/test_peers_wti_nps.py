@@ -1,0 +1,116 @@
+"""cluster-glue's ``stonith -t wti_nps`` operates the emulator.
+
+wti_nps knows no port but 23, so each test gets a network namespace of its own with loopback up. It
+also verifies nothing: it reports success for a stuck relay. That is why the outlet is asked here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from failover_kit.emulator.harness import EmulatorProcess
+from failover_kit.emulator.server import OutletConfig
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.process import CommandResult, run
+
+STONITH = "/usr/sbin/stonith"
+ADDRESS = "127.0.8.1"
+TIMEOUT_MS = 120_000
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace"),
+    pytest.mark.skipif(not Path(STONITH).exists(), reason="needs the package cluster-glue"),
+]
+
+_numbers = count()
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    name = f"fk-wti-{os.getpid()}-{next(_numbers)}"
+    must(["ip", "netns", "add", name])
+    try:
+        must(["ip", "-n", name, "link", "set", "lo", "up"])
+        yield name
+    finally:
+        must(["ip", "netns", "delete", name])
+
+
+@pytest.fixture
+def switch(namespace: str, tmp_path: Path) -> Iterator[EmulatorProcess]:
+    outlets = {
+        1: OutletConfig("pete", delay_ms=50),
+        2: OutletConfig("mclaws", delay_ms=50),
+        5: OutletConfig("mclaws", delay_ms=50),
+    }
+    emulator = EmulatorProcess(
+        str(tmp_path),
+        outlets=outlets,
+        password="changeme",
+        address=ADDRESS,
+        port=23,
+        prefix=["ip", "netns", "exec", namespace],
+    )
+    with emulator:
+        yield emulator
+
+
+def must(argv: list[str]) -> None:
+    result = run(argv, Deadline(TIMEOUT_MS))
+    assert result.ok(), result.describe()
+
+
+def stonith(namespace: str, *arguments: str) -> CommandResult:
+    """The parameters go through the environment (-E), as fence_legacy passes them."""
+    argv = ["ip", "netns", "exec", namespace, STONITH, "-t", "wti_nps", "-E", *arguments]
+    env = {"ipaddr": ADDRESS, "password": "changeme"}
+    return run(argv, Deadline(TIMEOUT_MS), env=env)
+
+
+def test_status(namespace: str, switch: EmulatorProcess) -> None:
+    result = stonith(namespace, "-S")
+    assert result.code == 0, result.describe()
+    assert [event["text"] for event in switch.events("command")] == ["/H", "/X,Y"]
+
+
+def test_host_list_reads_the_name_column(namespace: str, switch: EmulatorProcess) -> None:
+    result = stonith(namespace, "-l")
+    assert result.code == 0, result.describe()
+    assert result.stdout.split() == ["pete", "mclaws", "mclaws"]
+
+
+def test_off_and_on(namespace: str, switch: EmulatorProcess) -> None:
+    result = stonith(namespace, "-T", "off", "pete")
+    assert result.code == 0, result.describe()
+    assert switch.outlet_state(1) == "off"
+    assert switch.outlet_state(2) == "on"
+    result = stonith(namespace, "-T", "on", "pete")
+    assert result.code == 0, result.describe()
+    assert switch.outlet_state(1) == "on"
+
+
+def test_reset_boots_both_supplies_of_a_node(namespace: str, switch: EmulatorProcess) -> None:
+    """Two plugs of one name: wti_nps sends ``/BOOT 2 5 ,y``; both are off before one is on again."""
+    result = stonith(namespace, "-T", "reset", "mclaws")
+    assert result.code == 0, result.describe()
+    moves = [(event["outlet"], event["to"]) for event in switch.events("switched")]
+    assert moves == [(2, "off"), (5, "off"), (2, "on"), (5, "on")]
+    assert switch.outlet_state(2) == switch.outlet_state(5) == "on"
+
+
+def test_a_node_it_does_not_have(namespace: str, switch: EmulatorProcess) -> None:
+    assert stonith(namespace, "-T", "reset", "kokone").code == 4  # S_BADHOST
+    assert switch.events("switched") == []
+
+
+def test_success_of_wti_nps_is_no_proof(namespace: str, switch: EmulatorProcess) -> None:
+    """With a stuck relay wti_nps still exits 0. The switch's own screen is the only proof there is."""
+    switch.fault("stuck", 1)
+    assert stonith(namespace, "-T", "off", "pete").code == 0
+    assert switch.outlet_state(1) == "on"
