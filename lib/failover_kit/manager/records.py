@@ -82,7 +82,7 @@ class GroupClaim:
     state: GroupState
     held: bool
     right: int
-    known: int
+    top: int  # highest epoch the sender ever issued or accepted
     grant: int = 0  # 0 = none
     grant_nonce: str = ""  # "" while the grant is not durable: visible, not valid
     failed_here: bool = False

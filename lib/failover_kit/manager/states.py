@@ -102,5 +102,7 @@ PEER_TABLE: dict[tuple[PeerState, PeerTrigger], PeerState] = {
     (PeerState.FENCED, PeerTrigger.BEAT): PeerState.UP,
     (PeerState.FENCED, PeerTrigger.SHOT): PeerState.FENCING,  # operator's order only
     (PeerState.CONFIRMED_DEAD, PeerTrigger.BEAT): PeerState.UP,
+    # Heard before the confirmed takeover was durable: the confirmation is void, rule 2c.
+    (PeerState.CONFIRMED_DEAD, PeerTrigger.SILENCE): PeerState.SILENT,
     (PeerState.CONFIRMED_DEAD, PeerTrigger.SHOT): PeerState.FENCING,  # operator's order only
 }

@@ -1,0 +1,391 @@
+"""What to do with each group: probe, start, stop, pass the right on (PROTOCOL rules 1 to 4, 6, 17, 18).
+
+Decisions look at facts, not at what happened last: they are made again after every event, and an event
+that is lost or late only delays them.
+"""
+
+from __future__ import annotations
+
+from failover_kit.manager import law
+from failover_kit.manager.actions import Level, Probe, Start, Stop
+from failover_kit.manager.coredata import CoreBase, Group, Purpose
+from failover_kit.manager.events import (
+    MonitorFailed,
+    Probed,
+    ProbeOutcome,
+    Started,
+    StartFailed,
+    StopFailed,
+    Stopped,
+)
+from failover_kit.manager.records import GroupClaim
+from failover_kit.manager.states import GroupState, GroupTrigger
+
+# A monitor that fails again within this time after a restart in place is not cured by another restart.
+RESTART_WINDOW_MS = 600_000
+RESTART_LIMIT = 1
+
+
+class GroupDecisions(CoreBase):
+    """Groups: what their actions answered, and what follows."""
+
+    # --- answers of the shell ----------------------------------------------------------------------
+
+    def _probed(self, event: Probed) -> None:
+        group = self.groups[event.group]
+        if group.op != event.op:
+            return
+        group.op = 0
+        group.reason = event.reason
+        code = f"probe-{group.name}"
+        if event.outcome is ProbeOutcome.STOPPED:
+            self._become(group, GroupTrigger.PROBED_STOPPED)
+            self._change_group(group.name, held=False)
+            self._unsay(code)
+            return
+        record = self.wanted_groups[group.name]
+        if not law.may_adopt(record, group.inherited):
+            self._become(group, GroupTrigger.PROBED_DOUBT)
+            group.next_ms = self.now_ms + self.config.monitor_interval_ms
+            self._note_once(
+                Level.ALARM,
+                code,
+                f"group {group.name}: resources are not stopped here and this node has no right to them "
+                f"({event.reason or 'found running'}); stop them by hand, they are looked at again",
+            )
+            return
+        self._change_group(group.name, held=True)
+        if event.outcome is ProbeOutcome.RUNNING:
+            self._become(group, GroupTrigger.ADOPTED)
+            group.watch_op = event.op
+            self._note(
+                Level.INFO, "adopted", f"group {group.name}: found running, adopted under epoch {record.right}"
+            )
+            return
+        self._become(group, GroupTrigger.PROBED_DOUBT)
+        self._note(
+            Level.WARNING,
+            "half-running",
+            f"group {group.name}: found half running under epoch {record.right} ({event.reason}); "
+            "it is stopped first and then started",
+        )
+        self._order_stop(group, Purpose.RESTART)
+
+    def _started(self, event: Started) -> None:
+        group = self.groups[event.group]
+        if group.op != event.op:
+            return
+        group.op = 0
+        group.watch_op = event.op
+        group.reason = ""
+        took_ms = self.now_ms - group.since_ms
+        self._become(group, GroupTrigger.START_OK)
+        self._change_group(group.name, failed_here=False)
+        self._note(
+            Level.INFO, "started", f"group {group.name}: started on {self.config.node} in {took_ms} ms"
+        )
+
+    def _start_failed(self, event: StartFailed) -> None:
+        group = self.groups[event.group]
+        if group.op != event.op:
+            return
+        group.op = 0
+        group.reason = f"start of {event.resource or group.name} failed: {event.reason}"
+        if event.resource:
+            self._change_group(group.name, failed_here=True)
+            self._note(Level.ALARM, "start-failed", f"group {group.name}: {group.reason}")
+            self._order_stop(group, Purpose.FAILED_START)
+        else:
+            # The shell asked again before it forked and was refused, or its facts were too old.
+            self._note(Level.WARNING, "start-refused", f"group {group.name}: not started, {event.reason}")
+            self._order_stop(group, Purpose.RESTART)
+
+    def _stopped(self, event: Stopped) -> None:
+        group = self.groups[event.group]
+        if group.op != event.op:
+            return
+        group.op = 0
+        took_ms = self.now_ms - group.since_ms
+        self._become(group, GroupTrigger.STOP_OK)
+        group.stop_failed = False
+        self._change_group(group.name, held=False)
+        if group.purpose is Purpose.RESTART:
+            group.purpose = Purpose.NONE
+        self._note(
+            Level.INFO,
+            "stopped",
+            f"group {group.name}: stopped on {self.config.node} in {took_ms} ms, verified",
+        )
+
+    def _stop_failed(self, event: StopFailed) -> None:
+        group = self.groups[event.group]
+        if group.op != event.op:
+            return
+        group.op = 0
+        self._become(group, GroupTrigger.STOP_FAILED)
+        group.stop_failed = True
+        group.next_ms = self.now_ms + self.config.stop_retry_ms
+        group.reason = f"stop of {event.resource or group.name} failed: {event.reason}"
+        if group.purpose is Purpose.MOVE:
+            group.purpose = Purpose.RESTART  # rule 17: the right is still ours
+        self._note_once(
+            Level.ALARM,
+            f"stop-failed-{group.name}",
+            f"group {group.name}: {group.reason}; it stays ours, the peer is asked to fence this node if it "
+            "can take over, else the stop is tried again",
+        )
+
+    def _monitor_failed(self, event: MonitorFailed) -> None:
+        group = self.groups[event.group]
+        if group.state is not GroupState.STARTED or group.watch_op != event.op:
+            return
+        group.reason = f"monitor of {event.resource} failed: {event.reason}"
+        if self.now_ms >= group.restart_window_ms:
+            group.restarts = 0
+        group.restart_window_ms = self.now_ms + RESTART_WINDOW_MS
+        group.restarts += 1
+        if group.restarts <= RESTART_LIMIT:
+            self._note(
+                Level.WARNING, "monitor-failed", f"group {group.name}: {group.reason}; it is restarted in place"
+            )
+            self._order_stop(group, Purpose.RESTART)
+            return
+        self._change_group(group.name, failed_here=True)
+        self._note(
+            Level.ALARM,
+            "monitor-failed",
+            f"group {group.name}: {group.reason}, again after a restart; it is given to the other node once",
+        )
+        self._order_stop(group, Purpose.FAILED_START)
+
+    # --- decisions ---------------------------------------------------------------------------------
+
+    def _decide_groups(self) -> None:
+        for group in self.groups.values():
+            self._end_grant(group)
+            if group.op:
+                continue
+            if group.state is GroupState.UNKNOWN:
+                if self.now_ms >= group.next_ms:
+                    group.op = self._next_op()
+                    self._act(Probe(group.name, group.op))
+            elif group.state is GroupState.STOPPED:
+                self._decide_stopped(group)
+            elif group.state is GroupState.STARTED:
+                self._decide_started(group)
+            elif group.state is GroupState.FAILED and self.now_ms >= group.next_ms:
+                self._order_stop(group, group.purpose)
+
+    def _order_stop(self, group: Group, purpose: Purpose) -> None:
+        group.purpose = purpose
+        group.watch_op = 0
+        group.op = self._next_op()
+        self._become(group, GroupTrigger.STOP_ORDERED)
+        self._act(Stop(group.name, group.op))
+
+    def _decide_started(self, group: Group) -> None:
+        if self.shutting_down:
+            self._order_stop(group, Purpose.SHUTDOWN)
+            return
+        if group.purpose is Purpose.MOVE:
+            self._order_stop(group, Purpose.MOVE)
+            return
+        claim = self.peer_claim(group.name)
+        if claim is None:
+            return
+        asked = claim.want and (self.hearing.nonce, claim.want) != group.served
+        failback = (
+            self.config.auto_failback
+            and group.config.home == self.config.peer
+            and self.now_ms - self.peer_since_ms >= self.config.deadtime_ms
+        )
+        if not (asked or failback) or self.move_refusal(group):
+            return
+        if asked:
+            group.served = (self.hearing.nonce, claim.want)
+        why = f"{self.config.peer} asked for it" if asked else "it goes back to its home node (auto_failback)"
+        self._note(Level.INFO, "move", f"group {group.name}: moving to {self.config.peer}, {why}")
+        self._order_stop(group, Purpose.MOVE)
+
+    def move_refusal(self, group: Group) -> str:
+        """"" when a planned move to the peer can begin, else why not."""
+        why = self.peer_ready(group.name)
+        if why:
+            return why
+        claim = self.peer_claim(group.name)
+        if claim is not None and claim.failed_here:
+            return f"it failed on {self.config.peer}; 'failoverctl takeover' there clears that"
+        if self.device_busy() or self.wanted.shot_pending:
+            return "a shot at the peer is not settled"
+        if self.persist_error:
+            return "the state directory cannot be written"
+        return ""
+
+    def _decide_stopped(self, group: Group) -> None:
+        record = self.wanted_groups[group.name]
+        if not record.right:
+            if record.held:
+                self._change_group(group.name, held=False)
+            group.purpose = Purpose.NONE
+            self._decide_without_right(group)
+            return
+        if self._gives_away(group):
+            return
+        wants = (
+            not self.ready_reason()
+            and not self.wanted_groups[group.name].parked
+            and group.purpose is Purpose.NONE
+            and group.tainted_epoch != record.right
+        )
+        if record.held != wants:
+            self._change_group(group.name, held=wants)
+        if wants and not self.may_start(group.name):
+            group.op = self._next_op()
+            self._become(group, GroupTrigger.START_ORDERED)
+            self._act(Start(group.name, group.op, record.right))
+
+    def _gives_away(self, group: Group) -> bool:
+        """Pass the right on if this node should and may; True when nothing more is to be decided now."""
+        record = self.wanted_groups[group.name]
+        if self.shutting_down:
+            group.purpose = Purpose.SHUTDOWN
+        if group.purpose is Purpose.NONE and not record.parked:
+            return False
+        claim = self.peer_claim(group.name)
+        able = self.peer_ready(group.name)
+        if not able and claim is not None and claim.failed_here and group.purpose is not Purpose.MOVE:
+            able = f"it failed on {self.config.peer}, too"
+        if able:
+            if group.purpose is Purpose.MOVE:
+                group.purpose = Purpose.NONE
+                self._note(
+                    Level.WARNING, "move-dropped", f"group {group.name}: not moved, {able}; started here again"
+                )
+            elif group.purpose is Purpose.FAILED_START:
+                group.purpose = Purpose.NONE
+                self._park(group, group.reason, able)
+            return group.purpose is Purpose.SHUTDOWN
+        if self._grant_refusal(group):
+            return True
+        self._grant(group)
+        return True
+
+    def _park(self, group: Group, reason: str, why_stays: str) -> None:
+        self._change_group(group.name, parked=reason, held=False)
+        self._note(
+            Level.ALARM,
+            "parked",
+            f"group {group.name}: parked here ({reason}; {why_stays}); repair it, then run: failoverctl takeover",
+        )
+
+    def _decide_without_right(self, group: Group) -> None:
+        name = group.name
+        record = self.wanted_groups[name]
+        if self.proof is not None and name not in self.proof.epochs:
+            if not self.ready_reason() and not record.parked:
+                self._take(group)
+            return
+        claim = self.peer_claim(name)
+        if not law.no_right_visible(record, group.state, claim):
+            return
+        to_home = group.config.home == self.config.peer
+        # Failed here counts as not ready here: whoever has not failed gets the first try.
+        i_am_not_ready = bool(record.parked or self.ready_reason() or record.failed_here)
+        peer_failed = claim is not None and claim.failed_here
+        gives = (to_home and not peer_failed) or i_am_not_ready
+        if gives and not self.peer_ready(name) and not self._grant_refusal(group):
+            self._grant(group)
+
+    def _take(self, group: Group) -> None:
+        """Issue a right to this node by a proved fence or the operator's word (rules 2b, 2c)."""
+        if self.proof is None:
+            return
+        epoch = self._issue(group.name)
+        self.proof.epochs[group.name] = epoch
+        self._change_group(
+            group.name, right=epoch, top=epoch, known=epoch, grant=0, grant_nonce="", held=True
+        )
+        how = "the operator's word" if self.proof.confirmed else "the fence that was read back"
+        self._note(
+            Level.INFO, "takeover", f"group {group.name}: {self.config.node} takes over by {how}, epoch {epoch}"
+        )
+
+    # --- grants ------------------------------------------------------------------------------------
+
+    def _grant_refusal(self, group: Group) -> str:
+        return law.may_grant(
+            law.GrantFacts(
+                record=self.wanted_groups[group.name],
+                state=group.state,
+                peer_ready=self.peer_ready(group.name),
+                device_busy=self.device_busy(),
+                plugs_uncertain=self.wanted.shot_pending,
+                stalled=self.stalled(),
+                can_persist=not self.persist_error,
+            )
+        )
+
+    def _grant(self, group: Group) -> None:
+        """Give the right away: gone from this moment on, sent when it is durable (rule 4)."""
+        epoch = self._issue(group.name)
+        self._change_group(
+            group.name,
+            right=0,
+            top=epoch,
+            known=epoch,
+            grant=epoch,
+            grant_nonce=self.hearing.nonce,
+            held=False,
+        )
+        group.purpose = Purpose.NONE
+        self._note(
+            Level.INFO, "granted", f"group {group.name}: granted to {self.config.peer}, epoch {epoch}"
+        )
+
+    def _end_grant(self, group: Group) -> None:
+        record = self.wanted_groups[group.name]
+        if not record.grant or self.hearing.beat is None:
+            return
+        claim = self.hearing.beat.claim(group.name)
+        if law.grant_is_over(record, claim, self.hearing.nonce):
+            self._change_group(group.name, grant=0, grant_nonce="")
+
+    def _take_in_claim(self, group: Group, claim: GroupClaim) -> None:
+        """What a current beat says of a group: epochs to remember, a grant to accept."""
+        record = self.wanted_groups[group.name]
+        known = max(record.known, claim.top, claim.grant)
+        if known != record.known:
+            self._change_group(group.name, known=known)
+        if law.grant_is_valid(claim, self.nonce, record):
+            self._change_group(
+                group.name,
+                right=claim.grant,
+                top=claim.grant,
+                known=known,
+                grant=0,
+                grant_nonce="",
+            )
+            self._note(
+                Level.INFO,
+                "accepted",
+                f"group {group.name}: {self.config.peer} granted it to {self.config.node}, epoch {claim.grant}",
+            )
+
+    # --- rule 1 ------------------------------------------------------------------------------------
+
+    def may_start(self, group: str) -> str:
+        """"" when the group may be started now, else the sentence why not (rule 1)."""
+        book = self.groups[group]
+        wanted = self.wanted_groups[group]
+        claim = self.peer_claim(group)
+        return law.may_start(
+            law.StartFacts(
+                wanted=wanted,
+                durable=self.durable_groups[group],
+                state=book.state,
+                ready=self.ready_reason(),
+                stalled=self.stalled(),
+                tainted=book.tainted_epoch != 0 and book.tainted_epoch == wanted.right,
+                peer_right=claim.right if claim is not None else 0,
+            )
+        )

@@ -1,0 +1,236 @@
+"""The rules of PROTOCOL.md as predicates, one function a rule, no state of their own.
+
+Everything that gives, takes or uses the right to run a group asks here, and nowhere else is such a
+question answered. A function that can refuse returns the sentence why not; "" means yes. The
+simulator breaks these functions one at a time to prove that its audits would notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from failover_kit.manager.records import (
+    Beat,
+    CoreConfig,
+    FenceEvidence,
+    GroupClaim,
+    GroupRecord,
+    NodeRecord,
+    PlugState,
+)
+from failover_kit.manager.states import GroupState, PeerState
+
+NO_CONTACT = "no contact with the peer since this node booted"
+
+
+@dataclass(slots=True)
+class StartFacts:
+    """What rule 1 looks at."""
+
+    wanted: GroupRecord  # as handed, or to be handed, to Persist
+    durable: GroupRecord  # as known to be on the disk
+    state: GroupState
+    ready: str  # "" or why this node is not ready
+    stalled: bool  # this node was not running and has no fresh facts yet (rule 21)
+    tainted: bool  # the right came from a proof that turned out false (rule 9)
+    peer_right: int  # what a current peer claims; 0 = none
+
+
+def may_start(facts: StartFacts) -> str:
+    """Rules 1, 3, 7, 9, 21: "" when the group may be started now, else why not."""
+    wanted, durable = facts.wanted, facts.durable
+    if not wanted.right:
+        return "this node has no right to it"
+    if wanted.grant:
+        return f"it is granted to the peer (epoch {wanted.grant})"
+    if durable.right != wanted.right:
+        return "the right is not on the disk yet"
+    if not (wanted.held and durable.held):
+        return "the intent to start is not on the disk yet"
+    if wanted.parked:
+        return f"parked: {wanted.parked}"
+    if facts.ready:
+        return facts.ready
+    if facts.tainted:
+        return "the fence that gave the right was proved false"
+    if facts.peer_right:
+        return f"the peer claims it, too (epoch {facts.peer_right})"
+    if facts.stalled:
+        return "this node was paused and waits for fresh facts"
+    if facts.state not in (GroupState.STOPPED, GroupState.STARTING):
+        return f"it is {facts.state.value} here"
+    return ""
+
+
+def right_survives(stored: NodeRecord, boot_id: str) -> bool:
+    """Rule 3: a right lives as long as the boot it was obtained in."""
+    return stored.boot_id == boot_id
+
+
+def may_adopt(record: GroupRecord, inherited: int) -> bool:
+    """Rule 3: resources found running are ours only under the right this life began with."""
+    return record.right != 0 and record.right == inherited
+
+
+def grant_is_valid(claim: GroupClaim, my_nonce: str, record: GroupRecord) -> bool:
+    """Rule 2a: addressed to this life, and above every epoch issued or accepted here."""
+    return claim.grant > record.top and claim.grant_nonce == my_nonce
+
+
+def grant_is_over(record: GroupRecord, claim: GroupClaim | None, peer_nonce: str) -> bool:
+    """Whether an outstanding grant needs no repeating: answered, overtaken, or addressed to an ended life.
+
+    When the peer's own highest epoch reached it, the peer accepted it or can never accept it. When
+    another life of the peer is current, the addressed one has ended: had it accepted durably, the
+    new life's claim shows it.
+    """
+    if claim is not None and claim.top >= record.grant:
+        return True
+    return bool(peer_nonce) and peer_nonce != record.grant_nonce
+
+
+def next_epoch(known: int, *, even: bool) -> int:
+    """The smallest epoch of this node's parity above ``known``; the node first by name issues even ones."""
+    epoch = known + 1
+    if (epoch % 2 == 0) != even:
+        epoch += 1
+    return epoch
+
+
+def peer_is_ready(beat: Beat | None, claim: GroupClaim | None, digest: str) -> str:
+    """"" when a current peer could run the group, else why not (the word *ready*, rules 18 and 20)."""
+    if beat is None:
+        return "the peer is not heard now"
+    if beat.leaving or not beat.ready:
+        return "the peer is not ready"
+    if beat.digest != digest:
+        return "the configuration files differ between the nodes"
+    if claim is None:
+        return "the peer does not know this group"
+    if claim.parked:
+        return "the group is parked on the peer"
+    if claim.held or claim.state is not GroupState.STOPPED:
+        return f"the group is {claim.state.value} on the peer"
+    return ""
+
+
+@dataclass(slots=True)
+class GrantFacts:
+    """What rule 4 looks at."""
+
+    record: GroupRecord
+    state: GroupState
+    peer_ready: str  # from peer_is_ready
+    device_busy: bool  # a fence or another call to the switch is in flight
+    plugs_uncertain: bool  # a shot's plugs were not read again (rule 12)
+    stalled: bool
+    can_persist: bool
+
+
+def may_grant(facts: GrantFacts) -> str:
+    """Rule 4: "" when the right may be passed on now, else why not."""
+    if facts.state is not GroupState.STOPPED or facts.record.held:
+        return "its stop is not verified here"
+    if facts.peer_ready:
+        return facts.peer_ready
+    if facts.device_busy or facts.plugs_uncertain:
+        return "a shot at the peer is not settled"
+    if facts.stalled:
+        return "this node was paused and waits for fresh facts"
+    if not facts.can_persist:
+        return "the state directory cannot be written"
+    return ""
+
+
+def no_right_visible(record: GroupRecord, state: GroupState, claim: GroupClaim | None) -> bool:
+    """Rule 2d: neither side has, accepts or is granted a right, and all is verified stopped on both."""
+    if claim is None or claim.held or claim.right or claim.grant:
+        return False
+    if claim.state is not GroupState.STOPPED or state is not GroupState.STOPPED:
+        return False
+    return not (record.right or record.grant)
+
+
+def is_proof(evidence: FenceEvidence, ordered_ms: int) -> bool:
+    """Rule 8: off to all plugs, each exit 0, then a separate read of all plugs says OFF, in time."""
+    if not evidence.in_time or not evidence.readings:
+        return False
+    last_off_ms = max(reading.off_ended_ms for reading in evidence.readings)
+    for reading in evidence.readings:
+        if reading.off_exit != 0 or reading.off_began_ms < ordered_ms:
+            return False
+        if reading.trusted:
+            continue
+        if reading.state is not PlugState.OFF or reading.read_began_ms < last_off_ms:
+            return False
+    return True
+
+
+def echo_of(beat: Beat, my_nonce: str) -> int:
+    """The highest of my counters the sender had received; 0 when it knows nothing of this life."""
+    for nonce, counter in beat.echoes:
+        if nonce == my_nonce:
+            return counter
+    return 0
+
+
+def heard_after_off(beat: Beat, fenced_boot_id: str, my_nonce: str, off_counter: int) -> bool:
+    """Rule 9: the boot that was proved off answers something first sent after OFF was read."""
+    return beat.boot_id == fenced_boot_id and echo_of(beat, my_nonce) > off_counter
+
+
+@dataclass(slots=True)
+class ShotFacts:
+    """What rules 5, 10, 12 and 15 look at before a silent peer is shot."""
+
+    config: CoreConfig
+    boot_id: str  # of this node, now
+    record: NodeRecord  # the durable one
+    peer_state: PeerState
+    group_states: tuple[GroupState, ...]
+    needed: bool  # there is a group to take over or to protect
+    shutting_down: bool
+    stalled: bool
+    can_persist: bool
+
+
+def may_shoot(facts: ShotFacts) -> str:
+    """"" when this node may order a shot at its silent peer, else why not."""
+    if facts.peer_state is not PeerState.SILENT:
+        return f"the peer is {facts.peer_state.value}"
+    if not facts.config.can_fence:
+        return "no fence device is configured for the peer"
+    if facts.shutting_down:
+        return "this node is leaving"
+    if not facts.needed:
+        return "there is nothing to take over"
+    if facts.stalled:
+        return "this node was paused and waits for fresh facts"
+    if not facts.can_persist:
+        return "the state directory cannot be written"
+    if any(state in (GroupState.STOPPING, GroupState.FAILED) for state in facts.group_states):
+        return "a group is being stopped here"
+    contact = facts.record.contact and facts.record.boot_id == facts.boot_id
+    if not contact and not (facts.config.boot_alone and facts.record.shots == 0):
+        return NO_CONTACT
+    return ""
+
+
+def shoot_delay_ms(config: CoreConfig, *, mine_active: bool, peer_active: bool) -> int:
+    """Rule 10: how long after silence began this node waits. ``*_active``: has a right and runs a group."""
+    home_of_first = bool(config.groups) and config.groups[0].home == config.node
+    if mine_active and peer_active:
+        return 0 if home_of_first else config.fence_delay_ms
+    if mine_active:
+        return 0
+    return config.fence_delay_ms if home_of_first else 2 * config.fence_delay_ms
+
+
+def fence_me_is_asked(beat: Beat | None, claim: GroupClaim | None) -> bool:
+    """Rules 14, 17: the peer asks to be fenced for the very right it still has."""
+    return beat is not None and claim is not None and claim.fence_me != 0 and claim.fence_me == claim.right
+
+
+def loses_conflict(my_right: int, peer_right: int) -> bool:
+    """Rule 16: of two rights found anyway, the lower one gives way (by a reset, never by unmounting)."""
+    return my_right < peer_right

@@ -1,0 +1,409 @@
+"""When the peer's power is cut, what counts as proof, and the power that is owed back (rules 5, 8 to 16).
+
+One call to the peer's switch at a time: a shot, a power-on or a read. A shot is decided, made durable,
+and only then fired, after all facts were looked at once more.
+"""
+
+from __future__ import annotations
+
+from failover_kit.manager import law
+from failover_kit.manager.actions import (
+    CancelPowerOn,
+    ExitCode,
+    Fence,
+    Level,
+    PowerOn,
+    ReadPlugs,
+    SelfReset,
+)
+from failover_kit.manager.coredata import CoreBase, Proof, Shot, ShotKind
+from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone
+from failover_kit.manager.records import Beat, PlugState
+from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
+
+IF_OFF_INTERVAL_MS = 30_000
+DEVICE_RETRY_MS = 10_000
+
+
+class FenceDecisions(CoreBase):
+    """The peer's power: shots, proofs, debts, and what to do when a proof turns out false."""
+
+    # --- is a shot wanted? -------------------------------------------------------------------------
+
+    def _shot_needed(self) -> bool:
+        """Whether there is a group to take over, or to protect from the peer's own shot."""
+        protect = any(self.is_active(group) for group in self.groups.values())
+        if self._all_rights_here():
+            beat = self.hearing.beat
+            # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
+            # the last contact needs no second shot (rule 15).
+            return protect and not (beat is not None and beat.leaving) and not self.wanted.fenced_boot_id
+        if self.ready_reason():
+            return False
+        take = any(
+            not self.wanted_groups[name].right
+            and not self.wanted_groups[name].parked
+            and group.state is GroupState.STOPPED
+            for name, group in self.groups.items()
+        )
+        return protect or take
+
+    def _all_rights_here(self) -> bool:
+        return all(record.right for record in self.wanted_groups.values())
+
+    def shot_refusal(self) -> str:
+        """"" when a silent peer may be shot (its delay aside), else why not."""
+        return law.may_shoot(
+            law.ShotFacts(
+                config=self.config,
+                boot_id=self.boot_id,
+                record=self.durable,
+                peer_state=self.peer_state,
+                group_states=tuple(group.state for group in self.groups.values()),
+                needed=self._shot_needed(),
+                shutting_down=self.shutting_down,
+                stalled=self.stalled(),
+                can_persist=not self.persist_error,
+            )
+        )
+
+    def silent_shot_at_ms(self) -> int:
+        """When the delay of rule 10 is over for the present silence."""
+        mine = any(self.is_active(group) for group in self.groups.values())
+        theirs = False
+        if self.hearing.beat is not None:
+            theirs = any(
+                claim.right and claim.state in (GroupState.STARTING, GroupState.STARTED)
+                for claim in self.hearing.beat.groups
+            )
+        delay_ms = law.shoot_delay_ms(self.config, mine_active=mine, peer_active=theirs)
+        return max(self.silent_since_ms + delay_ms, self.shot_next_ms)
+
+    def _request_to_honour(self) -> str:
+        """The group for which a beating peer asks to be fenced and which could run here, or ""."""
+        beat = self.peer_beat()
+        if beat is None or self.ready_reason() or not self.config.can_fence:
+            return ""
+        if self.stalled() or self.now_ms < self.shot_next_ms or beat.digest != self.config.digest:
+            return ""
+        if any(g.state in (GroupState.STOPPING, GroupState.FAILED) for g in self.groups.values()):
+            return ""
+        for group in self.groups.values():
+            claim = beat.claim(group.name)
+            if claim is None or not law.fence_me_is_asked(beat, claim):
+                continue
+            record = self.wanted_groups[group.name]
+            if record.failed_here or record.parked:
+                if group.fence_me_refused != claim.fence_me:
+                    group.fence_me_refused = claim.fence_me
+                    self._note(
+                        Level.ALARM,
+                        "fence-me-refused",
+                        f"group {group.name}: {self.config.peer} cannot stop it and asks to be fenced, but it "
+                        "failed here, too; nothing is done until an operator decides",
+                    )
+                continue
+            if group.state is GroupState.STOPPED:
+                return group.name
+        return ""
+
+    def _still_wanted(self, shot: Shot) -> bool:
+        """Rule 12 and 14: whether a shot that was decided but not fired is still right."""
+        if shot.kind is ShotKind.SILENT:
+            return not self.shot_refusal_ignoring_count()
+        if shot.kind is ShotKind.ASKED:
+            beat = self.peer_beat()
+            return bool(self._request_to_honour()) and beat is not None and beat.boot_id == shot.boot_id
+        return True
+
+    def shot_refusal_ignoring_count(self) -> str:
+        """As ``shot_refusal``, once the shot itself was counted (boot_alone allows one)."""
+        why = self.shot_refusal()
+        if why == law.NO_CONTACT and self.config.boot_alone and self.durable.shots == 1:
+            return ""
+        return why
+
+    # --- the shot ----------------------------------------------------------------------------------
+
+    def _decide_fencing(self) -> None:
+        if self.shot is None:
+            self._choose_shot()
+        shot = self.shot
+        if shot is None or shot.op:
+            return
+        if not self._still_wanted(shot):
+            self._abort_shot("the peer answers again" if self.peer_beat() else "the reason for it is gone")
+            return
+        if self.device_op:
+            if self.device_is_on and not self.device_cancelled:
+                self.device_cancelled = True  # a pending on is finished or killed before any off, rule 13
+                self._act(CancelPowerOn(self.device_op))
+            return
+        if shot.kind is not ShotKind.IF_OFF and not (
+            self.durable.shot_pending
+            and self.durable.shots == self.wanted.shots
+            and self.durable.boot_id == self.boot_id
+        ):
+            return
+        self._fire(shot)
+
+    def _choose_shot(self) -> None:
+        boot_id = self.wanted.peer_boot_id
+        asked = self._request_to_honour()
+        if asked:
+            self._note(
+                Level.ALARM,
+                "fence-me",
+                f"group {asked}: {self.config.peer} cannot stop it and asks to be fenced",
+            )
+            self._prepare_shot(Shot(ShotKind.ASKED, boot_id))
+            return
+        if self.peer_state is not PeerState.SILENT:
+            return
+        why = self.shot_refusal()
+        if not why:
+            if self.now_ms >= self.silent_shot_at_ms():
+                self._prepare_shot(Shot(ShotKind.SILENT, boot_id))
+            return
+        self._note_once(Level.WARNING, "no-shot", f"{self.config.peer} is silent and is not shot: {why}")
+        if why == law.NO_CONTACT and self.now_ms >= self.shot_next_ms:
+            self.shot = Shot(ShotKind.IF_OFF, boot_id)
+
+    def _prepare_shot(self, shot: Shot) -> None:
+        """Count it and owe the power back, durably, before anything is switched (rules 7, 13, 15)."""
+        self.shot = shot
+        self._change(
+            shots=self.wanted.shots + 1,
+            shot_pending=True,
+            on_owed=self.wanted.on_owed or self.config.fence_power_on,
+        )
+
+    def _abort_shot(self, why: str) -> None:
+        shot = self.shot
+        self.shot = None
+        if shot is None or shot.kind is ShotKind.IF_OFF:
+            return
+        # shot_pending and the debt stay: the plugs are read, found on, and both are settled then.
+        self._note(Level.INFO, "shot-aborted", f"{self.config.peer} is not shot: {why}")
+        if shot.command:
+            self._reply(shot.command, ExitCode.FAILED, f"{self.config.peer} was not shot: {why}")
+
+    def _fire(self, shot: Shot) -> None:
+        shot.op = self._next_op()
+        shot.fired_ms = self.now_ms
+        if shot.kind is ShotKind.IF_OFF:
+            self.if_off_tried = True
+        else:
+            why = {
+                ShotKind.SILENT: f"silent for {self._silence_ms() / 1000:.1f} s",
+                ShotKind.ASKED: "it asked for it",
+                ShotKind.ORDERED: "the operator ordered it",
+                ShotKind.CONFLICT: "both nodes have a right and this one has the higher epoch",
+            }[shot.kind]
+            self._peer_becomes(PeerTrigger.SHOT)
+            self._note(Level.WARNING, "fencing", f"fencing {self.config.peer}: {why}")
+        self._act(Fence(shot.op, self.config.peer, shot.kind is ShotKind.IF_OFF))
+
+    def _silence_ms(self) -> int:
+        last = self.hearing.last_two_way_ms
+        return self.now_ms - (self.born_ms if last is None else last)
+
+    def _fence_done(self, event: FenceDone) -> None:
+        shot = self.shot
+        if shot is None or shot.op != event.op:
+            return
+        self.shot = None
+        proved = law.is_proof(event.evidence, shot.fired_ms)
+        if shot.kind is ShotKind.IF_OFF:
+            self.shot_next_ms = self.now_ms + IF_OFF_INTERVAL_MS
+            if proved and self.peer_state is PeerState.SILENT:
+                self._proved(shot, "all its plugs read OFF already, and again after an off")
+            return
+        if proved:
+            self.shot_attempts = 0
+            self._change(shot_pending=False)
+            self._proved(shot, "all its plugs read OFF")
+            return
+        self._peer_becomes(PeerTrigger.SHOT_FAILED)
+        if shot.kind is not ShotKind.SILENT:
+            self.silent_since_ms = self.now_ms
+        last = self.hearing.last_two_way_ms
+        if last is not None and last >= shot.fired_ms and self.now_ms - last < self.config.deadtime_ms:
+            self._peer_becomes(PeerTrigger.BEAT)
+        self.shot_attempts += 1
+        self.shot_next_ms = self.now_ms + self.config.fence_retry_ms
+        self.shot_last = event.evidence.reason or "the plugs were not proved OFF"
+        self._note_once(
+            Level.ALARM,
+            "fence-failed",
+            f"{self.config.peer} is not fenced: {self.shot_last}; no takeover. The shot is repeated; if "
+            f"{self.config.peer} is off for certain, run: failoverctl confirm-dead {self.config.peer}",
+        )
+        if shot.command:
+            self._reply(
+                shot.command, ExitCode.FAILED, f"{self.config.peer} was not fenced: {self.shot_last}"
+            )
+
+    def _proved(self, shot: Shot, how: str) -> None:
+        boot_id = self.wanted.peer_boot_id or shot.boot_id
+        self._peer_becomes(PeerTrigger.PROOF)
+        self.proof = Proof(boot_id, self.counter, self.now_ms)
+        self._change(fenced_boot_id=boot_id or "unknown")
+        self.shot_last = f"proved off: {how}"
+        self._unsay("fence-failed")
+        self._unsay("no-shot")
+        self._note(Level.WARNING, "fenced", f"{self.config.peer} is fenced: {how}")
+        if shot.command:
+            self._reply(shot.command, ExitCode.DONE, f"{self.config.peer} is fenced: {how}")
+
+    # --- power owed, plugs to be read --------------------------------------------------------------
+
+    def _decide_power(self) -> None:
+        """Pay the debt of rule 13 and settle the plugs of an unproved shot (rule 12)."""
+        if self.device_busy() or self.now_ms < self.device_next_ms:
+            return
+        answers = self.peer_state is PeerState.UP
+        if self.wanted.shot_pending and answers:
+            self._call_device(is_on=False)
+        elif self.wanted.on_owed and not self.wanted.shot_pending and self._may_pay(answers):
+            self._call_device(is_on=True)
+
+    def _may_pay(self, answers: bool) -> bool:
+        if not self.config.can_fence or self.durable.boot_id != self.boot_id:
+            return False
+        if self.peer_state is PeerState.FENCED:
+            # Takeover first: its rights are on the disk, then the power comes back.
+            return self._settled() or bool(self.persist_error)
+        if answers:
+            return True
+        # Booted with a debt: first see whether its plugs read OFF and a takeover follows, then pay.
+        done = self.if_off_tried or (self.wanted.fenced_boot_id != "" and self._all_rights_here())
+        return self.peer_state is PeerState.SILENT and done
+
+    def _call_device(self, *, is_on: bool) -> None:
+        self.device_op = self._next_op()
+        self.device_is_on = is_on
+        self.device_cancelled = False
+        if is_on:
+            self._note(Level.INFO, "power-on", f"switching {self.config.peer} on again")
+            self._act(PowerOn(self.device_op, self.config.peer))
+        else:
+            self._act(ReadPlugs(self.device_op, self.config.peer))
+
+    def _power_on_done(self, event: PowerOnDone) -> None:
+        if self.device_op != event.op:
+            return
+        self.device_op = 0
+        if event.ok:
+            self._change(on_owed=False)
+            self._unsay("power-on-failed")
+            return
+        self.device_next_ms = self.now_ms + DEVICE_RETRY_MS
+        if not self.device_cancelled:
+            self._note_once(
+                Level.WARNING,
+                "power-on-failed",
+                f"{self.config.peer} could not be switched on again ({event.reason}); it is tried again",
+            )
+
+    def _plugs_read(self, event: PlugsRead) -> None:
+        if self.device_op != event.op:
+            return
+        self.device_op = 0
+        if event.state is PlugState.ON:
+            self._change(shot_pending=False, on_owed=False)
+            return
+        self.device_next_ms = self.now_ms + DEVICE_RETRY_MS
+        if event.state is PlugState.OFF or self.peer_beat() is not None:
+            # A beating peer with a plug off runs on its other supply: give it both again.
+            self._change(shot_pending=False, on_owed=True)
+            self.device_next_ms = self.now_ms
+        self._note_once(
+            Level.WARNING,
+            "plugs",
+            f"plugs of {self.config.peer} read {event.state.value} after an unproved shot"
+            + (f" ({event.reason})" if event.reason else ""),
+        )
+
+    # --- a fenced node that is heard, two rights ---------------------------------------------------
+
+    def _check_fenced_boot(self, beat: Beat) -> bool:
+        """Look at a beat of the boot that was proved off. True when it carries no news and is ignored."""
+        proof = self.proof
+        if proof is None or self.peer_state is not PeerState.FENCED or beat.boot_id != proof.boot_id:
+            return False
+        late = self.now_ms - proof.at_ms > self.config.deadtime_ms
+        if law.heard_after_off(beat, proof.boot_id, self.nonce, proof.off_counter):
+            self._alarm_false_proof()
+            self._void_unused(proof)
+            return False
+        if late:
+            self._alarm_false_proof()
+        return True
+
+    def _alarm_false_proof(self) -> None:
+        self._note_once(
+            Level.ALARM,
+            "heard-after-off",
+            f"{self.config.peer} is heard although all its plugs read OFF: wrong outlet, or a second power "
+            "supply; check the cabling of both nodes now",
+        )
+
+    def _void_unused(self, proof: Proof) -> None:
+        """Rules 2c and 9: a right of a voided proof that is not in use is not used any more."""
+        for name, epoch in proof.epochs.items():
+            group = self.groups[name]
+            if self.wanted_groups[name].right != epoch:
+                continue
+            group.tainted_epoch = epoch
+            if group.state is GroupState.STOPPED:
+                self._change_group(name, right=0, held=False)
+                self._note(
+                    Level.ALARM, "right-dropped", f"group {name}: the right of epoch {epoch} is not used"
+                )
+
+    def _void_confirmation(self, boot_id: str) -> None:
+        """Rule 2c: any sign of the boot the operator called dead, before the right is durable, voids it."""
+        proof = self.proof
+        if proof is None or not proof.confirmed or (proof.boot_id and boot_id != proof.boot_id):
+            return
+        pending = any(self.durable_groups[name].right != epoch for name, epoch in proof.epochs.items())
+        if not pending:
+            return
+        self._void_unused(proof)
+        self._reply(
+            proof.command,
+            ExitCode.FAILED,
+            f"{self.config.peer} was heard while its confirmation was being written: it is not dead",
+        )
+        self._note(Level.ALARM, "confirm-void", f"{self.config.peer} is heard: the confirmation is void")
+        self.proof = None
+        self._peer_becomes(PeerTrigger.SILENCE)
+        self.silent_since_ms = self.now_ms
+
+    def _check_conflict(self, beat: Beat) -> None:
+        """Rule 16: both nodes have a right to the same group."""
+        for group in self.groups.values():
+            claim = beat.claim(group.name)
+            record = self.wanted_groups[group.name]
+            if claim is None or not claim.right or not record.right:
+                continue
+            self._note_once(
+                Level.ALARM,
+                f"conflict-{group.name}",
+                f"group {group.name}: both nodes have a right (epoch {record.right} here, {claim.right} on "
+                f"{self.config.peer}); do not stop it by hand on either node",
+            )
+            if claim.right == record.right:
+                continue
+            if law.loses_conflict(record.right, claim.right):
+                self._lose_conflict(group.name)
+            elif self.shot is None and self.config.can_fence and self.now_ms >= self.shot_next_ms:
+                self._prepare_shot(Shot(ShotKind.CONFLICT, beat.boot_id))
+
+    def _lose_conflict(self, name: str) -> None:
+        group = self.groups[name]
+        if group.state is GroupState.STOPPED:
+            self._change_group(name, right=0, held=False)
+            return
+        self._act(SelfReset(f"group {name}: the peer has it under a higher epoch"))

@@ -1,0 +1,190 @@
+"""One frozen picture of the core, for status and tests: facts, then why, then what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from failover_kit.manager.coredata import CoreBase, Group, Purpose, ShotKind
+from failover_kit.manager.records import ClusterView, GroupView, LinkView
+from failover_kit.manager.states import GroupState, PeerState
+
+if TYPE_CHECKING:
+    from failover_kit.manager.orders import OrderDecisions
+
+
+def view_of(core: OrderDecisions, now_ms: int) -> ClusterView:
+    """The picture at ``now_ms``."""
+    heard = core.hearing.last_current_ms
+    beat = core.hearing.beat
+    groups = tuple(_group(core, group) for group in core.groups.values())
+    todo = _todo(core)
+    health, reason = _health(core, groups, now_ms)
+    shot = core.shot
+    next_ms = None
+    if core.peer_state is PeerState.SILENT and shot is None and not core.shot_refusal():
+        next_ms = core.silent_shot_at_ms()
+    return ClusterView(
+        now_ms=now_ms,
+        node=core.config.node,
+        peer=core.config.peer,
+        boot_id=core.boot_id,
+        nonce=core.nonce,
+        peer_state=core.peer_state.value,
+        peer_since_ms=core.peer_since_ms,
+        peer_heard_ago_ms=None if heard is None else now_ms - heard,
+        peer_hears_us=bool(beat is not None and beat.hears and core.peer_beat() is not None),
+        peer_ready=bool(core.peer_beat() is not None and beat is not None and beat.ready),
+        peer_leaving=bool(beat is not None and beat.leaving),
+        peer_boot_id=core.wanted.peer_boot_id,
+        ready=core.ready_reason(),
+        contact=core.wanted.contact,
+        leaving=core.shutting_down,
+        links=tuple(_link(core, name, now_ms) for name in core.hearing.links),
+        groups=groups,
+        can_fence=core.config.can_fence,
+        fence_running_since_ms=shot.fired_ms if shot is not None and shot.op else None,
+        fence_attempts=core.shot_attempts,
+        fence_last=core.shot_last,
+        fence_next_ms=next_ms,
+        on_owed=core.wanted.on_owed,
+        config_differs="config-differs" in core.said,
+        health=health,
+        reason=reason,
+        todo=todo,
+    )
+
+
+def _link(core: CoreBase, name: str, now_ms: int) -> LinkView:
+    heard = core.hearing.links[name]
+    if heard is None:
+        return LinkView(name=name, up=None, heard_ago_ms=None)
+    return LinkView(name=name, up=now_ms - heard < core.config.deadtime_ms, heard_ago_ms=now_ms - heard)
+
+
+def _group(core: OrderDecisions, group: Group) -> GroupView:
+    record = core.wanted_groups[group.name]
+    claim = core.peer_claim(group.name)
+    return GroupView(
+        name=group.name,
+        home=group.config.home,
+        state=group.state,
+        right=record.right,
+        held=core.is_held(group),
+        peer_state=claim.state if claim is not None else None,
+        peer_right=claim.right if claim is not None else 0,
+        grant=record.grant,
+        parked=record.parked,
+        failed_here=record.failed_here,
+        doing=_doing(core, group),
+        since_ms=group.since_ms,
+    )
+
+
+def _doing(core: OrderDecisions, group: Group) -> str:
+    """One sentence: what goes on with a group here, or why nothing does."""
+    record = core.wanted_groups[group.name]
+    match group.state:
+        case GroupState.STARTED:
+            return f"runs here under epoch {record.right}"
+        case GroupState.STARTING:
+            return f"is being started here under epoch {record.right}"
+        case GroupState.STOPPING:
+            why = {
+                Purpose.MOVE: f"to move to {core.config.peer}",
+                Purpose.RESTART: "to be started again",
+                Purpose.FAILED_START: "because its start failed",
+                Purpose.SHUTDOWN: "because this node leaves",
+            }.get(group.purpose, "")
+            return f"is being stopped here {why}".rstrip()
+        case GroupState.FAILED:
+            return group.reason
+        case GroupState.UNKNOWN:
+            return group.reason or "is being looked at"
+    return _stopped_because(core, group)
+
+
+def _stopped_because(core: OrderDecisions, group: Group) -> str:
+    record = core.wanted_groups[group.name]
+    claim = core.peer_claim(group.name)
+    if record.parked:
+        return f"parked here: {record.parked}"
+    if record.grant:
+        return f"granted to {core.config.peer} (epoch {record.grant}), waiting for its answer"
+    if record.right:
+        return core.may_start(group.name) or "is about to be started here"
+    if claim is not None and (claim.right or claim.held):
+        return f"{core.config.peer} has it ({claim.state.value})"
+    if core.peer_beat() is not None:
+        return f"waiting: nobody has it, {group.config.home} is its home"
+    return f"not started: {_why_no_takeover(core)}"
+
+
+def _why_no_takeover(core: OrderDecisions) -> str:
+    peer = core.config.peer
+    if core.peer_state is PeerState.NEVER_HEARD:
+        return f"{peer} was not heard yet"
+    if core.shot is not None:
+        return f"{peer} is being fenced" if core.shot.kind is not ShotKind.IF_OFF else f"reading {peer}'s plugs"
+    if core.shot_attempts:
+        return f"{peer} is not fenced: {core.shot_last}"
+    if core.peer_state is PeerState.SILENT:
+        return core.shot_refusal() or f"{peer} is silent, its fencing waits for the delay of this node"
+    return f"{peer} is {core.peer_state.value}"
+
+
+def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) -> tuple[str, str]:
+    """healthy, degraded or no-service, and the one sentence why."""
+    peer = core.config.peer
+    for group in groups:
+        here = group.state is GroupState.STARTED
+        there = group.peer_state is GroupState.STARTED
+        if not here and not there:
+            return "no-service", f"group {group.name} runs on no node: {group.doing}"
+    if core.persist_error:
+        return "degraded", f"the state directory cannot be written: {core.persist_error}"
+    if core.peer_state is not PeerState.UP:
+        return "degraded", f"{peer} is {core.peer_state.value}: a second failure would not be covered"
+    for group in groups:
+        if group.parked or group.failed_here:
+            return "degraded", f"group {group.name} cannot run here: {group.parked or 'it failed to start'}"
+        claim = core.peer_claim(group.name)
+        if claim is not None and (claim.parked or claim.failed_here):
+            return "degraded", f"group {group.name} cannot run on {peer}: it failed to start there"
+    for name in core.hearing.links:
+        link = _link(core, name, now_ms)
+        if not link.up and now_ms - core.peer_since_ms >= core.config.deadtime_ms:
+            return "degraded", f"link {name} is silent"
+    if not core.config.can_fence:
+        return "degraded", "no fence device: no automatic takeover from a silent peer"
+    if "config-differs" in core.said:
+        return "degraded", "the configuration files differ between the nodes"
+    return "healthy", "both nodes are up"
+
+
+def _todo(core: OrderDecisions) -> tuple[str, ...]:
+    """What the operator can do now, most urgent first."""
+    peer = core.config.peer
+    todo: list[str] = []
+    rightless = [name for name, record in core.wanted_groups.items() if not record.right]
+    if core.persist_error:
+        todo.append("free space in, or repair, the state directory")
+    if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and rightless:
+        if core.shot_attempts:
+            todo.append(f"repair the power switch of {peer}, or its way there; the shot is repeated by itself")
+        if core.peer_state is not PeerState.FENCING:
+            todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
+    for group in core.groups.values():
+        if core.wanted_groups[group.name].parked:
+            todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
+        if group.state is GroupState.FAILED:
+            todo.append(f"free what keeps group {group.name} from stopping; the stop is tried again")
+        if group.state is GroupState.UNKNOWN and group.reason:
+            todo.append(f"stop the resources of group {group.name} by hand; they are looked at again")
+    if "config-differs" in core.said:
+        todo.append(f"make ha.cf, haresources and authkeys alike on {core.config.node} and {peer}")
+    if "heard-after-off" in core.said:
+        todo.append(f"check which outlets feed {peer}: it is heard although they read OFF")
+    for name in core.hearing.links:
+        if f"link-{name}" in core.said:
+            todo.append(f"repair link {name}")
+    return tuple(todo)
