@@ -194,7 +194,8 @@ class Operation:
 
     def _command(self, rows: Sequence[PlugRow], *, on: bool) -> None:
         for row in rows:
-            self._reconnecting(partial(self._session.switch, row.number, self._config.power_timeout_ms, on=on))
+            answer_ms = self._config.power_timeout_ms
+            self._reconnecting(partial(self._session.switch, row.number, answer_ms, on=on))
         if self._config.power_wait_ms:
             self._sleep(min(self._config.power_wait_ms, self._deadline.left_ms()) / 1000)
 

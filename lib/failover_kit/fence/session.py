@@ -93,6 +93,9 @@ class TcpTransport:
     def receive(self, until: Deadline) -> bytes | None:
         while True:
             try:
+                # A device that sends echo and answer in two writes would wait 40 ms for our delayed
+                # acknowledgement between them (tcp(7): TCP_QUICKACK is not permanent).
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 return self._sock.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 if not self._ready(select.POLLIN, until):

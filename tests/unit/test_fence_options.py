@@ -1,0 +1,177 @@
+"""The option table: argv, stdin, checks, metadata, help."""
+
+from __future__ import annotations
+
+import pytest
+
+from failover_kit.fence.metadata import help_text, metadata_xml
+from failover_kit.fence.options import OPTIONS, Config, UsageError, check, read_argv, read_stdin
+from failover_kit.fence.secret import Secret
+
+BASE = ["ip=192.0.2.1", "plug=1"]
+
+
+def stdin(*lines: str) -> Config:
+    return check(read_stdin([*BASE, *lines]))
+
+
+def problem(*lines: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        check(read_stdin(lines))
+    return str(caught.value)
+
+
+def test_defaults_are_fence_wtis() -> None:
+    config = stdin()
+    assert (config.action, config.ipport, config.retry_on) == ("reboot", 23, 1)
+    assert (config.login_timeout_ms, config.shell_timeout_ms, config.power_timeout_ms) == (10_000, 3_000, 20_000)
+    assert (config.power_wait_ms, config.delay_ms, config.status_sleep_ms) == (0, 0, 1_000)
+
+
+def test_old_names_short_options_and_new_names_are_the_same() -> None:
+    new = read_argv("--action=off --ip=h --ipport=2323 --username=u --password=s --plug=1,5 --debug-file=d".split())
+    short = read_argv("-o off -a h -u 2323 -l u -p s -n 1,5 -D d".split())
+    old = read_stdin(["option=off", "ipaddr=h", "ipport=2323", "login=u", "passwd=s", "port=1,5", "debug=d"])
+    dashed = read_stdin(
+        ["action=off", "ip=h", "ipport=2323", "username=u", "password=s", "plug=1,5", "debug-file=d"]
+    )
+    assert check(new) == check(short) == check(old) == check(dashed)
+
+
+def test_option_is_action_and_action_stands_above_it() -> None:
+    assert stdin("option=off").action == "off"
+    assert stdin("option=reboot", "action=off").action == "off"
+    assert stdin("action=off", "option=reboot").action == "off"
+
+
+def test_comments_unknown_names_and_what_pacemaker_adds() -> None:
+    raw = read_stdin(
+        ["# plug=9", "", "nodename=pete", "agent=fence_wti", "name=x", "telnet_path=/x", "nonsense", *BASE]
+    )
+    assert check(raw).plugs == ("1",)
+    assert len(raw.warnings) == 2
+    assert "telnet_path" in raw.warnings[0]
+
+
+def test_last_of_one_name_wins_but_two_names_must_agree() -> None:
+    assert stdin("plug=2", "plug=3").plugs == ("3",)
+    assert stdin("port=1").plugs == ("1",)
+    text = problem("plug=pete", "port=5", "ip=h")
+    assert "plug= and port=" in text
+
+
+def test_two_different_passwords_are_named_but_not_shown() -> None:
+    text = problem(*BASE, "password=alpha", "passwd=beta")
+    assert "password= and passwd=" in text
+    assert "alpha" not in text
+    assert "beta" not in text
+
+
+@pytest.mark.parametrize("value", ["0", "no", "off", "false", "False", ""])
+def test_a_false_flag_is_false(value: str) -> None:
+    config = stdin(f"ssh={value}", f"verbose={value}", f"quiet={value}", f"inet4_only={value}")
+    assert (config.verbose, config.quiet, config.family) == (False, False, 0)
+
+
+def test_ssh_is_refused_rather_than_ignored() -> None:
+    assert "--ssh is not supported" in problem(*BASE, "secure=1")
+
+
+def test_quotes_are_part_of_a_password_only() -> None:
+    config = stdin('password="x"', 'username="u"')
+    assert config.password == Secret('"x"')
+    assert config.username == "u"
+
+
+def test_a_password_may_have_an_equals_sign_and_blanks_inside() -> None:
+    assert stdin("password= a=b c").password == Secret(" a=b c")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["plug=1"], "You have to enter fence address"),
+        (["ip=h"], "You have to enter plug number or machine identification"),
+        (["ip=h", "action=validate-all"], "You have to enter plug number"),
+        ([*BASE, "action=disable"], "Unrecognised action 'disable'"),
+        ([*BASE, "plug=1,,2"], "empty plug"),
+        ([*BASE, "plug=1,"], "empty plug"),
+        ([*BASE, "plug=1\x07"], "control character"),
+        ([*BASE, "password=a\x1bb"], "password has a control character"),
+        ([*BASE, "username=a\x1bb"], "--username has a control character"),
+        ([*BASE, "delay="], "--delay is not a valid time"),
+        ([*BASE, "power_timeout=-1"], "--power-timeout is not a valid time"),
+        ([*BASE, "power_timeout=nan"], "--power-timeout is not a valid time"),
+        ([*BASE, "power_timeout=inf"], "--power-timeout is not a valid time"),
+        ([*BASE, "ipport=0"], "--ipport is not a valid integer"),
+        ([*BASE, "ipport=telnet"], "--ipport is not a valid integer"),
+        ([*BASE, "quiet=maybe"], "--quiet is neither true nor false"),
+        ([*BASE, "inet4_only=1", "inet6_only=1"], "exclude each other"),
+        ([*BASE, "action=off", "delay=10", "timeout=5"], "delay uses up"),
+    ],
+)
+def test_bad_input_is_named(lines: list[str], words: str) -> None:
+    assert words in problem(*lines)
+
+
+def test_all_problems_come_at_once() -> None:
+    assert len(problem("action=x", "ipport=y").splitlines()) == 3
+
+
+@pytest.mark.parametrize("argv", [["--nosuch"], ["-n"], ["stray"], ["-Z"]])
+def test_bad_argv_is_a_parse_error(argv: list[str]) -> None:
+    with pytest.raises(UsageError, match="Parse error"):
+        read_argv(argv)
+
+
+def test_a_stray_argument_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_argv(["-p", "--", "hunter2"])
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("action", ["list", "list-status", "monitor"])
+def test_reading_actions_need_no_plug(action: str) -> None:
+    assert check(read_stdin(["ip=h", f"action={action}"])).plugs == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "total_ms"),
+    [
+        (["action=off"], 36_000),
+        (["action=reboot"], 56_000),
+        (["action=reboot", "delay=5"], 61_000),
+        (["action=on"], 56_000),
+        (["action=status"], 16_000),
+        (["action=status", "delay=5"], 16_000),
+        (["action=off", "timeout=7.5"], 7_500),
+        (["action=off", "disable_timeout=1"], 36_000),
+    ],
+)
+def test_every_operation_has_an_end(lines: list[str], total_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PCMK_service", "pacemaker-fenced")
+    assert stdin(*lines).timeout_ms == total_ms
+
+
+def test_secrets_do_not_print() -> None:
+    config = stdin("password=hunter2")
+    for text in (
+        repr(config),
+        str(config),
+        f"{config.password}",
+        f"{config.password!r:>9}",
+        repr(read_stdin(["passwd=hunter2"])),
+    ):
+        assert "hunter2" not in text
+    assert config.password.redact("xhunter2x") == "x***x"
+    assert Secret("").redact("x") == "x"
+
+
+def test_help_and_metadata_know_every_option() -> None:
+    text, xml = help_text("fence_wti_ips800"), metadata_xml("fence_wti_ips800")
+    for option in OPTIONS:
+        assert f"--{option.long}" in text
+        assert f'name="{option.name}"' in xml
+        for old in option.old:
+            assert (f'name="{old}"' in xml) is (old != "option")
+    assert "nproven on hardware" in xml

@@ -1,0 +1,55 @@
+"""The telnet option layer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from failover_kit.fence.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetFilter, escape
+
+ECHO, SGA, TTYPE, LINEMODE = 1, 3, 24, 34
+
+
+@pytest.mark.parametrize(
+    ("device", "answer"),
+    [
+        ((WILL, ECHO), (DO, ECHO)),
+        ((WILL, SGA), (DO, SGA)),
+        ((DO, SGA), (WILL, SGA)),
+        ((DO, TTYPE), (WONT, TTYPE)),
+        ((DO, ECHO), (WONT, ECHO)),
+        ((WILL, LINEMODE), (DONT, LINEMODE)),
+    ],
+)
+def test_options_are_accepted_or_refused(device: tuple[int, int], answer: tuple[int, int]) -> None:
+    assert TelnetFilter().receive(bytes((IAC, *device))) == (b"", bytes((IAC, *answer)))
+
+
+def test_a_request_that_changes_nothing_is_not_answered() -> None:
+    telnet = TelnetFilter()
+    telnet.receive(bytes((IAC, WILL, ECHO)))
+    assert telnet.receive(bytes((IAC, WILL, ECHO))) == (b"", b"")
+    assert telnet.receive(bytes((IAC, WONT, ECHO))) == (b"", bytes((IAC, DONT, ECHO)))
+    assert telnet.receive(bytes((IAC, WONT, ECHO))) == (b"", b"")
+
+
+def test_subnegotiations_and_other_commands_are_dropped() -> None:
+    data = b"a" + bytes((IAC, SB, TTYPE, 1, IAC, IAC, 7, IAC, SE)) + b"b" + bytes((IAC, 241)) + b"c"
+    assert TelnetFilter().receive(data) == (b"abc", b"")
+
+
+@given(st.binary())
+def test_escaped_data_comes_through_unchanged(data: bytes) -> None:
+    assert TelnetFilter().receive(escape(data)) == (data, b"")
+
+
+@given(st.binary(), st.data())
+def test_cuts_in_the_stream_change_nothing(data: bytes, draw: st.DataObject) -> None:
+    whole = TelnetFilter().receive(data)
+    telnet, text, answers, position = TelnetFilter(), b"", b"", 0
+    while position < len(data):
+        step = draw.draw(st.integers(1, len(data) - position))
+        part = telnet.receive(data[position : position + step])
+        text, answers, position = text + part[0], answers + part[1], position + step
+    assert (text, answers) == whole
