@@ -1,0 +1,265 @@
+"""Run one agent in a cell of its own and wait for it, inside asyncio, until a deadline.
+
+What differs from ``spec.process.run``: nothing blocks the loop, not even the fork and the exec (an
+executable on a dead disk would stop our beats); what the agent leaves behind stays findable; an agent's
+daemon that keeps our pipe open does not keep us waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from failover_kit.manager.actionspace import ActionSpaceError, Cell, emptied, entering
+from failover_kit.spec.deadline import boottime_ms
+from failover_kit.spec.process import CLEAN_ENV
+
+OUTPUT_LIMIT_BYTES = 1 << 16
+"""Kept of each stream of an agent; the rest is read and dropped, so that it never blocks on us."""
+
+INPUT_LIMIT_BYTES = 1 << 15
+"""Half of what a pipe takes at once (pipe(7): 64 KiB), so that writing to it never blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a call ended. ``code`` is None when it never ran or was killed; ``failure`` says why, then."""
+
+    code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    began_ms: int
+    ended_ms: int
+    failure: str = ""
+
+    def last_line(self) -> str:
+        """The last line that says something, stderr first; "" when there is none."""
+        for text in (self.stderr, self.stdout):
+            lines = [line.strip() for line in text.splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+        return ""
+
+
+class TooOld(Exception):
+    """The decision to run this was made too long ago; nothing was run (PROTOCOL rule 21)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The decision was made at ``decided_ms``; nothing is forked for it later than ``bound_ms`` after."""
+
+    decided_ms: int
+    bound_ms: int
+
+    def require(self) -> None:
+        """Raise TooOld when the bound has passed."""
+        age_ms = boottime_ms() - self.decided_ms
+        if age_ms > self.bound_ms:
+            raise TooOld(f"the decision is {age_ms} ms old (bound {self.bound_ms} ms); it must be made again")
+
+
+async def run_in(
+    cell: Cell,
+    argv: Sequence[str],
+    *,
+    timeout_ms: int,
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    freshness: Freshness | None = None,
+) -> Ended:
+    """Run ``argv`` in ``cell``. Whatever happens is in the answer; only cancellation and TooOld are raised.
+
+    At the deadline the whole cell is killed and waited for. After a normal end, processes the child left are
+    still in the cell: the caller decides. Cancelled, the cell is killed, not waited for.
+    """
+    began_ms = boottime_ms()
+    try:
+        child = await asyncio.wait_for(
+            _spawned(cell, argv, environment or {}, stdin, freshness), timeout_ms / 1000
+        )
+    except asyncio.CancelledError:
+        cell.kill()
+        raise
+    except TimeoutError:
+        return await _killed(cell, "", "", began_ms, f"could not be executed within {timeout_ms / 1000:g} s")
+    except (OSError, subprocess.SubprocessError, ActionSpaceError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        failure = f"cannot be executed: {reason}"
+        return Ended(code=None, began_ms=began_ms, ended_ms=boottime_ms(), failure=failure)
+    left_s = max(0.0, timeout_ms / 1000 - (boottime_ms() - began_ms) / 1000)
+    with _Listener(child) as listener:
+        try:
+            await asyncio.wait_for(listener.ended.wait(), left_s)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            cell.kill()
+            _reap_later(child)
+            raise
+        code = child.poll()
+        out, err = listener.text()
+    if code is None:
+        late = f"did not end within {timeout_ms / 1000:g} s and was killed"
+        ended = await _killed(cell, out, err, began_ms, late)
+        _reap_later(child)
+        return ended
+    return Ended(code=code, stdout=out, stderr=err, began_ms=began_ms, ended_ms=boottime_ms())
+
+
+async def _killed(cell: Cell, out: str, err: str, began_ms: int, failure: str) -> Ended:
+    stays = await emptied(cell)
+    if stays:
+        failure = f"{failure}, but {stays}"
+    now_ms = boottime_ms()
+    return Ended(code=None, stdout=out, stderr=err, began_ms=began_ms, ended_ms=now_ms, failure=failure)
+
+
+def _reap_later(child: subprocess.Popen[bytes]) -> None:
+    """Collect a killed child's exit status when it comes, and let nobody wait for it."""
+    if child.poll() is None:
+        threading.Thread(target=child.wait, daemon=True, name="reaper").start()
+
+
+async def _spawned(
+    cell: Cell,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: bytes | None,
+    freshness: Freshness | None,
+) -> subprocess.Popen[bytes]:
+    """Fork and exec in a thread of its own: Popen returns only after the exec, and that reads a disk."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[subprocess.Popen[bytes]] = loop.create_future()
+
+    def spawn() -> None:
+        try:
+            if freshness is not None:
+                freshness.require()
+            child = _popen(cell, argv, environment, stdin)
+        except BaseException as error:  # handed to the waiting side, whatever it is
+            _tell(loop, _fail, result, error)
+        else:
+            _tell(loop, _deliver, result, cell, child)
+
+    threading.Thread(target=spawn, daemon=True, name="spawn").start()
+    return await result
+
+
+def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        pass  # the loop is closed: failoverd is ending, the next life finds the cell
+
+
+def _fail(result: asyncio.Future[subprocess.Popen[bytes]], error: BaseException) -> None:
+    if not result.done():
+        result.set_exception(error)
+
+
+def _deliver(
+    result: asyncio.Future[subprocess.Popen[bytes]], cell: Cell, child: subprocess.Popen[bytes]
+) -> None:
+    if result.done():  # given up meanwhile: nobody may run unseen
+        cell.kill()
+        _close(child)
+        _reap_later(child)
+    else:
+        result.set_result(child)
+
+
+def _popen(
+    cell: Cell, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes | None
+) -> subprocess.Popen[bytes]:
+    source = _input(stdin)
+    try:
+        with entering(cell) as entry:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL if source is None else source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**CLEAN_ENV, **environment, **entry.environment},
+                cwd="/",
+                start_new_session=True,
+                preexec_fn=entry.before_exec,  # noqa: PLW1509 - why this is sound: CgroupCell.entry
+            )
+    finally:
+        if source is not None:
+            os.close(source)
+
+
+def _input(data: bytes | None) -> int | None:
+    """A pipe that already holds ``data`` and ends there."""
+    if data is None:
+        return None
+    if len(data) > INPUT_LIMIT_BYTES:
+        raise OSError(f"input of {len(data)} bytes, more than {INPUT_LIMIT_BYTES}")
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+
+
+class _Listener:
+    """Reads both streams and waits for the exit of one child, without a thread."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self.ended = asyncio.Event()
+        self._child = child
+        self._loop = asyncio.get_running_loop()
+        self._streams = [stream.fileno() for stream in (child.stdout, child.stderr) if stream is not None]
+        self._texts = {fd: bytearray() for fd in self._streams}
+        self._open: set[int] = set()
+        self._pidfd = os.pidfd_open(child.pid)
+
+    def __enter__(self) -> _Listener:
+        self._loop.add_reader(self._pidfd, self._exited)
+        for fd in self._streams:
+            os.set_blocking(fd, False)
+            self._loop.add_reader(fd, self._read, fd)
+            self._open.add(fd)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        for fd in self._open:
+            self._loop.remove_reader(fd)
+        _close(self._child)
+
+    def _exited(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._child.poll()
+        for fd in tuple(self._open):
+            self._read(fd)
+        self.ended.set()
+
+    def _read(self, fd: int) -> None:
+        """Take what is there; at the end of the stream stop listening to it."""
+        while True:
+            try:
+                data = os.read(fd, 1 << 14)
+            except BlockingIOError:
+                return
+            if not data:
+                self._loop.remove_reader(fd)
+                self._open.discard(fd)
+                return
+            room = OUTPUT_LIMIT_BYTES - len(self._texts[fd])
+            self._texts[fd] += data[:room]
+
+    def text(self) -> tuple[str, str]:
+        out, err = (bytes(self._texts[fd]).decode("utf-8", "replace") for fd in self._streams)
+        return out, err
