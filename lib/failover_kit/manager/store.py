@@ -1,0 +1,216 @@
+"""The durable record of this node, and the lock that keeps a second failoverd away.
+
+``STATE_DIR/node.json`` is one line of JSON with a checksum. It is replaced whole: written to a temporary
+file, fsynced, renamed, and the directory fsynced, because rename(2) alone survives a crash of the
+program and not one of the machine. A file that cannot be read counts as no records (PROTOCOL rule 23):
+this node then has no rights and waits; the file is kept aside for whoever wants to know why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import json
+import os
+
+from failover_kit.manager.codec import CodecError, from_plain, to_plain
+from failover_kit.manager.offloop import Worker
+from failover_kit.manager.records import NodeRecord
+
+DEFAULT_DIR = "/var/lib/failover-kit/state"
+FORMAT = 1
+
+PERSIST_TIMEOUT_MS = 10_000
+"""After this the core is told that the record is not durable. The disk may still finish it, in order."""
+
+RECORD_LIMIT_BYTES = 1 << 20
+
+_RECORD = "node.json"
+_DAMAGED = "node.json.damaged"
+_LOCK = "lock"
+_TEMPORARY = ".tmp"
+
+_HINTS = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there",
+    errno.EROFS: "the filesystem is read-only: look at the kernel log, repair it, remount it",
+    errno.EIO: "the disk fails: look at the kernel log",
+    errno.EACCES: "failoverd must run as root",
+    errno.EPERM: "failoverd must run as root",
+}
+
+
+class StoreError(Exception):
+    """The state directory cannot be used; ``str()`` is one sentence with the remedy."""
+
+
+class StoreLocked(StoreError):
+    """Another failoverd of this node holds the state directory."""
+
+
+class PersistError(StoreError):
+    """A record may or may not be durable: count on nothing."""
+
+
+class Store:
+    """The state directory, locked for this process as long as it is open."""
+
+    def __init__(self, directory: str = DEFAULT_DIR, *, timeout_ms: int = PERSIST_TIMEOUT_MS) -> None:
+        """Make the directory if needed and lock it. StoreLocked or StoreError when that cannot be."""
+        self.directory = directory
+        self._timeout_ms = timeout_ms
+        try:
+            _make_directory(directory)
+            self._lock_fd = _lock(os.path.join(directory, _LOCK))
+            self._remove_temporaries()
+        except OSError as error:
+            raise StoreError(_sentence(f"the state directory {directory} cannot be used", error)) from None
+        self._worker = Worker("store")
+
+    def load(self) -> tuple[NodeRecord | None, str]:
+        """The last record, or None; and a sentence when one was there that cannot be read (be loud)."""
+        path = os.path.join(self.directory, _RECORD)
+        try:
+            with open(path, "rb") as file:
+                data = file.read(RECORD_LIMIT_BYTES + 1)
+        except FileNotFoundError:
+            return None, ""
+        except OSError as error:
+            return None, _sentence(f"{path} cannot be read; going on without rights", error)
+        try:
+            return _parse(data), ""
+        except ValueError as error:
+            return None, self._set_aside(path, str(error))
+
+    async def persist(self, record: NodeRecord) -> None:
+        """Return when ``record`` is durable. PersistError when it may not be.
+
+        The work is done off the loop. Records reach the disk in the order of the calls.
+        """
+        data = _format(record)
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                await self._worker.run(lambda: self._write(data))
+        except TimeoutError:
+            raise PersistError(
+                f"the disk of {self.directory} did not take the state within {self._timeout_ms / 1000:g} s; "
+                "look at the kernel log"
+            ) from None
+        except OSError as error:
+            raise PersistError(_sentence(f"{self.directory} cannot be written", error)) from None
+
+    def close(self) -> None:
+        """Give up the lock. A write that still hangs goes on in its thread and can change nothing later:
+        the next Store writes only after it has the lock, and this one closes it behind its last write."""
+        fd = self._lock_fd
+        self._lock_fd = -1
+        if fd >= 0:
+            self._worker.submit(lambda: os.close(fd))
+            self._worker.close()
+
+    def _write(self, data: bytes) -> None:
+        path = os.path.join(self.directory, _RECORD)
+        temporary = path + _TEMPORARY
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+        _sync_directory(self.directory)
+
+    def _remove_temporaries(self) -> None:
+        """What a crash between write and rename left."""
+        for name in os.listdir(self.directory):
+            if name.endswith(_TEMPORARY):
+                os.unlink(os.path.join(self.directory, name))
+
+    def _set_aside(self, path: str, reason: str) -> str:
+        kept = os.path.join(self.directory, _DAMAGED)
+        try:
+            os.rename(path, kept)
+            where = f"kept as {kept}"
+        except OSError as error:
+            where = f"it could not be set aside: {error.strerror}"
+        return (
+            f"{path} is damaged ({reason}; {where}): this node starts without rights, as after a lost state "
+            "directory; it serves again when the peer hands over or an operator says so"
+        )
+
+
+def _format(record: NodeRecord) -> bytes:
+    body = json.dumps(to_plain(record), sort_keys=True, separators=(",", ":"))
+    whole = {"format": FORMAT, "sha256": _checksum(body), "record": json.loads(body)}
+    return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(data: bytes) -> NodeRecord:
+    """ValueError with half a sentence when ``data`` is no record."""
+    if len(data) > RECORD_LIMIT_BYTES:
+        raise ValueError("it is too long")
+    try:
+        whole = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it is empty, cut short or no JSON") from None
+    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+        raise ValueError("it was written by another version")
+    body = json.dumps(whole.get("record"), sort_keys=True, separators=(",", ":"))
+    if whole.get("sha256") != _checksum(body):
+        raise ValueError("its checksum is wrong")
+    try:
+        return from_plain(NodeRecord, whole["record"])
+    except CodecError as error:
+        raise ValueError(str(error)) from None
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _make_directory(directory: str) -> None:
+    """Make it and what leads to it, each durable in its parent."""
+    if os.path.isdir(directory):
+        return
+    parent = os.path.dirname(os.path.abspath(directory))
+    _make_directory(parent)
+    os.mkdir(directory, 0o700)
+    _sync_directory(parent)
+
+
+def _lock(path: str) -> int:
+    """The file descriptor that holds the lock: flock(2) ends with the process, however it ends."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise StoreLocked(
+            f"failoverd already runs on this node, pid {holder} ({path} is locked); "
+            "stop that one first: two would not know of each other's resources"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """write(2) may take less than all; the rest then says why."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _sync_directory(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sentence(what: str, error: OSError) -> str:
+    hint = _HINTS.get(error.errno or 0, "")
+    return f"{what}: {error.strerror or error}" + (f"; {hint}" if hint else "")
