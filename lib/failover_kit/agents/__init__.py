@@ -1,1 +1,1 @@
-"""Layer 2: the resource agents themselves, one module each."""
+"""Layer 2: the resource agents: declarations and actions; long descriptions stand apart."""

@@ -1,1 +1,1 @@
-"""Layer 1: what Linux says and does: addresses, routes, ARP, mounts, processes."""
+"""Layer 1: what Linux says and does: addresses, links, routes, ARP, mounts, block devices, processes."""

@@ -1,1 +1,1 @@
-"""Layer 1: the OCF resource agent contract: exit codes, runner, metadata."""
+"""Layer 1: the OCF Resource Agent API: exit codes, the runner, metadata, haresources arguments."""

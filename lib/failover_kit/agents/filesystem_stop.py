@@ -1,0 +1,183 @@
+"""Stopping a Filesystem: unmount, ask, kill, unmount; then prove that nobody has the disk.
+
+The other node mounts the disk on our word, so the word must be a fact: success means that the block
+device could be opened exclusively (O_EXCL), which no mount in any namespace, no lazy unmount and no
+late child of ours allows. A lazy unmount is never tried.
+"""
+
+import signal
+import time
+
+from failover_kit.agents import filesystem
+from failover_kit.agents.filesystem_start import search
+from failover_kit.kernel import blockdev, mounting, mounts, processes
+from failover_kit.kernel.attempts import Attempts, GivenUp
+from failover_kit.ocf import codes
+from failover_kit.ocf.codes import failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from failover_kit.kernel.mounts import Mount
+    from failover_kit.ocf.agent import Call
+    from failover_kit.spec.deadline import Deadline
+
+# How long processes get to end by themselves after SIGTERM: at most this, at most half of what is left.
+TERM_GRACE_MS = 5000
+_FIRST_PAUSE_S = 0.01
+_LAST_PAUSE_S = 0.2
+_EBUSY = 16
+_NETWORK_TYPES = ("nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "gfs", "glusterfs")
+# Names in a reason; the rest is a number.
+_NAMED_LIMIT = 5
+
+
+def stop(call: "Call") -> int:
+    """Unmount everywhere in this namespace and prove the device free, or fail saying who keeps it."""
+    attempts = Attempts()
+    seen = filesystem.observe(call)
+    nodes = device_nodes(call, seen, attempts)
+    if seen.device or seen.mount is not None:
+        release(call, seen.device, attempts)
+    if not nodes:
+        call.log("info", f"{call.values.text('device')} is not on this node: nothing to stop")
+    for node in nodes:
+        prove_free(node, seen.device, attempts, call.deadline)
+    if filesystem.observe(call).mount is not None:
+        raise failed(f"{seen.directory} was unmounted and is mounted again; something else mounts it")
+    late = attempts.leftovers()
+    if late:
+        raise failed(f"still running and not to be stopped: {'; '.join(late)}")
+    return codes.SUCCESS
+
+
+def device_nodes(call: "Call", seen: "filesystem.Observation", attempts: Attempts) -> "list[str]":
+    """The device nodes whose exclusive open is the proof; none when the device is not on this node."""
+    if seen.device:
+        # The name in the configuration first: /dev may hold only what the administrator put there.
+        return [node for node in (blockdev.node_of(seen.device),) if node]
+    tag = blockdev.parse_tag(call.values.text("device"))
+    if tag.kind == "path":
+        return []
+    return search(tag, attempts, call.deadline)
+
+
+class Ladder:
+    """Which rung the stop stands on: first nobody is harmed, then users are asked, then killed."""
+
+    __slots__ = ("_force", "_grace", "_told")
+
+    def __init__(self, force: bool, fast: bool, whole: "Deadline") -> None:
+        self._force = force
+        self._told: set[int] = set()
+        self._grace = whole.at_most(0 if fast else min(TERM_GRACE_MS, whole.left_ms() // 2))
+
+    def act(self, places: processes.Places, attempts: Attempts, deadline: "Deadline") -> "list[int]":
+        """Signal the users of ``places`` as the rung demands; the users seen.
+
+        A child does it: the scan follows links into filesystems that may hang.
+        """
+        number = signal.SIGKILL if self._grace.expired() else signal.SIGTERM
+        spared = self._told if number == signal.SIGTERM else set()
+
+        def work() -> str:
+            found = processes.users(places)
+            if self._force:
+                for pid in found:
+                    if pid not in spared:
+                        processes.send(pid, number, places)
+            return " ".join(map(str, found))
+
+        try:
+            found = [int(pid) for pid in attempts.run("looking for users", work, deadline).split()]
+        except GivenUp as error:
+            raise failed(str(error)) from None
+        self._told.update(found)
+        return found
+
+
+def release(call: "Call", device: int, attempts: Attempts) -> None:
+    """Unmount every mount of ``device`` here and all that stands on them; AgentError at the deadline."""
+    ladder = Ladder(call.values.flag("force_unmount"), call.values.flag("fast_stop"), call.deadline)
+    pause_s = _FIRST_PAUSE_S
+    busy: list[int] = []
+    while True:
+        table = mounts.table(device=device)
+        targets = mounts.unmount_order(table.standing_on(table.of_device(device)))
+        if not targets:
+            return
+        obstacle = unmount_all(targets, attempts, call.deadline)
+        if obstacle is None:
+            continue
+        places = processes.Places({mount.point for mount in targets}, {mount.device for mount in targets})
+        if call.deadline.expired():
+            raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
+        busy = ladder.act(places, attempts, call.deadline)
+        time.sleep(min(pause_s, call.deadline.left_s()))
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def unmount_all(targets: "list[Mount]", attempts: Attempts, deadline: "Deadline") -> "Mount | None":
+    """Unmount in order; None when all went, else the first one that is busy."""
+    for mount in targets:
+        abort = mount.fstype.startswith(_NETWORK_TYPES)
+
+        def work(point: str = mount.point, abort: bool = abort) -> str:
+            mounting.unmount(point, abort)
+            return ""
+
+        try:
+            attempts.run(f"unmounting {mount.point}", work, deadline)
+        except GivenUp as error:
+            raise failed(str(error)) from None
+        except OSError as error:
+            if error.errno == _EBUSY:
+                return mount
+            if error.errno in (2, 22):
+                # ENOENT, EINVAL: unmounted by somebody else meanwhile; the table is read again.
+                continue
+            raise failed(f"cannot unmount {mount.point}: {error.strerror}") from None
+    return None
+
+
+def why_busy(obstacle: "Mount", places: processes.Places, busy: "list[int]", force: bool) -> str:
+    """The sentence for a filesystem that stays busy: who is in the way and what helps."""
+    who = []
+    for pid in busy[:_NAMED_LIMIT]:
+        state = processes.status(pid)
+        if state is not None:
+            who.append(f"{state.name} (pid {pid}{', in state ' + state.state if state.state == 'D' else ''})")
+    if len(busy) > _NAMED_LIMIT:
+        who.append(f"{len(busy) - _NAMED_LIMIT} more")
+    who += [f"loop device {name}" for name in blockdev.loops_backed_under(sorted(places.points))]
+    found = ", ".join(who) or "nothing that shows in /proc: the kernel NFS server, swap, or a process elsewhere"
+    remedy = "" if force else "; force_unmount is off"
+    return f"{obstacle.point} is still in use at the end of the time for stop, by {found}{remedy}"
+
+
+def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline") -> None:
+    """Wait until ``node`` can be opened exclusively; AgentError at the deadline, naming the keeper."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            if attempts.run(f"opening {node}", lambda: str(int(blockdev.opens_exclusively(node))), deadline) == "1":
+                return
+        except GivenUp as error:
+            raise failed(f"cannot prove {node} free: {error}") from None
+        except OSError as error:
+            raise failed(f"cannot prove {node} free: {error.strerror}") from None
+        if deadline.expired():
+            raise failed(who_keeps(node, device))
+        time.sleep(min(pause_s, deadline.left_s()))
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def who_keeps(node: str, device: int) -> str:
+    """The sentence for a device that is not mounted here and still not free."""
+    holders = processes.mounted_in_other_namespaces(device) if device else []
+    if holders:
+        who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holders[:_NAMED_LIMIT])
+        return f"{node} is not mounted here any more, but it is in the mount namespace of {who}; end that first"
+    return (
+        f"{node} is not mounted here any more, but it cannot be opened exclusively: a mount namespace /proc does"
+        " not show, a lazy unmount (umount -l), an array or another program keeps it"
+    )

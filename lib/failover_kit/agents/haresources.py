@@ -1,0 +1,37 @@
+"""Heartbeat's haresources arguments as parameters of our agents.
+
+The order of arguments stands in each agent's declaration; here is only which script name of a
+haresources line means which agent.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from failover_kit.ocf.agent import Agent
+
+_MODULES = {
+    "IPaddr": "failover_kit.agents.ipaddr",
+    "IPaddr2": "failover_kit.agents.ipaddr",
+    "Filesystem": "failover_kit.agents.filesystem",
+}
+
+
+def agent_for(script_name: str) -> "Agent | None":
+    """Our agent behind a haresources script name; None for scripts of somebody else."""
+    module = _MODULES.get(script_name)
+    if module is None:
+        return None
+    agent: Agent = import_module(module).AGENT
+    return agent
+
+
+def parameters_for(script_name: str, args: "Sequence[str]") -> "dict[str, str] | None":
+    """OCF parameters for ``script_name::arg::arg``; None when the script is not one of our agents.
+
+    ValueError, with every problem in it, when the arguments do not fit the agent.
+    """
+    agent = agent_for(script_name)
+    return None if agent is None else agent.positional(args)

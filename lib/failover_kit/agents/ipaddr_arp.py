@@ -1,0 +1,112 @@
+"""Telling the network where the address is now: a burst at once, others later, by a detached process.
+
+Linux peers ignore a change of an ARP entry they learnt less than a second ago (``locktime`` in
+arp(7)), so one burst is not enough: a busy client has a fresh entry for the old node. The later
+bursts come from a process of its own session with no descriptor of ours, so that nobody who reads
+the agent's output waits for it, and Pacemaker's kill of the agent's group does not hit it.
+"""
+
+import os
+import time
+
+from failover_kit.kernel import addresses, arp, netlink, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from failover_kit.kernel.links import Link
+    from failover_kit.ocf.agent import Call
+
+# Milliseconds after the first burst: just over the locktime, and once more for a lost packet.
+REPEAT_AT_MS = (1200, 3000)
+_SIGKILL = 9
+_END_WAIT_S = 1.0
+
+
+def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: int) -> None:
+    """One burst now, later ones detached. Failing to announce does not undo a good address."""
+    try:
+        arp.announce(interface.name, interface.mac, address, count)
+    except OSError as error:
+        call.log("warning", f"no gratuitous ARP on {interface.name}: {error}")
+    record = _record_path(call)
+    receiver, sender = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _detach(keep=receiver)
+            # Wait until our pid is on record: a sender that no stop could find must not exist.
+            if os.read(receiver, 1) == b"g":
+                _repeat(interface, address, count)
+        finally:
+            os._exit(0)
+    os.close(receiver)
+    try:
+        state = processes.status(pid)
+        if state is not None:
+            _write(record, f"{pid} {state.start_ticks}\n")
+            os.write(sender, b"g")
+    finally:
+        os.close(sender)
+
+
+def end_repeater(call: "Call") -> None:
+    """End the sender of an earlier start, if it still runs and is still that process."""
+    record = _record_path(call)
+    try:
+        with open(record, encoding="ascii") as file:
+            pid, start_ticks = map(int, file.read().split())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        call.log("warning", f"{record} is damaged; removed")
+        os.unlink(record)
+        return
+    if _is_sender(pid, start_ticks):
+        try:
+            os.kill(pid, _SIGKILL)
+        except ProcessLookupError:
+            pass
+        give_up_at = time.monotonic() + _END_WAIT_S
+        while _is_sender(pid, start_ticks) and time.monotonic() < give_up_at:
+            time.sleep(0.002)
+    os.unlink(record)
+
+
+def _is_sender(pid: int, start_ticks: int) -> bool:
+    """Start time and pid together are never given twice; a zombie sends nothing any more."""
+    state = processes.status(pid)
+    return state is not None and state.start_ticks == start_ticks and state.state not in "ZX"
+
+
+def _record_path(call: "Call") -> str:
+    return call.state_path(call.values.text("ip") + ".arp")
+
+
+def _write(path: str, text: str) -> None:
+    """Whole or not at all: written aside and renamed, for we may be killed at any moment."""
+    aside = f"{path}.{os.getpid()}"
+    with open(aside, "w", encoding="ascii") as file:
+        file.write(text)
+    os.rename(aside, path)
+
+
+def _detach(keep: int) -> None:
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 1024)
+
+
+def _repeat(interface: "Link", address: bytes, count: int) -> None:
+    begun = time.monotonic()
+    for at_ms in REPEAT_AT_MS:
+        time.sleep(max(0.0, begun + at_ms / 1000 - time.monotonic()))
+        with netlink.Netlink() as link:
+            here = any(found.ifindex == interface.index for found in addresses.find(link, address))
+        if not here:
+            # The address went away without our stop: announcing it now would harm its new owner.
+            return
+        arp.announce(interface.name, interface.mac, address, count)

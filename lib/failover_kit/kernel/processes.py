@@ -1,0 +1,184 @@
+"""Processes as /proc shows them (proc(5)): identity, ancestry, who uses a filesystem.
+
+Nothing here follows a link into a filesystem unless the link's own text says that it is one of
+those being looked for: a scan must not hang on somebody else's dead NFS server.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# PF_KTHREAD in include/linux/sched.h; field 9 of /proc/PID/stat.
+_PF_KTHREAD = 0x00200000
+# EIO, ENOTCONN, ESTALE: what broken filesystems answer to stat(2).
+_BROKEN_FILESYSTEM = (5, 107, 116)
+
+
+class Status:
+    """Some fields of /proc/PID/stat. ``start_ticks`` with the pid identifies a process for good."""
+
+    __slots__ = ("flags", "name", "parent", "pid", "start_ticks", "state")
+
+    def __init__(
+        self, pid: int, name: str, *, state: str, parent: int, flags: int, start_ticks: int
+    ) -> None:
+        self.pid = pid
+        self.name = name
+        self.state = state
+        self.parent = parent
+        self.flags = flags
+        self.start_ticks = start_ticks
+
+    def kernel_thread(self) -> bool:
+        return bool(self.flags & _PF_KTHREAD)
+
+
+def status(pid: int) -> "Status | None":
+    """/proc/PID/stat of a process; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in parentheses and may contain anything, parentheses too.
+    name = data[data.index(b"(") + 1 : data.rindex(b")")].decode("utf-8", "replace")
+    fields = data[data.rindex(b")") + 2 :].split()
+    return Status(
+        pid,
+        name,
+        state=fields[0].decode(),
+        parent=int(fields[1]),
+        flags=int(fields[6]),
+        start_ticks=int(fields[19]),
+    )
+
+
+def pids() -> "Iterator[int]":
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def untouchable() -> "set[int]":
+    """Pids never to be signalled: init, this process, and everything it descends from."""
+    found = {1, os.getpid()}
+    pid = os.getppid()
+    while pid > 1 and pid not in found:
+        found.add(pid)
+        above = status(pid)
+        pid = above.parent if above else 0
+    return found
+
+
+class Places:
+    """Filesystems somebody wants free: where they are mounted here, and their device numbers."""
+
+    __slots__ = ("devices", "mapped", "points", "prefixes")
+
+    def __init__(self, points: "Iterable[str]", devices: "Iterable[int]") -> None:
+        self.points = frozenset(points)
+        self.prefixes = tuple(point + "/" for point in self.points)
+        self.devices = frozenset(devices)
+        # How /proc/PID/maps writes the device of a mapped file.
+        self.mapped = [b" %02x:%02x " % (os.major(device), os.minor(device)) for device in self.devices]
+
+    def used_by(self, pid: int) -> bool:
+        """Whether the process holds a working directory, root, program, open or mapped file there.
+
+        A link whose text lies under a mount point must also lead to one of the devices, or to an
+        I/O error, which is what a filesystem that was shut down answers; the text alone may name
+        something in another mount namespace.
+        """
+        for link in _links(pid):
+            try:
+                target = os.readlink(link)
+                if target not in self.points and not target.startswith(self.prefixes):
+                    continue
+                if os.stat(link).st_dev in self.devices:
+                    return True
+            except OSError as error:
+                if error.errno in _BROKEN_FILESYSTEM:
+                    return True
+        try:
+            with open(f"/proc/{pid}/maps", "rb") as file:
+                data = file.read()
+        except OSError:
+            return False
+        return any(needle in data for needle in self.mapped)
+
+
+def users(places: Places) -> "list[int]":
+    """The processes that keep ``places`` busy and may be signalled.
+
+    Never init, this process or one it descends from, never a kernel thread. Processes that end
+    meanwhile are no users.
+    """
+    spared = untouchable()
+    found = []
+    for pid in pids():
+        if pid not in spared and places.used_by(pid):
+            state = status(pid)
+            if state is not None and not state.kernel_thread():
+                found.append(pid)
+    return found
+
+
+def _links(pid: int) -> "Iterable[str]":
+    base = f"/proc/{pid}"
+    yield from (f"{base}/cwd", f"{base}/root", f"{base}/exe")
+    try:
+        names = os.listdir(f"{base}/fd")
+    except OSError:
+        return
+    yield from (f"{base}/fd/{name}" for name in names)
+
+
+def send(pid: int, number: int, places: Places) -> bool:
+    """Send signal ``number`` to ``pid`` if it still uses ``places``; whether a signal was sent.
+
+    The pidfd is opened first and the process looked at again after that, so that a pid that was
+    given to somebody else meanwhile is never hit.
+    """
+    import signal
+
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not places.used_by(pid):
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def mounted_in_other_namespaces(device: int) -> "list[Status]":
+    """One process for each other mount namespace (that /proc shows) in which ``device`` is mounted."""
+    seen = {_namespace("self")}
+    needle = b" %d:%d " % (os.major(device), os.minor(device))
+    found = []
+    for pid in pids():
+        namespace = _namespace(str(pid))
+        if namespace in seen or not namespace:
+            continue
+        seen.add(namespace)
+        try:
+            with open(f"/proc/{pid}/mountinfo", "rb") as file:
+                data = file.read()
+        except OSError:
+            continue
+        holder = status(pid) if needle in data else None
+        if holder is not None:
+            found.append(holder)
+    return found
+
+
+def _namespace(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return ""

@@ -1,0 +1,134 @@
+"""What an agent is: its declarations, its handlers, and the call a handler receives."""
+
+from failover_kit.spec.parameter import check_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from failover_kit.spec.deadline import Deadline
+    from failover_kit.spec.parameter import Action, Parameter, Values
+
+    Handler = Callable[["Call"], int]
+
+# Debian's resource-agents creates it (tmpfiles.d/resource-agents.conf) and calls it HA_RSCTMP;
+# Pacemaker does not export the variable, so the agents need the constant.
+STATE_DIR = "/run/resource-agents"
+
+
+class Call:
+    """One run of one action: everything a handler may know about its surroundings."""
+
+    __slots__ = ("_environ", "agent", "deadline", "instance", "level", "probe", "values")
+
+    def __init__(
+        self,
+        agent: "Agent",
+        values: "Values",
+        deadline: "Deadline",
+        *,
+        level: int = 0,
+        probe: bool = False,
+        instance: str = "default",
+        environ: "Mapping[str, str] | None" = None,
+    ) -> None:
+        """``level`` is OCF_CHECK_LEVEL; ``probe`` a monitor asked once, before anything is started."""
+        self.agent = agent
+        self.values = values
+        self.deadline = deadline
+        self.level = level
+        self.probe = probe
+        self.instance = instance
+        self._environ = environ or {}
+
+    def state_path(self, name: str) -> str:
+        """Where this agent keeps the small file ``name`` until the next boot; makes the directory."""
+        import os
+
+        directory = self._environ.get("HA_RSCTMP") or STATE_DIR
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        safe = "".join(sign if sign.isalnum() or sign in "._-" else f"%{ord(sign):02x}" for sign in name)
+        return f"{directory}/failover-kit-{self.agent.name}-{safe}"
+
+    def log(self, level: str, text: str) -> None:
+        """Tell the administrator; ``level`` is info, warning or error."""
+        from failover_kit.ocf.log import write
+
+        write(f"{self.agent.name}({self.instance})", level, text, self._environ)
+
+
+class Agent:
+    """A resource agent. ``text_module`` holds the long descriptions and is imported for meta-data only."""
+
+    __slots__ = (
+        "actions", "handlers", "name", "parameters", "positional_names", "positional_separator", "shortdesc",
+        "text_module", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str,
+        shortdesc: str,
+        text_module: str,
+        parameters: "Sequence[Parameter]",
+        actions: "Sequence[Action]",
+        handlers: "Mapping[str, Handler]",
+        positional: "Sequence[str]",
+        positional_separator: str = "",
+    ) -> None:
+        """``positional`` is the order of haresources arguments.
+
+        With ``positional_separator`` they stand in one argument (``192.0.2.1/24/eth0``), else in
+        one each (``Filesystem::/dev/sda1::/mnt::xfs``).
+        """
+        self.name = name
+        self.version = version
+        self.shortdesc = shortdesc
+        self.text_module = text_module
+        self.parameters = parameters
+        self.actions = actions
+        self.handlers = handlers
+        self.positional_names = positional
+        self.positional_separator = positional_separator
+
+    def parameter(self, name: str) -> "Parameter":
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
+        raise KeyError(f"{self.name} has no parameter {name}")
+
+    def positional(self, args: "Sequence[str]") -> "dict[str, str]":
+        """Parameters by name from the arguments of a haresources line; ValueError when they do not fit.
+
+        An optional argument may be left out when the next one cannot be mistaken for it:
+        Heartbeat's own IPaddr takes ``ip/24/192.0.2.255`` for address, mask and broadcast.
+        """
+        words = list(args)
+        if self.positional_separator:
+            if len(words) > 1:
+                raise ValueError(f"{self.name}: one argument expected, got {len(words)}: {' '.join(words)}")
+            words = words[0].split(self.positional_separator) if words else []
+        names = list(self.positional_names)
+        found: dict[str, str] = {}
+        for word in words:
+            while len(names) > 1 and not self._fits(names[0], word) and self._fits(names[1], word):
+                names.pop(0)
+            if not names:
+                raise ValueError(f"{self.name}: '{word}' is one argument too many")
+            name = names.pop(0)
+            if word:
+                found[name] = word
+        _, problems = check_all(self.parameters, found)
+        if problems:
+            raise ValueError(f"{self.name}: " + "; ".join(map(str, problems)))
+        return found
+
+    def _fits(self, name: str, word: str) -> bool:
+        try:
+            self.parameter(name).parse(word)
+        except ValueError:
+            # Empty words leave an argument to its default: they fit everywhere but in required ones.
+            return not word and not self.parameter(name).required
+        return True
