@@ -42,9 +42,14 @@ def parse(text: str, file: str = "authkeys") -> Parsed[AuthKeys]:
             _key_line(words, report, keys, methods, places)
     sign_index = _sign_index(sign, set(places), report)
     if report.problems:
-        return Parsed(None, report.sorted_problems(), tuple(report.notes))
-    value = AuthKeys(sign_index=sign_index, keys=MappingProxyType(keys), methods=MappingProxyType(methods))
-    return Parsed(value, (), tuple(report.notes))
+        return Parsed(None, report.sorted_problems(), report.sorted_notes())
+    value = AuthKeys(
+        sign_index=sign_index,
+        keys=MappingProxyType(keys),
+        methods=MappingProxyType(methods),
+        lines=MappingProxyType({index: place.line for index, place in places.items()}),
+    )
+    return Parsed(value, (), report.sorted_notes())
 
 
 def _sign_word(words: list[Word], report: Report) -> Word:

@@ -337,6 +337,7 @@ class AuthKeys:
     sign_index: int
     keys: Mapping[int, Secret]
     methods: Mapping[int, AuthMethod]
+    lines: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def method(self) -> AuthMethod:

@@ -49,6 +49,9 @@ class Report:
         """By place, each once."""
         return tuple(sorted(dict.fromkeys(self.problems), key=lambda p: (p.line, p.column)))
 
+    def sorted_notes(self) -> tuple[Note, ...]:
+        return tuple(sorted(dict.fromkeys(self.notes), key=lambda n: (n.line, n.column)))
+
 
 def text_lines(text: str, report: Report) -> list[str]:
     """The lines of ``text`` without their ends; carriage returns are reported once and taken off.

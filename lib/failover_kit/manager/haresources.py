@@ -47,8 +47,8 @@ def parse(text: str, nodes: tuple[str, ...] | None, file: str = "haresources") -
     _check_names(groups, report)
     _check_shared(groups, report)
     if report.problems:
-        return Parsed(None, report.sorted_problems(), tuple(report.notes))
-    return Parsed(tuple(groups), (), tuple(report.notes))
+        return Parsed(None, report.sorted_problems(), report.sorted_notes())
+    return Parsed(tuple(groups), (), report.sorted_notes())
 
 
 def _joined_lines(text: str, report: Report) -> Iterator[list[Word]]:
