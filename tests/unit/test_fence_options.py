@@ -29,8 +29,10 @@ def test_defaults_are_fence_wtis() -> None:
 
 
 def test_old_names_short_options_and_new_names_are_the_same() -> None:
-    new = read_argv("--action=off --ip=h --ipport=2323 --username=u --password=s --plug=1,5 --debug-file=d".split())
-    short = read_argv("-o off -a h -u 2323 -l u -p s -n 1,5 -D d".split())
+    new = read_argv(
+        ["--action=off", "--ip=h", "--ipport=2323", "--username=u", "--password=s", "--plug=1,5", "--debug-file=d"]
+    )
+    short = read_argv(["-o", "off", "-a", "h", "-u", "2323", "-l", "u", "-p", "s", "-n", "1,5", "-D", "d"])
     old = read_stdin(["option=off", "ipaddr=h", "ipport=2323", "login=u", "passwd=s", "port=1,5", "debug=d"])
     dashed = read_stdin(
         ["action=off", "ip=h", "ipport=2323", "username=u", "password=s", "plug=1,5", "debug-file=d"]

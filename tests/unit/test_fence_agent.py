@@ -1,0 +1,364 @@
+"""Actions against a switch in memory: order of commands, read-back, deadlines, exit codes. No sockets, no sleep.
+
+The switch here is a stub that renders one fixed layout; the emulator is used in tests/fence.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+
+from failover_kit.fence import session as net
+from failover_kit.fence.agent import Failure, Operation
+from failover_kit.fence.log import Log
+from failover_kit.fence.options import check, read_stdin
+from failover_kit.fence.secret import Secret
+from failover_kit.fence.session import ConnectFailed, ConnectionLost, Session
+from failover_kit.fence.wti import Dialogue
+from failover_kit.spec import deadline as clock_module
+from failover_kit.spec.deadline import Deadline
+
+
+class Clock:
+    """Boot time that passes only when somebody sleeps or waits."""
+
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
+
+
+class Switch:
+    """Plugs with names and states; every fault a test needs is an attribute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.names = {1: "pete", 2: "(undefined)", 5: "mclaws", 6: "mclaws"}
+        self.states = dict.fromkeys(self.names, "ON")
+        self.password = "changeme"
+        self.commands: list[str] = []
+        self.logins = 0
+        self.refuse_connects = 0
+        self.stuck: set[int] = set()
+        self.relay_ms = 0
+        self.drop_on: list[str] = []
+        self.silent_on: list[str] = []
+        self.answer_ms = 1
+        self.shown_state: Callable[[int, str], str] = lambda _plug, state: state
+        self._pending: list[tuple[int, int, str]] = []
+
+    def connect(self, _until: Deadline) -> Line:
+        if self.refuse_connects:
+            self.refuse_connects -= 1
+            raise ConnectFailed("refused", again=True)
+        return Line(self)
+
+    def answer(self, command: str) -> str:
+        self.commands.append(command)
+        if match := re.fullmatch(r"/(ON|OFF) (\d),Y", command):
+            self._pending.append((self.clock.ms + self.relay_ms, int(match[2]), match[1]))
+            return f"{command}\r\nIPS> "
+        if command == "/S":
+            return f"/S\r\n{self.screen()}\r\nIPS> "
+        return f"{command}\r\nInvalid command\r\nIPS> "
+
+    def screen(self) -> str:
+        for due_ms, plug, state in self._pending:
+            if due_ms <= self.clock.ms and plug not in self.stuck:
+                self.states[plug] = state
+        self._pending = [entry for entry in self._pending if entry[0] > self.clock.ms]
+        rows = [f" {n} | {self.names[n]} | {self.shown_state(n, s)} |" for n, s in self.states.items()]
+        return "\r\n".join(["Plug | Name | Status |", *rows])
+
+    @property
+    def switched(self) -> list[str]:
+        return [command for command in self.commands if command not in ("/S", "/X,Y")]
+
+
+class Line:
+    """The Transport to a Switch."""
+
+    def __init__(self, switch: Switch) -> None:
+        self.switch = switch
+        self.out = b"Password: " if switch.password else b"IPS> "
+        self.inside = not switch.password
+        self.ended = False
+
+    def send(self, data: bytes, until: Deadline) -> None:
+        for line in data.decode().split("\r")[:-1]:
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        switch = self.switch
+        if not self.inside:
+            switch.logins += 1
+            self.inside = line == switch.password
+            self.out += b"\r\nIPS> " if self.inside else b"\r\nInvalid password\r\n"
+            self.ended = not self.inside
+        elif line in switch.drop_on:
+            switch.drop_on.remove(line)
+            switch.answer(line)
+            raise ConnectionLost("reset")
+        elif line == "/X,Y":
+            switch.commands.append(line)
+            self.ended = True
+        elif line in switch.silent_on:
+            switch.commands.append(line)
+        else:
+            self.out += switch.answer(line).encode()
+
+    def receive(self, until: Deadline) -> bytes | None:
+        if self.out:
+            self.switch.clock.ms += self.switch.answer_ms
+            data, self.out = self.out, b""
+            return data
+        if self.ended:
+            return b""
+        self.switch.clock.ms += until.left_ms()
+        return None
+
+    def close(self) -> None:
+        self.ended = True
+
+
+class Bench:
+    """Everything one test needs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        monkeypatch.setattr(clock_module, "boottime_ms", lambda: self.clock.ms)
+        self.switch = Switch(self.clock)
+        self.stderr = io.StringIO()
+        self.out = io.StringIO()
+        self.password = Secret("changeme")
+
+    def run(self, *lines: str) -> int:
+        config = check(read_stdin(["ip=h", *lines]))
+        log = Log("test", stderr=self.stderr, to_syslog=False)
+        deadline = Deadline(config.timeout_ms - net.GOODBYE_MS)
+        session = Session(
+            self.switch.connect,
+            lambda: Dialogue(password=self.password),
+            deadline,
+            connect_ms=config.timeout_ms,
+            login_ms=config.login_timeout_ms,
+            goodbye_ms=net.GOODBYE_MS,
+            debug=log.debug,
+            sleep=self.clock.sleep,
+        )
+        return Operation(config, session, deadline, log, sleep=self.clock.sleep).run(self.out)
+
+    def failure(self, *lines: str) -> str:
+        with pytest.raises(Failure) as caught:
+            self.run(*lines)
+        return str(caught.value)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+# Success.
+
+
+def test_off_by_name_switches_every_plug_of_that_name_and_reads_back(bench: Bench) -> None:
+    assert bench.run("action=off", "plug=MCLAWS") == 0
+    assert bench.switch.commands == ["/S", "/OFF 5,Y", "/OFF 6,Y", "/S", "/X,Y"]
+    assert bench.out.getvalue() == "Success: Powered OFF\n"
+
+
+def test_off_is_commanded_even_when_the_plug_reads_off(bench: Bench) -> None:
+    """A plug in the pause of somebody's /BOOT reads OFF and would come on by itself."""
+    bench.switch.states[1] = "OFF"
+    assert bench.run("action=off", "plug=1") == 0
+    assert bench.switch.switched == ["/OFF 1,Y"]
+    assert bench.out.getvalue() == "Success: Already OFF\n"
+
+
+def test_on_finishes_the_second_supply(bench: Bench) -> None:
+    bench.switch.states[6] = "OFF"
+    assert bench.run("action=on", "plug=5,6") == 0
+    assert bench.switch.states[6] == "ON"
+    assert bench.out.getvalue() == "Success: Powered ON\n"
+
+
+def test_on_of_what_is_on_sends_nothing(bench: Bench) -> None:
+    assert bench.run("action=on", "plug=5,6") == 0
+    assert bench.switch.switched == []
+    assert bench.out.getvalue() == "Success: Already ON\n"
+
+
+def test_reboot_proves_off_of_all_before_it_switches_one_on(bench: Bench) -> None:
+    bench.switch.relay_ms = 700
+    assert bench.run("plug=mclaws") == 0
+    commands = bench.switch.switched
+    assert commands == ["/OFF 5,Y", "/OFF 6,Y", "/ON 5,Y", "/ON 6,Y"]
+    assert bench.switch.states == dict.fromkeys((1, 2, 5, 6), "ON")
+    assert bench.out.getvalue() == "Success: Rebooted\n"
+
+
+@pytest.mark.parametrize(
+    ("five", "six", "code", "text"),
+    [
+        ("ON", "ON", 0, "Status: ON\n"),
+        ("OFF", "ON", 0, "Status: ON\n"),
+        ("ON", "OFF", 0, "Status: ON\n"),
+        ("OFF", "OFF", 2, "Status: OFF\n"),
+        ("ON", "??", 0, "Status: ON\n"),
+    ],
+)
+def test_status_of_two_supplies(bench: Bench, five: str, six: str, code: int, text: str) -> None:
+    bench.switch.states.update({5: five, 6: six})
+    assert bench.run("action=status", "plug=mclaws") == code
+    assert bench.out.getvalue() == text
+
+
+def test_list_gives_unnamed_plugs_an_empty_alias(bench: Bench) -> None:
+    assert bench.run("action=list") == 0
+    assert bench.out.getvalue() == "1,pete\n2,\n5,mclaws\n6,mclaws\n"
+
+
+def test_list_status_and_separator(bench: Bench) -> None:
+    bench.switch.states.update({1: "OFF", 5: "ON*"})
+    assert bench.run("action=list-status", "separator=;") == 0
+    assert bench.out.getvalue() == "1;pete;OFF\n2;;ON\n5;mclaws;UNKNOWN\n6;mclaws;ON\n"
+
+
+def test_monitor_is_silent_and_knows_a_missing_plug(bench: Bench) -> None:
+    assert bench.run("action=monitor") == 0
+    assert bench.out.getvalue() == ""
+    assert "no plug nosuch" in bench.failure("action=monitor", "plug=nosuch")
+
+
+def test_delay_comes_before_the_login(bench: Bench) -> None:
+    start_ms = bench.clock.ms
+    assert bench.run("action=off", "plug=1", "delay=7") == 0
+    assert bench.clock.ms - start_ms >= 7000
+    assert bench.run("action=status", "plug=1", "delay=7") == 2
+    assert bench.clock.ms - start_ms < 14_000
+
+
+# What must not be taken for success.
+
+
+def test_a_stuck_relay_fails_off_and_names_the_plug(bench: Bench) -> None:
+    bench.switch.stuck = {6}
+    text = bench.failure("action=off", "plug=mclaws")
+    assert text == "Failed: Timed out waiting to power OFF: plug 5 reads OFF, plug 6 reads ON"
+    assert bench.switch.commands[-1] == "/X,Y"
+    assert bench.out.getvalue() == ""
+
+
+def test_a_stuck_relay_fails_reboot_and_nothing_is_switched_on(bench: Bench) -> None:
+    bench.switch.stuck = {6}
+    assert "waiting to power OFF" in bench.failure("plug=mclaws")
+    assert not any("ON" in command for command in bench.switch.commands)
+
+
+def test_power_that_does_not_come_back_is_said_and_the_machine_counts_as_fenced(bench: Bench) -> None:
+    bench.switch.shown_state = lambda _plug, state: "OFF" if "/OFF 1,Y" in bench.switch.commands else state
+    assert bench.run("plug=1") == 0
+    assert "power did not come back ON" in bench.stderr.getvalue()
+    assert bench.switch.commands[-1] == "/X,Y"
+
+
+@pytest.mark.parametrize("state", ["OFF*", "*", "", "OF", "Off?"])
+def test_unknown_and_busy_are_never_off(bench: Bench, state: str) -> None:
+    bench.switch.states[1] = state
+    bench.switch.stuck = {1}
+    assert "correct plug status" in bench.failure("action=status", "plug=1")
+    assert "waiting to power OFF" in bench.failure("action=off", "plug=1")
+
+
+def test_busy_is_waited_for(bench: Bench) -> None:
+    until_ms = bench.clock.ms + 5000
+    bench.switch.states[1] = "OFF"
+    bench.switch.shown_state = lambda _plug, state: state + "*" if bench.clock.ms < until_ms else state
+    assert bench.run("action=status", "plug=1") == 2
+
+
+@pytest.mark.parametrize("action", ["off", "on", "reboot", "status"])
+def test_a_missing_plug_fails_before_anything_is_switched(bench: Bench, action: str) -> None:
+    assert "no plug 9 on this device" in bench.failure(f"action={action}", "plug=1,9")
+    assert bench.switch.commands == ["/S", "/X,Y"]
+
+
+def test_a_name_that_moves_while_switching_is_no_proof(bench: Bench) -> None:
+    bench.switch.relay_ms = 500
+    original = bench.switch.screen
+
+    def renamed() -> str:
+        if bench.switch.switched:
+            bench.switch.names[2] = "pete"
+        return original()
+
+    bench.switch.screen = renamed  # type: ignore[method-assign]
+    assert "names changed" in bench.failure("action=off", "plug=pete")
+
+
+def test_on_is_tried_again_as_often_as_asked(bench: Bench) -> None:
+    bench.switch.states[1] = "OFF"
+    bench.switch.stuck = {1}
+    assert "waiting to power ON" in bench.failure("action=on", "plug=1", "retry_on=2", "power_timeout=5")
+    assert bench.switch.switched == ["/ON 1,Y"] * 3
+
+
+# Sessions.
+
+
+def test_a_rejected_password_is_sent_once(bench: Bench) -> None:
+    bench.password = Secret("wrong")
+    text = bench.failure("action=off", "plug=1")
+    assert text.startswith("Unable to connect/login to fencing device: ")
+    assert bench.switch.logins == 1
+    assert bench.switch.commands == []
+
+
+def test_a_taken_session_is_waited_for(bench: Bench) -> None:
+    bench.switch.refuse_connects = 6
+    assert bench.run("action=off", "plug=1") == 0
+
+
+def test_a_session_that_stays_taken_ends_in_time(bench: Bench) -> None:
+    bench.switch.refuse_connects = 10**6
+    start_ms = bench.clock.ms
+    assert "refused; tried for" in bench.failure("action=off", "plug=1")
+    assert bench.clock.ms - start_ms <= 36_000
+
+
+@pytest.mark.parametrize("command", ["/OFF 1,Y", "/S"])
+def test_a_broken_connection_is_opened_again(bench: Bench, command: str) -> None:
+    bench.switch.drop_on = [command]
+    assert bench.run("action=off", "plug=1") == 0
+    assert bench.switch.states[1] == "OFF"
+    assert bench.switch.logins == 2
+
+
+def test_a_connection_that_always_breaks_is_given_up(bench: Bench) -> None:
+    bench.switch.drop_on = ["/S"] * 100
+    assert bench.failure("action=off", "plug=1") == "Connection lost: reset"
+    assert bench.switch.logins == 4
+
+
+@pytest.mark.parametrize("command", ["/S", "/OFF 1,Y"])
+@pytest.mark.parametrize("action", ["off", "reboot"])
+def test_a_device_that_falls_silent_ends_in_time_with_a_logout(bench: Bench, command: str, action: str) -> None:
+    bench.switch.silent_on = [command]
+    start_ms = bench.clock.ms
+    assert bench.failure(f"action={action}", "plug=1").startswith("Connection timed out: ")
+    assert bench.switch.commands[-1] == "/X,Y"
+    assert bench.clock.ms - start_ms <= 56_000
+
+
+def test_one_deadline_bounds_everything(bench: Bench) -> None:
+    bench.switch.answer_ms = 900
+    bench.switch.stuck = {1}
+    bench.switch.refuse_connects = 3
+    start_ms = bench.clock.ms
+    bench.failure("action=off", "plug=1", "timeout=12", "power_timeout=600", "login_timeout=600")
+    assert bench.clock.ms - start_ms <= 12_000
