@@ -1,0 +1,58 @@
+# failover-kit. `make help` lists what can be asked for.
+# /usr/bin/python3 everywhere: never a python3 that PATH happens to find first.
+
+PYTHON   = /usr/bin/python3
+VENV     = .venv/bin
+DESTDIR  =
+PREFIX   = /usr
+LIBDIR   = $(PREFIX)/share/failover-kit
+OCFDIR   = $(PREFIX)/lib/ocf/resource.d/failover-kit
+COMPAT   = $(PREFIX)/lib/failover-kit/compat
+SBINDIR  = $(PREFIX)/sbin
+BINDIR   = $(PREFIX)/bin
+UNITDIR  = /lib/systemd/system
+DOCDIR   = $(PREFIX)/share/doc/failover-kit
+SEEDS    = 10000
+ARGS     =
+
+.PHONY: help rehearsal test lint sim explore install clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+rehearsal: ## two nodes, a disk, a switch and a client on this machine, through eight disasters (root; ARGS="--scene 3")
+	@sh tools/setup.sh rehearsal
+	@$(PYTHON) -I bin/rehearsal $(ARGS)
+
+test: ## everything that is checked before a change lands (root)
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	@$(MAKE) --no-print-directory lint
+	$(VENV)/pytest $(ARGS)
+
+lint: ## ruff and mypy --strict (inside `make test`)
+	$(VENV)/ruff check
+	$(VENV)/mypy
+
+sim: ## the release check of the manager: SEEDS=10000 simulated clusters, audited after every step
+	$(PYTHON) tests/sim/run.py --seeds $(SEEDS) $(ARGS)
+
+explore: ## breadth-first search of a small world through the real core
+	$(PYTHON) tests/sim/explore.py $(ARGS)
+
+install: ## install under DESTDIR (what the packages call)
+	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
+	    $(DESTDIR)$(COMPAT) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
+	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
+	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
+	install -m 0755 stonith/fence_wti_ips800 bin/failoverd bin/failoverctl $(DESTDIR)$(SBINDIR)
+	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
+	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
+	install -m 0644 etc/failoverd.service $(DESTDIR)$(UNITDIR)
+	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
+	install -m 0644 README.md CHANGELOG.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
+
+clean: ## remove what the other targets made in this directory
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

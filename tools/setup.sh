@@ -1,0 +1,62 @@
+#!/bin/sh
+# Bring a Debian-like machine to what a make target needs: look, list, ask, install.
+#
+#   tools/setup.sh rehearsal|test
+#
+# On a terminal it asks before installing; YES=1, or no terminal, goes on. Exit 2, with nothing changed,
+# when the machine cannot be used: one line for each thing that is needed. POSIX sh, because Python
+# itself may be what is missing.
+set -eu
+
+# What the programs of the project need at run time on one machine.
+RUNTIME="python3 python3-pexpect python3-serial python3-lxml iproute2 xfsprogs util-linux mount procps"
+# The independent peers and tools that the tests compare with.
+TESTS="python3-venv e2fsprogs resource-agents pacemaker-cli-utils fence-agents cluster-glue
+       libxml2-utils telnet psmisc kmod iputils-ping iputils-arping"
+
+case "${1:-}" in
+rehearsal) wanted=$RUNTIME ;;
+test) wanted="$RUNTIME $TESTS" ;;
+*)
+    echo "usage: tools/setup.sh rehearsal|test" >&2
+    exit 2
+    ;;
+esac
+
+usable=yes
+refuse() {
+    echo "make $target: $1" >&2
+    usable=no
+}
+target=$1
+[ "$(uname -s)" = Linux ] || refuse "this is $(uname -s); a Linux machine is needed (namespaces, XFS)"
+[ "$(id -u)" = 0 ] || refuse "not root; run it as root (namespaces, mounts and packages need it)"
+command -v apt-get >/dev/null 2>&1 || refuse "no apt-get; a Debian-like machine is needed (Debian 12 or newer)"
+[ "$usable" = yes ] || exit 2
+
+missing=
+for package in $wanted; do
+    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "make $target needs these packages, which are not installed:"
+for package in $missing; do
+    echo "  $package"
+done
+if [ "${YES:-}" != 1 ] && [ -t 0 ]; then
+    printf 'Install them with apt-get now? [y/N] '
+    read -r answer
+    case "$answer" in
+    y | Y | yes) ;;
+    *)
+        echo "nothing was changed" >&2
+        exit 2
+        ;;
+    esac
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+# shellcheck disable=SC2086  # a list of package names
+apt-get install -q -y --no-install-recommends $missing
