@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from failover_kit.emulator import screens, telnet
 from failover_kit.emulator.device import Device, Hangup, Send, factory_outlets
+from failover_kit.emulator.faults import WHOLE_DEVICE
 from failover_kit.emulator.relays import Event, Switch
 
 
@@ -407,3 +410,35 @@ def test_drop_cuts_the_line_and_switches() -> None:
     assert bench.hung_up
     assert "OFF   |" not in said
     assert bench.state(1) == "off"
+
+
+# --- anything at all -------------------------------------------------------------------------------------
+
+KEYS = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        [b"\r", b"y\r", b"n\r", b"/off 1,y\r", b"/on *\r", b"/boot 2+3,y\r", b"/S\r", b"/x\r", b"\xff\xfd\x00"]
+    ),
+)
+
+
+@settings(deadline=None)  # the machine that runs the tests may be busy
+@given(st.lists(KEYS, max_size=15), st.sampled_from([None, *WHOLE_DEVICE]), st.booleans())
+def test_whatever_is_typed_the_device_lives_and_its_relays_come_to_rest(
+    keys: list[bytes], fault: str | None, relay_ok: bool
+) -> None:
+    bench = Bench()
+    bench.relay_ok = relay_ok
+    if fault is not None:
+        bench.device.faults.set(fault)
+    bench.connect()
+    for key in keys:
+        if bench.device.accepting():
+            bench.connect()
+        bench.device.receive(bench.now_ms, key)
+        bench.drain()
+    bench.run()
+    assert bench.device.view()["busy"] is False
+    moved = {number: to for _, number, to in bench.moves if relay_ok}
+    for number in range(1, 9):
+        assert bench.state(number) == moved.get(number, "on")

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from failover_kit.emulator import control
-from failover_kit.emulator.server import OutletConfig
+from failover_kit.emulator.server import OutletConfig, endpoint
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV
 
@@ -122,9 +122,9 @@ class EmulatorProcess:
 
     def argv(self) -> list[str]:
         """The command line; never contains the password."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
         argv = [*self._prefix, "/usr/bin/python3", "-s", "-P", "-m", "failover_kit.emulator"]
-        argv += ["--listen", f"{host}:{self.port}", "--control", self.control_path, "--log", self.log_path]
+        argv += ["--listen", endpoint(self.address, self.port)]
+        argv += ["--control", self.control_path, "--log", self.log_path]
         if self._password is not None:
             argv += ["--password-env", PASSWORD_VARIABLE]
         for number, outlet in self._outlets.items():

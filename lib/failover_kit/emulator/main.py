@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from failover_kit.emulator import control, faults
 from failover_kit.emulator.commands import check_name
-from failover_kit.emulator.device import IDLE_TIMEOUT_MS, PLUG_COUNT
+from failover_kit.emulator.device import IDLE_TIMEOUT_MS, LINE_LIMIT, PLUG_COUNT
 from failover_kit.emulator.relays import DEFAULT_DELAY_MS
 from failover_kit.emulator.server import (
     OUTLET_TIMEOUT_MS,
@@ -21,6 +21,7 @@ from failover_kit.emulator.server import (
     Emulator,
     EmulatorConfig,
     OutletConfig,
+    endpoint,
 )
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -151,6 +152,8 @@ def _password(options: argparse.Namespace) -> str | None:
         return None
     if not password:
         raise UsageError(f"{origin}: empty; leave the option out for a switch without a password")
+    if len(password.encode()) > LINE_LIMIT or any(character < " " or character == "\x7f" for character in password):
+        raise UsageError(f"{origin}: at most {LINE_LIMIT} bytes and no control characters, or nobody can type it")
     return password
 
 
@@ -239,12 +242,15 @@ async def _serve(config: EmulatorConfig, ready_fd: int | None) -> int:
 
 
 def _ready(emulator: Emulator, ready_fd: int | None) -> None:
-    host = f"[{emulator.address}]" if ":" in emulator.address else emulator.address
-    line = f"listening on {host}:{emulator.port}"
+    line = f"listening on {endpoint(emulator.address, emulator.port)}"
     print(line, flush=True)
-    if ready_fd is not None:
+    if ready_fd is None:
+        return
+    try:
         os.write(ready_fd, line.encode() + b"\n")
         os.close(ready_fd)
+    except OSError as error:
+        raise UsageError(f"--ready-fd {ready_fd}: {error.strerror}; pass an open descriptor") from None
 
 
 # --- talking to one ----------------------------------------------------------------------------------

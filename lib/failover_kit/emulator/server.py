@@ -115,6 +115,7 @@ class Emulator:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for waiting in self._pressed.values():
             waiting.cancel()
+        await asyncio.sleep(0)  # one turn of the loop: the aborted session closes its socket there
         self._log.write("stop", {})
         self._log.close()
 
@@ -232,7 +233,7 @@ class Emulator:
         connection.setblocking(False)
         self._taking = True
         self._stop_listening()
-        task = asyncio.get_running_loop().create_task(self._take_in(connection, f"{peer[0]}:{peer[1]}"))
+        task = asyncio.get_running_loop().create_task(self._take_in(connection, endpoint(peer[0], peer[1])))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -294,6 +295,11 @@ class _Session(asyncio.Protocol):
         """Close after what is still to be sent; a client that does not take it is cut off."""
         self.transport.close()
         asyncio.get_running_loop().call_later(LAST_WORDS_S, self.transport.abort)
+
+
+def endpoint(address: str, port: int) -> str:
+    """``192.0.2.1:23`` or ``[2001:db8::1]:23``."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _bind(address: str, port: int) -> socket.socket:

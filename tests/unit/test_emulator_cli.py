@@ -1,0 +1,152 @@
+"""``bin/wti-emulator`` as a user meets it: arguments, readiness, signals, ``ctl``, the harness."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from failover_kit.emulator.harness import EmulatorFailed, EmulatorProcess
+from failover_kit.emulator.main import main
+from failover_kit.emulator.server import OutletConfig
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.process import run
+
+PROGRAM = str(Path(__file__).parents[2] / "bin" / "wti-emulator")
+TIMEOUT_MS = 60_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--listen", "127.0.0.1:x"], "write ADDRESS or ADDRESS:PORT"),
+        (["--listen", "127.0.0.1:70000"], "write ADDRESS or ADDRESS:PORT"),
+        (["--outlet", "9=pete"], "N from 1 to 8"),
+        (["--outlet", "pete"], "N from 1 to 8"),
+        (["--outlet", "1=two words"], "must start with a letter"),
+        (["--outlet", "1=abcdefghijklmnopq"], "the name column holds 16"),
+        (["--outlet", "1=pete", "--outlet", "1=mclaws"], "given twice"),
+        (["--outlet-state", "1=up"], "write on or off"),
+        (["--outlet-delay", "1=soon"], "a number of seconds"),
+        (["--outlet-off", "1='unbalanced"], "No closing quotation"),
+        (["--outlet-on", "1="], "the command is empty"),
+        (["--outlet-timeout", "0"], "--outlet-timeout"),
+        (["--idle-timeout", "nan"], "--idle-timeout"),
+        (["--site-id", "caf\u00e9"], "printable ASCII"),
+        (["--password-file", "/nonexistent"], "--password-file /nonexistent: No such file"),
+        (["--password-env", "NOT_SET_ANYWHERE"], "--password-env NOT_SET_ANYWHERE: empty"),
+        (["ctl", "/nonexistent"], "ctl SOCKET"),
+        (["ctl", "/nonexistent", "explode"], "ctl SOCKET"),
+        (["ctl", "/nonexistent", "fault", "slow"], "a number of seconds"),
+        (["ctl", "/nonexistent", "fault", "stuck", "pete"], "outlets are numbers"),
+    ],
+)
+def test_usage_errors_exit_2_and_say_what_to_write(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_password_nobody_can_type_is_refused_and_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("tab\there\n")
+    assert main(["--password-file", str(file)]) == 2
+    assert "tab\there" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_listens_and_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    password = tmp_path / "password"
+    password.write_text("changeme\n")
+    path = tmp_path / "ctl"
+    read_fd, write_fd = os.pipe()
+    arguments = ["--listen", "127.0.0.1:0", "--password-file", str(password), "--control", str(path)]
+    child = subprocess.Popen(
+        [PROGRAM, *arguments, "--ready-fd", str(write_fd)],
+        stdout=subprocess.PIPE,
+        pass_fds=[write_fd],
+        text=True,
+    )
+    os.close(write_fd)
+    try:
+        with os.fdopen(read_fd) as ready:
+            line = ready.read()
+        assert line.startswith("listening on 127.0.0.1:")
+        with socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2])), timeout=30) as client:
+            assert client.recv(1) == b"\xff"
+            child.send_signal(number)
+            out, _ = child.communicate(timeout=60)
+        assert (child.returncode, out) == (0, line)
+        assert not path.exists()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        place = f"127.0.0.1:{holder.getsockname()[1]}"
+        result = run([PROGRAM, "--listen", place], Deadline(TIMEOUT_MS))
+    assert result.code == 1
+    assert result.stderr == f"wti-emulator: {place}: Address already in use\n"
+
+
+def test_ctl_from_the_command_line(tmp_path: Path) -> None:
+    with EmulatorProcess(str(tmp_path), outlets={1: OutletConfig("pete")}) as switch:
+
+        def ctl(*arguments: str) -> dict[str, object]:
+            result = run([PROGRAM, "ctl", switch.control_path, *arguments], Deadline(TIMEOUT_MS))
+            assert result.ok(), result.describe()
+            answer = json.loads(result.stdout)
+            assert isinstance(answer, dict)
+            return answer
+
+        assert ctl("fault", "slow", "0.1", "1", "2")["faults"] == {"slow": {"1": 0.1, "2": 0.1}}
+        assert ctl("fault", "mute")["faults"] == {"mute": True, "slow": {"1": 0.1, "2": 0.1}}
+        assert ctl("clear", "slow", "2")["faults"] == {"mute": True, "slow": {"1": 0.1}}
+        assert ctl("clear")["faults"] == {}
+        assert ctl("switch", "1", "off") == {"ok": True, "outlet": 1, "state": "off"}
+        assert switch.outlet_state(1) == "off"
+        ctl("fault", "stuck", "1")
+        refused = run([PROGRAM, "ctl", switch.control_path, "switch", "1", "on"], Deadline(TIMEOUT_MS))
+        assert refused.code == 1
+        assert "outlet 1 did not switch on" in refused.stderr
+
+
+def test_every_event_has_a_time_on_the_boot_clock(tmp_path: Path) -> None:
+    before_ms = Deadline(0).end_ms
+    with EmulatorProcess(str(tmp_path), outlets={}) as switch:
+        switch.fault("stuck", 1)
+        switch.clear()
+    events = switch.events()
+    assert [event["event"] for event in events] == ["start", "fault", "clear", "stop"]
+    times = [event["t_ms"] for event in events]
+    assert times == sorted(times)
+    assert before_ms <= times[0] <= times[-1] <= Deadline(0).end_ms
+
+
+def test_the_password_is_in_no_argument_and_no_log(tmp_path: Path) -> None:
+    with EmulatorProcess(str(tmp_path), outlets={}, password="hunter2hunter2") as switch:
+        arguments = Path(f"/proc/{switch.pid}/cmdline").read_bytes()
+        with socket.create_connection((switch.address, switch.port), timeout=30) as client:
+            client.sendall(b"hunter2hunter2\rhunter2hunter2\r/X,Y\r")
+            while client.recv(4096):
+                pass
+    assert b"hunter2" not in arguments
+    assert "hunter2" not in Path(switch.log_path).read_text() + Path(switch.stderr_path).read_text()
+    assert [event["event"] for event in switch.events()][1:4] == ["connect", "login", "invalid_command"]
+
+
+def test_the_harness_reports_why_it_did_not_start(tmp_path: Path) -> None:
+    with pytest.raises(EmulatorFailed, match="must start with a letter"):
+        EmulatorProcess(str(tmp_path), outlets={1: OutletConfig("1pete")}).start()
