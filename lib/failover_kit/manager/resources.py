@@ -1,0 +1,258 @@
+"""Starts, stops, probes and watches the resources of groups. What follows from it is the core's business.
+
+Each method answers with the event the core waits for, always, and each call of an agent has a deadline
+and a cell of its own (``actionspace``). Doubt is never taken for stopped (PROTOCOL rule 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from failover_kit.manager.actionspace import ActionSpace, ActionSpaceError, Cell, emptied
+from failover_kit.manager.callers import Caller, CallKind, Finding, GroupPlan
+from failover_kit.manager.children import Ended, Freshness, TooOld, run_in
+from failover_kit.manager.events import (
+    MonitorFailed,
+    Probed,
+    ProbeOutcome,
+    Started,
+    StartFailed,
+    StopFailed,
+    Stopped,
+)
+from failover_kit.spec.deadline import Deadline
+
+SETTLE_MS = 5_000
+"""How long an init script's or unit's status may lag behind a start that returned. OCF allows no lag."""
+
+_SETTLE_PAUSE_S = 0.2
+
+Permission = Callable[[], tuple[str, Freshness]]
+"""Asked in the loop right before each fork of a start: "" or why not, and how long the answer is good."""
+
+
+class GroupRunner:
+    """One group's resources on this node.
+
+    The core has at most one of probe, start and stop in flight, so everything in the group's cells that is
+    neither the call in progress nor a service is a leftover.
+    """
+
+    def __init__(self, plan: GroupPlan, space: ActionSpace, report: Callable[[MonitorFailed], None]) -> None:
+        self.plan = plan
+        self._space = space
+        self._report = report
+        self._watch: list[asyncio.Task[None]] = []
+        self._stuck: dict[str, Cell] = {}  # monitors in uninterruptible sleep, by instance
+
+    # --- the three actions ---------------------------------------------------------------------------
+
+    async def probe(self, op: int) -> Probed:
+        """Kill leftovers, look at every resource, and watch the group when all of it runs."""
+        name = self.plan.name
+        await self.end_watch()
+        stays = await self._space.clear(name)
+        if stays:
+            return Probed(name, op, ProbeOutcome.DOUBT, f"left of an earlier action: {stays}")
+        findings = [await self._monitor(op, caller) for caller in self.plan.callers]
+        if all(found is Finding.STOPPED for found, _ in findings):
+            stays = await self._space.clear_services(name)
+            if stays:
+                return Probed(name, op, ProbeOutcome.DOUBT, f"left of a stopped service: {stays}")
+            return Probed(name, op, ProbeOutcome.STOPPED)
+        if all(found is Finding.RUNNING for found, _ in findings):
+            self._begin_watch(op)
+            return Probed(name, op, ProbeOutcome.RUNNING)
+        return Probed(name, op, ProbeOutcome.DOUBT, self._mixture(findings))
+
+    def _mixture(self, findings: list[tuple[Finding, str]]) -> str:
+        parts = []
+        for caller, (found, reason) in zip(self.plan.callers, findings, strict=True):
+            said = f" ({reason})" if found is Finding.DOUBT and reason else ""
+            parts.append(f"{caller.name} is {'in doubt' if found is Finding.DOUBT else found.value}{said}")
+        return ", ".join(parts)
+
+    async def start(self, op: int, permission: Permission) -> Started | StartFailed:
+        """Start left to right; the first failure ends it, and the core orders a stop."""
+        name = self.plan.name
+        await self.end_watch()
+        stays = await self._space.clear(name)
+        if stays:
+            return StartFailed(name, op, "", f"left of an earlier action: {stays}")
+        for caller in self.plan.callers:
+            try:
+                reason = await self._start_one(op, caller, permission)
+            except TooOld as error:
+                reason = str(error)
+            if reason:
+                return StartFailed(name, op, caller.name, reason)
+        self._begin_watch(op)
+        return Started(name, op)
+
+    async def _start_one(self, op: int, caller: Caller, permission: Permission) -> str:
+        found, reason = await self._monitor(op, caller)
+        if found is Finding.RUNNING:
+            return ""
+        if found is Finding.DOUBT:
+            return f"not started, its state is in doubt: {reason}"
+        refusal, freshness = permission()
+        if refusal:
+            return f"not started: {refusal}"
+        deadline = Deadline(caller.timeout_ms("start"))
+        cell = self._cell(op, caller, "start")
+        if isinstance(cell, str):
+            return cell
+        ended = await self._run(cell, caller, "start", freshness)
+        failure = caller.failure(ended)
+        if failure:
+            stays = await emptied(cell)
+            return f"start: {failure}" + (f"; {stays}" if stays else "")
+        try:
+            self._space.keep(cell, self.plan.name, caller.instance)
+        except ActionSpaceError as error:
+            return str(error)
+        return await self._agrees(op, caller, deadline)
+
+    async def _agrees(self, op: int, caller: Caller, deadline: Deadline) -> str:
+        """A monitor must agree with the start; those that are no OCF agents get a moment to."""
+        settle = deadline.at_most(0 if caller.kind is CallKind.OCF else SETTLE_MS)
+        while True:
+            found, reason = await self._monitor(op, caller)
+            if found is Finding.RUNNING:
+                return ""
+            if settle.expired():
+                said = f": {reason}" if reason else ""
+                state = "not running" if found is Finding.STOPPED else "in doubt"
+                return f"start succeeded, but the monitor says {state}{said}"
+            await asyncio.sleep(_SETTLE_PAUSE_S)
+
+    async def stop(self, op: int) -> Stopped | StopFailed:
+        """Stop right to left, all of them; then monitors must agree and no process may be left."""
+        name = self.plan.name
+        await self.end_watch()
+        failures: list[tuple[str, str]] = []
+        stays = await self._space.clear(name)
+        if stays:
+            failures.append(("", f"left of an earlier action: {stays}"))
+        for caller in reversed(self.plan.callers):
+            reason = await self._stop_one(op, caller)
+            if reason:
+                failures.append((caller.name, reason))
+        for caller in self.plan.callers:
+            found, reason = await self._monitor(op, caller)
+            if found is not Finding.STOPPED:
+                state = "still running" if found is Finding.RUNNING else f"in doubt: {reason}"
+                failures.append((caller.name, f"after the stop the monitor says {state}"))
+        for stays in (await self._space.clear(name), await self._space.clear_services(name)):
+            if stays:
+                failures.append(("", f"after the stop {stays}"))
+        if failures:
+            resource, reason = failures[0]
+            return StopFailed(name, op, resource, reason)
+        return Stopped(name, op)
+
+    async def _stop_one(self, op: int, caller: Caller) -> str:
+        """One stop. What the resource left running is killed before the one to its left is stopped."""
+        cell = self._cell(op, caller, "stop")
+        if isinstance(cell, str):
+            return cell
+        ended = await self._run(cell, caller, "stop")
+        failure = caller.failure(ended)
+        if failure:
+            await emptied(cell)
+            return f"stop: {failure}"
+        stays = await emptied(cell) or await self._space.clear_services(self.plan.name, caller.instance)
+        return f"after the stop {stays}" if stays else ""
+
+    # --- calling an agent ----------------------------------------------------------------------------
+
+    def _cell(self, op: int, caller: Caller, action: str) -> Cell | str:
+        """A cell, or the sentence why there is none."""
+        try:
+            return self._space.create(self.plan.name, f"{op}.{action}.{caller.instance}")
+        except ActionSpaceError as error:
+            return str(error)
+
+    async def _run(
+        self,
+        cell: Cell,
+        caller: Caller,
+        action: str,
+        freshness: Freshness | None = None,
+        interval_ms: int = 0,
+    ) -> Ended:
+        return await run_in(
+            cell,
+            caller.argv(action),
+            timeout_ms=caller.timeout_ms(action),
+            environment=caller.environment(action, interval_ms),
+            freshness=freshness,
+        )
+
+    async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
+        """One monitor; whatever it left behind is killed. None is begun while an earlier one cannot be killed."""
+        stuck = self._stuck.get(caller.instance)
+        if stuck is not None and stuck.populated():
+            return Finding.DOUBT, "an earlier monitor cannot be killed yet"
+        cell = self._cell(op, caller, "monitor")
+        if isinstance(cell, str):
+            return Finding.DOUBT, cell
+        ended = await self._run(cell, caller, "monitor", interval_ms=interval_ms)
+        stays = await emptied(cell)
+        if stays:
+            self._stuck[caller.instance] = cell
+            return Finding.DOUBT, f"its monitor: {stays}"
+        return caller.finding(ended)
+
+    # --- recurring monitors --------------------------------------------------------------------------
+
+    def _begin_watch(self, op: int) -> None:
+        self._watch = [
+            asyncio.create_task(self._watch_one(op, caller), name=f"watch {caller.name}")
+            for caller in self.plan.callers
+            if caller.monitor_interval_ms
+        ]
+
+    async def _watch_one(self, op: int, caller: Caller) -> None:
+        interval_ms = caller.monitor_interval_ms
+        while True:
+            await asyncio.sleep(interval_ms / 1000)
+            found, reason = await self._monitor(op, caller, interval_ms)
+            if found is not Finding.RUNNING:
+                said = reason or ("not running" if found is Finding.STOPPED else "in doubt")
+                self._report(MonitorFailed(self.plan.name, op, caller.name, f"monitor: {said}"))
+
+    async def end_watch(self) -> None:
+        """No monitor is begun any more; one in progress is killed with its cell by the next ``clear``."""
+        tasks, self._watch = self._watch, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """failoverd ends and leaves the resources as they are; only our own calls are ended."""
+        await self.end_watch()
+        await self._space.clear(self.plan.name)
+
+
+async def clear_strangers(space: ActionSpace, configured: tuple[str, ...]) -> list[str]:
+    """Groups that are no longer configured: kill their leftovers, and say what runs on without us."""
+    sentences = []
+    for group in space.groups():
+        if group in configured:
+            continue
+        stays = await space.clear(group)
+        if stays:
+            sentences.append(f"group {group} is not configured, and of an earlier action {stays}")
+        running = [pid for cell in space.services(group) for pid in cell.pids()]
+        if running:
+            numbers = ", ".join(str(pid) for pid in running[:5])
+            sentences.append(
+                f"group {group} is not configured any more, but processes of it run ({numbers}); "
+                "stop them, or put the group back into haresources"
+            )
+    return sentences
+
+
