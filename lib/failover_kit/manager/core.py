@@ -150,6 +150,8 @@ class Core(OrderDecisions):
 
     def _note_contact(self, beat: Beat) -> None:
         self._change(peer_boot_id=beat.boot_id)
+        if self.wanted.fenced_boot_id == beat.boot_id:
+            self._alarm_false_proof()
         if beat.hears:
             self._change(contact=True, fenced_boot_id="")
             if self.shot is None:

@@ -145,6 +145,7 @@ class CoreBase:
         self.device_is_on = False  # it is a PowerOn
         self.device_cancelled = False
         self.device_next_ms = now_ms
+        self.plugs_need_on = False  # read after an unproved shot, and not all ON
         self.if_off_tried = False
         self.orders: list[Order] = []
         self.shutting_down = False

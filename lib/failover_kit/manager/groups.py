@@ -229,13 +229,15 @@ class GroupDecisions(CoreBase):
             group.purpose = Purpose.NONE
             self._decide_without_right(group)
             return
+        if group.tainted_epoch == record.right:
+            self._change_group(group.name, right=0, held=False)  # rule 9: not used any more
+            return
         if self._gives_away(group):
             return
         wants = (
             not self.ready_reason()
             and not self.wanted_groups[group.name].parked
             and group.purpose is Purpose.NONE
-            and group.tainted_epoch != record.right
         )
         if record.held != wants:
             self._change_group(group.name, held=wants)

@@ -264,7 +264,7 @@ class FenceDecisions(CoreBase):
             return
         answers = self.peer_state is PeerState.UP
         if self.wanted.shot_pending and answers:
-            self._call_device(is_on=False)
+            self._call_device(is_on=self.plugs_need_on)
         elif self.wanted.on_owed and not self.wanted.shot_pending and self._may_pay(answers):
             self._call_device(is_on=True)
 
@@ -294,7 +294,10 @@ class FenceDecisions(CoreBase):
         if self.device_op != event.op:
             return
         self.device_op = 0
+        self.plugs_need_on = False
         if event.ok:
+            if self.peer_state is PeerState.UP:
+                self._change(shot_pending=False)  # its plugs were read, and read ON
             self._change(on_owed=False)
             self._unsay("power-on-failed")
             return
@@ -312,12 +315,10 @@ class FenceDecisions(CoreBase):
         self.device_op = 0
         if event.state is PlugState.ON:
             self._change(shot_pending=False, on_owed=False)
+            self._unsay("plugs")
             return
-        self.device_next_ms = self.now_ms + DEVICE_RETRY_MS
-        if event.state is PlugState.OFF or self.peer_beat() is not None:
-            # A beating peer with a plug off runs on its other supply: give it both again.
-            self._change(shot_pending=False, on_owed=True)
-            self.device_next_ms = self.now_ms
+        # A beating peer with a plug off runs on its other supply: give it both again.
+        self.plugs_need_on = True
         self._note_once(
             Level.WARNING,
             "plugs",
