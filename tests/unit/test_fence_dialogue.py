@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def test_garbage_between_lines_gives_no_wrong_answer(name: str, garbage: dict[in
 
 
 def pairs(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
-    return list(zip(turns, turns[1:], strict=False))
+    return list(itertools.pairwise(turns))
 
 
 @given(name=st.sampled_from(CONVERSATIONS), data=st.data())

@@ -194,10 +194,23 @@ class Operation:
 
     def _command(self, rows: Sequence[PlugRow], *, on: bool) -> None:
         for row in rows:
-            answer_ms = self._config.power_timeout_ms
-            self._reconnecting(partial(self._session.switch, row.number, answer_ms, on=on))
+            self._reconnecting(partial(self._switch, row.number, on=on))
         if self._config.power_wait_ms:
             self._sleep(min(self._config.power_wait_ms, self._deadline.left_ms()) / 1000)
+
+    def _switch(self, plug: int, *, on: bool) -> None:
+        """Command one plug. When the connection breaks over it, look before saying it again.
+
+        A unit that hangs up after each command would otherwise never get past it.
+        """
+        try:
+            self._session.switch(plug, self._config.power_timeout_ms, on=on)
+        except io.ConnectionLost as error:
+            self._log_in_again(error)
+            table = self._session.status(self._config.shell_timeout_ms)
+            wanted = PlugState.ON if on else PlugState.OFF
+            if not any(row.number == plug and row.state is wanted for row in table):
+                self._session.switch(plug, self._config.power_timeout_ms, on=on)
 
     def _wait_for(self, numbers: Sequence[int], state: PlugState) -> None:
         """Read status screens until all ``numbers`` are in ``state``, for power_timeout. Raises Failure."""
@@ -231,9 +244,12 @@ class Operation:
             except io.ConnectionLost as error:
                 if attempt == RECONNECTS:
                     raise
-                self._log.warning(f"Connection lost: {error}; logging in again")
-                self._session.open()
+                self._log_in_again(error)
         raise AssertionError("not reached")
+
+    def _log_in_again(self, error: io.ConnectionLost) -> None:
+        self._log.warning(f"Connection lost: {error}; logging in again")
+        self._session.open()
 
     def _pause(self, pause_ms: int, until: Deadline) -> int:
         """Sleep, and return the next, longer pause."""

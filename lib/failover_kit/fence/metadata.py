@@ -33,9 +33,7 @@ def metadata_xml(agent: str) -> str:
         f"<vendor-url>{escape(VENDOR_URL)}</vendor-url>",
         "<parameters>",
     ]
-    entries = [
-        (option.order, name, option) for option in OPTIONS for name in (option.name, *_listed_old(option))
-    ]
+    entries = [(option.order, name, option) for option in OPTIONS for name in (option.name, *_listed_old(option))]
     for _, name, option in sorted(entries, key=lambda entry: entry[:2]):
         parts.append(_parameter(name, option))
     parts += ["</parameters>", "<actions>"]

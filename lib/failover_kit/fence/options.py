@@ -82,9 +82,7 @@ OPTIONS: tuple[Option, ...] = (
         value="ip",
         required=True,
     ),
-    Option(
-        "ipport", "integer", "TCP port to use for connection with device", "u", default="23", value="port"
-    ),
+    Option("ipport", "integer", "TCP port to use for connection with device", "u", default="23", value="port"),
     Option("username", "string", "Login name, for units that ask for one", "l", ("login",), value="name"),
     Option(
         "password",
@@ -136,9 +134,7 @@ OPTIONS: tuple[Option, ...] = (
         "q",
         order=50,
     ),
-    Option(
-        "verbose", "boolean", "Show the dialogue with the device on stderr, passwords as ***", "v", order=51
-    ),
+    Option("verbose", "boolean", "Show the dialogue with the device on stderr, passwords as ***", "v", order=51),
     Option(
         "verbose_level",
         "integer",
@@ -237,9 +233,7 @@ OPTIONS: tuple[Option, ...] = (
         value="seconds",
         order=200,
     ),
-    Option(
-        "retry_on", "integer", "Count of attempts to retry power on", default="1", value="attempts", order=201
-    ),
+    Option("retry_on", "integer", "Count of attempts to retry power on", default="1", value="attempts", order=201),
 )
 
 _BY_NAME: Mapping[str, Option] = {name: opt for opt in OPTIONS for name in (opt.name, *opt.old)}
@@ -288,9 +282,7 @@ class RawOptions:
             return  # the fencer's action= stands above an old option= in the configuration
         differs = before not in (None, spelling) and self.values[option.name] != kept
         if differs and option.name != "action":
-            raise UsageError(
-                f"Failed: {before}= and {spelling}= mean the same and differ; give only one of them"
-            )
+            raise UsageError(f"Failed: {before}= and {spelling}= mean the same and differ; give only one of them")
         self.spelt[option.name] = spelling
         self.values[option.name] = kept
 
@@ -352,9 +344,7 @@ def check(raw: RawOptions) -> Config:
         problems += _missing(raw, action, talks)
     for option in OPTIONS:
         if option.kind == "boolean" and str(raw.values.get(option.name, "")).lower() not in _TRUE | _FALSE:
-            problems.append(
-                f"Failed: The value you have entered for --{option.long} is neither true nor false"
-            )
+            problems.append(f"Failed: The value you have entered for --{option.long} is neither true nor false")
         if option.refused and raw.flag(option.name):
             problems.append(f"Failed: --{option.long} is not supported by this agent yet; remove it")
     secret = raw.values.get("password", Secret(""))
@@ -468,9 +458,7 @@ def _milliseconds(raw: RawOptions, option: Option, problems: list[str]) -> int:
     value = _number(float, text)
     # NaN fails both comparisons.
     if value is None or not 0 <= value <= _SECONDS_MAX:
-        problems.append(
-            f"Failed: The value you have entered for --{option.long} is not a valid time in seconds"
-        )
+        problems.append(f"Failed: The value you have entered for --{option.long} is not a valid time in seconds")
         return 0
     return round(value * 1000)
 

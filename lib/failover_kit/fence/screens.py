@@ -137,9 +137,7 @@ class _Columns:
         if not (number.isascii() and number.isdigit() and len(number) <= 4 and int(number) >= 1):
             raise ScreenError(f"a row of the status table has no plug number: {_shown(line)}")
         name = cells[self.name] if self.name is not None else ""
-        return PlugRow(
-            int(number), "" if name.casefold() in UNNAMED else name, plug_state(cells[self.status])
-        )
+        return PlugRow(int(number), "" if name.casefold() in UNNAMED else name, plug_state(cells[self.status]))
 
 
 def _cells(line: str) -> list[str] | None:

@@ -205,7 +205,11 @@ class Session:
         self._events: list[Event] = []
 
     def open(self) -> None:
-        """Log in. Raises LoginFailed; a taken session is waited for, a rejected password is final."""
+        """Log in. Raises LoginFailed; a taken session is waited for, a rejected password is final.
+
+        What is left of an earlier connection is closed first: it could hold the device's one session.
+        """
+        self.close()
         until = self._deadline.at_most(self._connect_ms)
         pause_ms = FIRST_PAUSE_MS
         while True:
