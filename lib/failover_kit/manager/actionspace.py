@@ -258,7 +258,7 @@ class CgroupSpace(ActionSpace):
             os.makedirs(base, exist_ok=True)
             while True:
                 self._serial += 1
-                path = os.path.join(base, f"{ACTION}{label}.{self._serial}")
+                path = os.path.join(base, f"{ACTION}{quote(label, safe='')}.{self._serial}")
                 try:
                     os.mkdir(path)
                 except FileExistsError:
@@ -337,7 +337,7 @@ class MarkerCell(Cell):
 
     def __init__(self, marker: str, proc: str = "/proc") -> None:
         self.marker = marker
-        self.name = unquote(marker.rpartition(":")[2])
+        self.name = marker.rpartition(":")[2]
         self._proc = proc
 
     def entry(self) -> Iterator[Entry]:
@@ -390,7 +390,7 @@ class MarkerSpace(ActionSpace):
 
     def create(self, group: str, label: str) -> MarkerCell:
         self._serial += 1
-        name = f"{ACTION}{label}.{self._life}.{self._serial}"
+        name = f"{ACTION}{quote(label, safe='')}.{self._life}.{self._serial}"
         return MarkerCell(f"{self._node}:{_folder(group)}:{name}", self._proc)
 
     def leftovers(self, group: str) -> list[Cell]:
