@@ -1,10 +1,11 @@
 """The server's half of telnet option negotiation (RFC 854, RFC 857, RFC 858), pure.
 
-The device offers WILL ECHO and WILL SUPPRESS-GO-AHEAD when a session opens and nothing else. The
-offer matters: without it the common telnet clients stay in line mode and send LF LF for Enter, and
-a device that ends lines with CR then never sees one (seen with inetutils-telnet 2.4 and netkit
-telnet-ssl 0.17 under ``fence_wti``). What a real IPS-800 answers to further options is not known
-from a capture; refusing each once is the smallest behaviour RFC 854 allows.
+The device offers WILL ECHO and WILL SUPPRESS-GO-AHEAD when a session opens, and refuses whatever the
+client proposes. Both matter to ``fence_wti``, which types ``set binary`` into the telnet client before
+it connects. Seen on the wire with inetutils-telnet 2.4 for one Enter of its CR LF: offer and refusal,
+or refusal alone, CR NUL LF; offer alone, CR LF; neither, LF LF, and a device that ends lines with CR
+never sees one. What a real IPS-800 answers to options is not known from a capture; refusing each once
+is the smallest behaviour RFC 854 allows.
 """
 
 from __future__ import annotations
