@@ -13,6 +13,8 @@ from failover_kit.manager.configtext import Report, Word, nearest, split_words, 
 
 MAX_INDEX = 15
 SHORT_KEY_BYTES = 16
+EXAMPLE_KEY = "replace-this"
+"""How the key of the shipped example begins: it must not become anybody's key."""
 
 _METHODS = {
     "crc": AuthMethod.CRC,
@@ -123,6 +125,10 @@ def _key_line(
         if not keyed:
             remedy = "crc has no key: remove the word, or use sha1 for a key"
         report.error(extra[0], f"more words after {'the key' if keyed else 'crc'}; {remedy}")
+        return
+    if keyed and rest[0].text.startswith(EXAMPLE_KEY):
+        fact = f"key {index} is the one of the example, which everybody knows"
+        report.error(rest[0], f"{fact}; write one of your own")
         return
     secret = rest[0].text.encode("utf-8", "surrogateescape") if keyed else b""
     if keyed and len(secret) < SHORT_KEY_BYTES:

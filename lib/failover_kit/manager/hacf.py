@@ -366,7 +366,7 @@ def _ucast(name: Word, values: list[Word], lines: _Lines) -> None:
 def _other_medium(name: Word, values: list[Word], lines: _Lines) -> None:
     """bcast, mcast and the IPv6 media: what to write instead."""
     lines.first_link = lines.first_link or name
-    interfaces = values[:1] if name.text.startswith("mcast") else values
+    interfaces = values if name.text in ("bcast", "udp") else values[:1]
     usable = [word.text for word in interfaces if _INTERFACE.fullmatch(word.text)] or ["eth1"]
     instead = " and ".join(f"ucast {interface} ADDRESS-OF-THE-PEER" for interface in usable)
     lines.report.error(name, f"{name.text} is not supported, beats are sent by IPv4 unicast; write {instead}")

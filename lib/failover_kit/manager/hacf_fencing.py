@@ -174,6 +174,7 @@ class FenceLines:
         self, nodes: tuple[str, str] | None, report: Report
     ) -> tuple[tuple[FenceDevice, ...], tuple[FenceLevel, ...]]:
         """Devices with their trust, and the levels of both nodes, given or beyond doubt."""
+        known_problems = len(report.problems)
         if nodes is not None:
             self._check_nodes(nodes, report)
         for word in [word for _, words in self.levels.values() for word in words] + self.trusted:
@@ -183,8 +184,8 @@ class FenceLines:
                 report.error(word, f"{shown(word.text)} is no fence device; {remedy}")
         names = {word.text for word in self.trusted}
         devices = tuple(replace(device, trusted=device.name in names) for device in self.devices.values())
-        if nodes is None or self.broken:
-            return devices, ()
+        if nodes is None or self.broken or len(report.problems) > known_problems:
+            return devices, ()  # what follows from a wrong name would only hide it
         levels = tuple(level for node in nodes for level in self._levels_of(node, report))
         self._check_disjoint(nodes, levels, report)
         if self.stonith_hosts and not report.problems:

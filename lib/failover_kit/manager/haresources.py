@@ -148,10 +148,10 @@ def _resource(word: Word, report: Report) -> Resource | None:
         return None
     if _bare_address(text):
         return _script(word, "IPaddr", (text,), report)
-    if _is_ipv6(text):
+    head, *rest = text.split("::")
+    if _is_ipv6(text) and not _SCRIPT_NAME.fullmatch(head):  # but "add::0" is a script with an argument
         report.error(word, f"IPv6 address; write ocf:heartbeat:IPv6addr::ipv6addr={shown(text)}")
         return None
-    head, *rest = text.split("::")
     if head == "OCF":
         report.error(word, "OCF::TYPE::INSTANCE is not read; write ocf:PROVIDER:TYPE::name=value")
         return None

@@ -1,0 +1,111 @@
+"""The digest of rule 20: equal on both nodes exactly when the three files mean the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from failover_kit.manager import authkeys, hacf, haresources
+from failover_kit.manager.config import config_digest
+from failover_kit.manager.configtext import as_time
+
+HA_CF = """\
+node pete mclaws
+keepalive 1
+deadtime 10
+baud 9600
+serial /dev/ttyS0
+ucast eth1 192.0.2.1
+fence_device ben fence_wti_ips800 ip=192.0.2.9 password=one plug.pete=1 plug.mclaws=5
+"""
+HARESOURCES = "pete 192.0.2.5 Filesystem::/dev/x::/y apache2\nmclaws 192.0.2.6\n"
+AUTHKEYS = "auth 1\n1 sha1 first-key-first-key\n"
+
+
+def digest(ha_cf: str = HA_CF, resources: str = HARESOURCES, keys: str = AUTHKEYS) -> str:
+    config = hacf.parse(ha_cf).value
+    auth = authkeys.parse(keys).value
+    assert config is not None
+    assert auth is not None
+    groups = haresources.parse(resources, config.nodes).value
+    assert groups is not None
+    return config_digest(replace(config, groups=groups), auth)
+
+
+def test_digest_is_sixteen_hex_digits() -> None:
+    assert len(digest()) == 16
+    int(digest(), 16)
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("keepalive 1\n", "keepalive 1000ms # the same\n"),
+        ("node pete mclaws", "node mclaws\nnode PETE"),
+        ("/dev/ttyS0", "/dev/ttyUSB3"),
+        ("ucast eth1 192.0.2.1", "ucast eth7 192.0.2.2"),
+        ("ucast eth1 192.0.2.1", "ucast eth1 192.0.2.1\nucast eth1 192.0.2.2"),
+        ("deadtime 10\n", "deadtime 10\nwarntime 5\nuse_logd yes\nwatchdog /dev/watchdog1\nlogfile /var/log/x\n"),
+        ("password=one plug.pete=1 plug.mclaws=5", 'plug.mclaws=5 plug.pete=1 password="one"'),
+        ("deadtime 10\n", "deadtime 10\nfence_delay 16\nauto_failback off\nop_timeout 60\n"),
+    ],
+)
+def test_spelling_and_what_may_differ_between_nodes_change_nothing(was: str, now: str) -> None:
+    assert was in HA_CF
+    assert digest(HA_CF.replace(was, now)) == digest()
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("keepalive 1\n", "keepalive 2\n"),
+        ("deadtime 10\n", "deadtime 10\nauto_failback on\n"),
+        ("deadtime 10\n", "deadtime 10\nboot_alone yes\n"),
+        ("deadtime 10\n", "deadtime 10\nfence_action off\n"),
+        ("deadtime 10\n", "deadtime 10\nfence_trust ben\n"),
+        ("deadtime 10\n", "deadtime 10\nfence_level pete 1 ben\nfence_level mclaws 3 ben\n"),
+        ("ip=192.0.2.9", "ip=192.0.2.10"),
+        ("password=one", "password=two"),
+        ("plug.mclaws=5", "plug.mclaws=6"),
+        ("baud 9600", "baud 19200"),
+        ("baud 9600", "baud 9600\nudpport 695"),
+    ],
+)
+def test_each_difference_of_meaning_in_ha_cf_is_seen(was: str, now: str) -> None:
+    assert was in HA_CF
+    assert digest(HA_CF.replace(was, now)) != digest()
+
+
+def test_haresources_spelling_and_meaning() -> None:
+    assert digest(resources="PETE \\\n 192.0.2.5 Filesystem::/dev/x::/y\tapache2 # x\nmclaws 192.0.2.6") == digest()
+    for changed in (
+        HARESOURCES.replace("apache2", "apache3"),
+        HARESOURCES.replace("/dev/x::/y apache2", "/dev/x::/y::xfs apache2"),
+        HARESOURCES.replace("pete", "mclaws"),
+        "mclaws 192.0.2.6\npete 192.0.2.5 Filesystem::/dev/x::/y apache2\n",
+        HARESOURCES.replace("apache2", "ocf:heartbeat:apache::op_monitor_interval=1"),
+    ):
+        assert digest(resources=changed) != digest()
+
+
+def test_keys_are_part_of_the_meaning() -> None:
+    others = [
+        "auth 1\n1 sha1 other-key-other-key\n",
+        "auth 2\n2 sha1 first-key-first-key\n",
+        "auth 1\n1 sha1 first-key-first-key\n2 sha1 second-key-second\n",
+    ]
+    assert len({digest(), *(digest(keys=other) for other in others)}) == 4
+    # All keyed words mean the same here.
+    assert digest(keys="auth 1\n1 md5 first-key-first-key\n") == digest()
+
+
+def test_without_a_key_passwords_stay_out_of_what_travels_in_clear() -> None:
+    """With crc anybody on the cable could try passwords against the digest."""
+    other = HA_CF.replace("password=one", "password=two")
+    assert digest(other, keys="auth 1\n1 crc\n") == digest(HA_CF, keys="auth 1\n1 crc\n")
+    assert digest(other) != digest(HA_CF)
+
+
+def test_times_are_written_as_in_ha_cf() -> None:
+    assert [as_time(2_000), as_time(500), as_time(1_500)] == ["2s", "500ms", "1500ms"]
