@@ -42,9 +42,12 @@ class Switch:
         self.password = "changeme"
         self.commands: list[str] = []
         self.logins = 0
+        self.turned_away = 0
+        self.line: Line | None = None
         self.refuse_connects = 0
         self.stuck: set[int] = set()
         self.relay_ms = 0
+        self.hang_up_on_login = False
         self.drop_on: list[str] = []
         self.silent_on: list[str] = []
         self.answer_ms = 1
@@ -55,7 +58,11 @@ class Switch:
         if self.refuse_connects:
             self.refuse_connects -= 1
             raise ConnectFailed("refused", again=True)
-        return Line(self)
+        if self.line is not None and not self.line.closed:
+            self.turned_away += 1
+            raise ConnectFailed("refused: one session only", again=True)
+        self.line = Line(self)
+        return self.line
 
     def answer(self, command: str) -> str:
         self.commands.append(command)
@@ -87,6 +94,7 @@ class Line:
         self.out = b"Password: " if switch.password else b"IPS> "
         self.inside = not switch.password
         self.ended = False
+        self.closed = False
 
     def send(self, data: bytes, until: Deadline) -> None:
         for line in data.decode().split("\r")[:-1]:
@@ -96,6 +104,8 @@ class Line:
         switch = self.switch
         if not self.inside:
             switch.logins += 1
+            if switch.hang_up_on_login:
+                raise ConnectionLost("reset")
             self.inside = line == switch.password
             self.out += b"\r\nIPS> " if self.inside else b"\r\nInvalid password\r\n"
             self.ended = not self.inside
@@ -122,7 +132,7 @@ class Line:
         return None
 
     def close(self) -> None:
-        self.ended = True
+        self.closed = True
 
 
 class Bench:
@@ -267,6 +277,12 @@ def test_power_that_does_not_come_back_is_said_and_the_machine_counts_as_fenced(
     assert bench.switch.commands[-1] == "/X,Y"
 
 
+@pytest.mark.parametrize("second", ["OFF*", "", "ON?"])
+def test_one_supply_off_and_one_unknown_is_not_off(bench: Bench, second: str) -> None:
+    bench.switch.states.update({5: "OFF", 6: second})
+    assert "correct plug status" in bench.failure("action=status", "plug=mclaws")
+
+
 @pytest.mark.parametrize("state", ["OFF*", "*", "", "OF", "Off?"])
 def test_unknown_and_busy_are_never_off(bench: Bench, state: str) -> None:
     bench.switch.states[1] = state
@@ -319,6 +335,12 @@ def test_a_rejected_password_is_sent_once(bench: Bench) -> None:
     assert bench.switch.commands == []
 
 
+def test_a_reset_after_the_password_is_final_too(bench: Bench) -> None:
+    bench.switch.hang_up_on_login = True
+    assert "after it got the password" in bench.failure("action=off", "plug=1")
+    assert bench.switch.logins == 1
+
+
 def test_a_taken_session_is_waited_for(bench: Bench) -> None:
     bench.switch.refuse_connects = 6
     assert bench.run("action=off", "plug=1") == 0
@@ -337,6 +359,7 @@ def test_a_broken_connection_is_opened_again(bench: Bench, command: str) -> None
     assert bench.run("action=off", "plug=1") == 0
     assert bench.switch.states[1] == "OFF"
     assert bench.switch.logins == 2
+    assert bench.switch.turned_away == 0, "the broken connection still held the one session"
 
 
 def test_a_connection_that_always_breaks_is_given_up(bench: Bench) -> None:
