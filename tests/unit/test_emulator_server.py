@@ -343,6 +343,15 @@ def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(tmp_path: Path
     drive(story)
 
 
+def test_a_socket_path_that_is_too_long_is_refused_by_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running() as emulator:
+            with pytest.raises(ControlError, match="at most 107 bytes"):
+                await ControlServer(emulator, str(tmp_path / ("x" * 108))).start()
+
+    drive(story)
+
+
 def test_asking_where_nobody_listens_names_the_path(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="is the emulator running"):
         control.request(str(tmp_path / "nobody"), {"do": "show"})

@@ -25,6 +25,7 @@ from failover_kit.emulator.server import Emulator
 from failover_kit.spec.deadline import Deadline
 
 ANSWER_LIMIT_BYTES = 1 << 16
+PATH_LIMIT_BYTES = 107  # sun_path without its NUL, unix(7)
 
 
 class ControlError(Exception):
@@ -42,6 +43,8 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen at the path. Raises ControlError when another emulator does, OSError otherwise."""
+        if len(os.fsencode(self._path)) > PATH_LIMIT_BYTES:
+            raise ControlError(f"{self._path}: a socket's path has at most {PATH_LIMIT_BYTES} bytes; shorten it")
         _remove_stale(self._path)
         mask = os.umask(0o177)
         try:
