@@ -3,7 +3,8 @@
     {"t_ms": 73212, "event": "command", "text": "/OFF 1,Y"}
 
 Events: start, stop, connect, login, login_refused, command, invalid_command, invalid_plug,
-not_confirmed, disconnect (with a reason), button, switching, switched, switch_failed, stuck, fault,
+not_confirmed, disconnect (with a reason), button, switching (a command was started), command_failed (why),
+switched, switch_failed, stuck (the fault), fault,
 clear. Passwords never appear, nor does anything typed that is not one of the device's commands.
 """
 
