@@ -258,10 +258,29 @@ def test_nobody_listens() -> None:
     assert "Connection refused" in answer.err
 
 
-def test_a_name_that_does_not_exist_is_a_clean_failure() -> None:
-    answer = agent("ip=no-such-host.invalid", "action=status", "plug=1", "timeout=5")
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 80 + ".invalid", "\xfc\xdf.invalid"])
+def test_a_name_that_does_not_exist_is_a_clean_failure(host: str) -> None:
+    answer = agent(f"ip={host}", "action=status", "plug=1", "timeout=5")
     assert answer.code == 1
-    assert "no-such-host.invalid is not resolved" in answer.err
+    assert "is not resolved" in answer.err
+
+
+def test_a_closed_standard_input_is_a_clean_failure() -> None:
+    done = subprocess.run(["sh", "-c", 'exec "$1" <&-', "sh", AGENT], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Parse error" in done.stderr or "You have to enter" in done.stderr
+
+
+def test_a_result_nobody_reads_is_no_success(emulator: Emulator) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as nobody:
+        done = subprocess.run(
+            [AGENT], input=f"ip=127.0.0.1\nipport={emulator.port}\npassword={PASSWORD}\naction=list\n",
+            stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_sigterm_logs_out_and_fails(emulator: Emulator) -> None:

@@ -237,7 +237,7 @@ def test_a_taken_session_is_no_rejection() -> None:
 def test_telnet_options_are_answered_and_a_byte_255_is_doubled() -> None:
     talk = Dialogue(password=Secret(b"p\xffw".decode("utf-8", "surrogateescape")))
     talk.receive(b"\xff\xfb\x01\xff\xfb\x03Password: ")
-    assert talk.take_output() == b"\xff\xfd\x01\xff\xfd\x03p\xff\xffw\r"
+    assert talk.take_output() == b"\xff\xfd\x01\xff\xfd\x03p\xff\xffw\r\n"
 
 
 def test_a_device_that_talks_without_end_is_given_up() -> None:

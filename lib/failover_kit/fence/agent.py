@@ -304,10 +304,13 @@ def read_all_stdin(fd: int) -> list[str]:
     deadline = Deadline(STDIN_WAIT_MS)
     data = bytearray()
     while len(data) < STDIN_LIMIT_BYTES:
-        ready, _, _ = select.select([fd], [], [], deadline.left_s())
+        try:
+            ready, _, _ = select.select([fd], [], [], deadline.left_s())
+            chunk = os.read(fd, 65536) if ready else b""
+        except OSError as error:
+            raise UsageError(f"Parse error: standard input: {error.strerror}") from None
         if not ready:
             raise UsageError("Parse error: standard input does not end")
-        chunk = os.read(fd, 65536)
         if not chunk:
             return data.decode("utf-8", "surrogateescape").splitlines()
         data += chunk

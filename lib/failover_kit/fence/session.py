@@ -139,7 +139,7 @@ def _addresses(host: str, port: int, family: int, until: Deadline) -> list[_Addr
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         return [(entry[0], entry[4]) for entry in found]
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         pass
     answer: list[_Address] = []
     trouble: list[OSError] = []

@@ -38,6 +38,8 @@ class TelnetFilter:
         self._verb = 0
         self._device_on: set[int] = set()
         self._ours_on: set[int] = set()
+        # True once the device has negotiated: it is a telnet server, not a bare TCP stream.
+        self.spoken = False
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Return (text bytes, bytes to send back)."""
@@ -73,6 +75,7 @@ class TelnetFilter:
                 self._mode = _Mode.DATA if byte == SE else _Mode.SUB
 
     def _negotiate(self, verb: int, option: int) -> bytes:
+        self.spoken = True
         if verb in (WILL, WONT):
             return _answer(verb == WILL, option, self._device_on, _DEVICE_MAY, yes=DO, no=DONT)
         return _answer(verb == DO, option, self._ours_on, _WE_WILL, yes=WILL, no=WONT)

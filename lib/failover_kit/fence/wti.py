@@ -9,7 +9,8 @@ Nothing the device says about a *command* is believed: ``Switched`` only means t
 back. Proof is a ``StatusRead`` asked for afterwards. If a device prints one prompt too many (it took
 CR LF as two lines), a status screen may be one behind, but never older than the last command's.
 
-Lines end with a bare CR: cluster-glue's wti_nps has operated IPS and NPS units that way since 2001.
+Our lines end with CR LF on a device that negotiates telnet options (fence_wti's way, through a telnet
+client) and with a bare CR on one that does not (cluster-glue's wti_nps, which ignores telnet).
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_st
 from failover_kit.fence.secret import MASK, Secret
 from failover_kit.fence.telnet import TelnetFilter, escape
 
-EOL = b"\r"
 # The longest screen known, 20 plugs, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
@@ -193,11 +193,14 @@ class Dialogue:
 
     def _send(self, text: str) -> None:
         self._trace.append(f"sent: {text}")
-        self._out += escape(_wire(text)) + EOL
+        self._put(text)
 
     def _send_secret(self, secret: Secret) -> None:
         self._trace.append(f"sent: {MASK}")
-        self._out += escape(_wire(secret.reveal())) + EOL
+        self._put(secret.reveal())
+
+    def _put(self, text: str) -> None:
+        self._out += escape(_wire(text)) + (b"\r\n" if self._telnet.spoken else b"\r")
 
     # Receiving.
 
