@@ -153,6 +153,9 @@ def describe_state(seen: Observation, device: str) -> str:
 
 def sickness(mount: "Mount", options: str, table: "MountTable") -> str:
     """Why a mounted filesystem is not well, as far as that can be told without waiting; "" if it is."""
+    cover = table.covered_by(mount)
+    if cover is not None:
+        return f"{mount.point} is mounted, but hidden by {cover.source}, mounted at {cover.point}; unmount that"
     for word in _BROKEN_OPTIONS:
         if word in mount.super_options:
             return f"the filesystem at {mount.point} was shut down by the kernel ({word}); see dmesg"

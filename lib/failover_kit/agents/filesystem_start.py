@@ -5,7 +5,7 @@ import time
 
 from failover_kit.agents import filesystem
 from failover_kit.kernel import blockdev
-from failover_kit.kernel.attempts import Attempts, GivenUp
+from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import failed, not_here
 from failover_kit.spec.process import CommandMissing, CommandTimeout, run
@@ -59,14 +59,15 @@ def _judge_mounted(call: "Call") -> int:
 
 def await_device(tag: "Tag", attempts: Attempts, deadline: "Deadline") -> str:
     """The device node, waited for until the deadline: disks of a network come late at boot."""
+    waiting = loop_deadline(deadline)
     while True:
         path = find_device(tag, attempts, deadline)
         if path:
             return path
-        if deadline.expired():
-            waited_s = f"{deadline.total_ms / 1000:g}"
+        if waiting.expired():
+            waited_s = f"{waiting.total_ms / 1000:g}"
             raise not_here(f"device: {_named(tag)} did not appear on this node within {waited_s} s")
-        time.sleep(min(_DEVICE_POLL_S, deadline.left_s()))
+        time.sleep(min(_DEVICE_POLL_S, waiting.left_s()))
 
 
 def find_device(tag: "Tag", attempts: Attempts, deadline: "Deadline") -> str:
@@ -100,7 +101,7 @@ def _named(tag: "Tag") -> str:
 
 def await_unused(path: str, attempts: Attempts, deadline: "Deadline") -> None:
     """Refuse a device that somebody else has open: our stop could never be a proof for it."""
-    patience = deadline.at_most(IN_USE_WAIT_MS)
+    patience = loop_deadline(deadline).at_most(IN_USE_WAIT_MS)
     while True:
         try:
             if attempts.run(f"opening {path}", lambda: str(int(blockdev.opens_exclusively(path))), deadline) == "1":

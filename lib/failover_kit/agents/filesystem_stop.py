@@ -11,7 +11,7 @@ import time
 from failover_kit.agents import filesystem
 from failover_kit.agents.filesystem_start import search
 from failover_kit.kernel import blockdev, mounting, mounts, processes
-from failover_kit.kernel.attempts import Attempts, GivenUp
+from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import failed
 
@@ -98,6 +98,7 @@ class Ladder:
 def release(call: "Call", device: int, attempts: Attempts) -> None:
     """Unmount every mount of ``device`` here and all that stands on them; AgentError at the deadline."""
     ladder = Ladder(call.values.flag("force_unmount"), call.values.flag("fast_stop"), call.deadline)
+    trying = loop_deadline(call.deadline)
     pause_s = _FIRST_PAUSE_S
     busy: list[int] = []
     while True:
@@ -105,15 +106,25 @@ def release(call: "Call", device: int, attempts: Attempts) -> None:
         targets = mounts.unmount_order(table.standing_on(table.of_device(device)))
         if not targets:
             return
+        refuse_hidden(targets, table)
         obstacle = unmount_all(targets, attempts, call.deadline)
         if obstacle is None:
+            trying.require(f"unmounting {targets[-1].point}, which is mounted again and again")
             continue
         places = processes.Places({mount.point for mount in targets}, {mount.device for mount in targets})
-        if call.deadline.expired():
+        if trying.expired():
             raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
         busy = ladder.act(places, attempts, call.deadline)
-        time.sleep(min(pause_s, call.deadline.left_s()))
+        time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def refuse_hidden(targets: "list[Mount]", table: "mounts.MountTable") -> None:
+    """A mount that another one hides has no path: umount(2) would reach into the other one."""
+    for mount in targets:
+        cover = table.covered_by(mount)
+        if cover is not None and cover.id not in {target.id for target in targets}:
+            raise failed(f"{mount.point} is hidden by {cover.source}, mounted at {cover.point}; unmount that first")
 
 
 def unmount_all(targets: "list[Mount]", attempts: Attempts, deadline: "Deadline") -> "Mount | None":
@@ -156,6 +167,7 @@ def why_busy(obstacle: "Mount", places: processes.Places, busy: "list[int]", for
 
 def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline") -> None:
     """Wait until ``node`` can be opened exclusively; AgentError at the deadline, naming the keeper."""
+    trying = loop_deadline(deadline)
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
@@ -165,9 +177,9 @@ def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline")
             raise failed(f"cannot prove {node} free: {error}") from None
         except OSError as error:
             raise failed(f"cannot prove {node} free: {error.strerror}") from None
-        if deadline.expired():
+        if trying.expired():
             raise failed(who_keeps(node, device))
-        time.sleep(min(pause_s, deadline.left_s()))
+        time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
 

@@ -19,6 +19,16 @@ _ANSWER_LIMIT_BYTES = 1 << 16
 _SIGKILL = 9
 
 
+# Kept back from a loop of attempts for its last one: a fork and an open on a busy machine.
+LAST_TRY_MS = 250
+
+
+def loop_deadline(whole: "Deadline") -> "Deadline":
+    """When to stop trying again, so that the last try still has time to give its answer."""
+    left_ms = whole.left_ms()
+    return whole.at_most(max(left_ms - max(left_ms // 10, LAST_TRY_MS), left_ms // 2))
+
+
 class GivenUp(Exception):
     """A child did not answer in time; ``str()`` says what it was doing."""
 

@@ -52,9 +52,9 @@ def unescape(field: bytes) -> str:
 
 
 def escape(path: str) -> bytes:
-    """The same the other way round, to search the raw table."""
+    """A mount point as the kernel writes it (show_mountinfo() leaves # alone there), to search for."""
     data = os.fsencode(path).replace(b"\\", b"\\134")
-    for sign, code in ((b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012"), (b"#", b"\\043")):
+    for sign, code in ((b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012")):
         data = data.replace(sign, code)
     return data
 
@@ -98,18 +98,31 @@ class MountTable:
                     pending.append(child.id)
         return list(found.values())
 
+    def covered_by(self, mount: Mount) -> "Mount | None":
+        """A mount at a directory above ``mount`` that was made later and hides it; None if it is seen."""
+        chain = {above.id for above in self._ancestors(mount)}
+        path = mount.point
+        while "/" in path[1:]:
+            path = path.rpartition("/")[0]
+            top = self.at(path)
+            if top is not None and top.id not in chain:
+                return top
+        return None
+
     def reached_locally(self, mount: Mount) -> bool:
         """Whether every filesystem on the way to ``mount`` is local, so that a lookup cannot hang."""
-        seen = set()
-        while mount.parent not in seen:
-            seen.add(mount.parent)
-            found = [above for above in self._with(b"\n%d " % mount.parent) if above.id == mount.parent]
-            if not found:
-                return True
-            mount = found[0]
-            if mount.fstype not in _LOCAL_TYPES:
-                return False
-        return True
+        return all(above.fstype in _LOCAL_TYPES for above in self._ancestors(mount))
+
+    def _ancestors(self, mount: Mount) -> "list[Mount]":
+        """The mounts ``mount`` stands on, up to the root of this namespace."""
+        found: list[Mount] = []
+        while mount.parent != mount.id:
+            above = [known for known in self._with(b"\n%d " % mount.parent) if known.id == mount.parent]
+            if not above or above[0] in found:
+                break
+            mount = above[0]
+            found.append(mount)
+        return found
 
     def _with(self, needle: bytes) -> "list[Mount]":
         """The mounts on whose line ``needle`` occurs, in the table's order."""
