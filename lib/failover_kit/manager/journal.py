@@ -1,0 +1,448 @@
+"""What happened to the core and what it answered: enough to run it again and compare.
+
+JSON lines in two files, ``previous.jsonl`` and ``current.jsonl``, together within a limit. A line is a head,
+an entry or a gap:
+
+    {"journal":1,"part":1,"life":{...}}    a life of failoverd begins or goes on in a new file
+    {"t":8120400}                          a Tick at that time
+    {"t":..,"b":["eth1",17,[12]]}          the last beat of that link again, with new counters
+    {"t":..,"w":..,"e":{..},"a":[..]}      an event and the actions it led to, SendBeat left out
+    {"gap":3,"why":".."}                   entries were lost here
+
+``record`` only appends to a bounded ring in memory; a thread does the encoding and writing, so a slow or
+full disk costs entries (a gap says how many) and never a beat. Nothing is fsynced: a power cut loses the
+last second of the journal; what must survive is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from failover_kit import VERSION
+from failover_kit.manager.actions import Action, SendBeat
+from failover_kit.manager.codec import CodecError, from_plain, from_tagged, tagged, to_plain
+from failover_kit.manager.core import Core
+from failover_kit.manager.events import BeatReceived, Event, Tick
+from failover_kit.manager.offloop import Worker
+from failover_kit.manager.records import Beat, CoreConfig, NodeRecord
+from failover_kit.manager.states import InvariantViolation
+
+DEFAULT_DIR = "/var/lib/failover-kit/journal"
+LIMIT_BYTES = 16 << 20
+FORMAT = 1
+
+RING_ENTRIES = 20_000
+"""Some minutes of a busy node: what a disk may hang before entries are lost."""
+
+FLUSH_PAUSE_MS = 1_000
+CLOSE_TIMEOUT_MS = 3_000
+
+CURRENT = "current.jsonl"
+PREVIOUS = "previous.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Everything a Core is made from."""
+
+    config: CoreConfig
+    boot_id: str
+    nonce: str
+    stored: NodeRecord | None
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call of ``Core.handle``. ``wall_ms`` is 0 where it was not written down."""
+
+    now_ms: int
+    wall_ms: int
+    event: Event
+    actions: tuple[Action, ...]
+
+
+class JournalError(Exception):
+    """A journal cannot be read; ``str()`` names file, line and reason."""
+
+
+class _BeatShortener:
+    """Writes a beat that only counts on as its counters, and reads it back. One per file and direction."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Beat] = {}
+
+    def shorten(self, event: BeatReceived) -> list[Any] | None:
+        """The short form, or None when this beat must be written in full."""
+        last = self._last.get(event.link)
+        beat = event.beat
+        self._last[event.link] = beat
+        if last is None or [nonce for nonce, _ in last.echoes] != [nonce for nonce, _ in beat.echoes]:
+            return None
+        if dataclasses.replace(last, counter=beat.counter, echoes=beat.echoes) != beat:
+            return None
+        return [event.link, beat.counter, [heard for _, heard in beat.echoes]]
+
+    def remember(self, event: BeatReceived) -> None:
+        self._last[event.link] = event.beat
+
+    def lengthen(self, short: Any) -> BeatReceived:
+        """CodecError when the short form has no full beat before it."""
+        try:
+            link, counter, heard = short
+            last = self._last[link]
+            echoes = tuple((nonce, at) for (nonce, _), at in zip(last.echoes, heard, strict=True))
+        except (KeyError, TypeError, ValueError):
+            raise CodecError("a shortened beat without the full one before it") from None
+        event = BeatReceived(link, dataclasses.replace(last, counter=counter, echoes=echoes))
+        self.remember(event)
+        return event
+
+
+# --- writing --------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """The journal of one life of failoverd. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        directory: str,
+        life: Life,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        ring_entries: int = RING_ENTRIES,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.error = ""  # one sentence while the files cannot be written; the cluster goes on without
+        self._ring: deque[Entry] = deque()
+        self._ring_entries = ring_entries
+        self._lost = 0
+        self._wall_s = wall_s
+        self._wake = asyncio.Event()
+        self._worker = Worker("journal")
+        self._files = _Files(directory, life, limit_bytes // 2, int(wall_s() * 1000))
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to flush; call it on the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._flush_always())
+
+    def record(self, now_ms: int, event: Event, actions: Sequence[Action]) -> None:
+        """Note one call of the core. Cheap; never raises; the oldest entry is lost when the ring is full."""
+        if len(self._ring) >= self._ring_entries:
+            self._ring.popleft()
+            self._lost += 1
+        kept = tuple(action for action in actions if not isinstance(action, SendBeat))
+        self._ring.append(Entry(now_ms, int(self._wall_s() * 1000), event, kept))
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Write what is left, for at most CLOSE_TIMEOUT_MS, and end."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_MS / 1000):
+                await self._flush()
+        self._worker.submit(self._files.close)
+        self._worker.close()
+
+    async def _flush_always(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush()
+            await asyncio.sleep(FLUSH_PAUSE_MS / 1000)
+
+    async def _flush(self) -> None:
+        """Hand everything in the ring to the thread; a failed write becomes a gap in front of the next."""
+        entries, self._ring = self._ring, deque()
+        lost, self._lost = self._lost, 0
+        if not entries and not lost:
+            return
+        try:
+            await self._worker.run(lambda: self._files.write(entries, lost))
+        except OSError as error:
+            self._lost += lost + len(entries)
+            self.error = f"the journal cannot be written ({error.strerror}); replay will miss this time"
+        else:
+            self.error = ""
+
+
+class _Files:
+    """The two files. Everything here runs on the journal's thread."""
+
+    def __init__(self, directory: str, life: Life, file_bytes: int, wall_ms: int) -> None:
+        self._directory = directory
+        self._life = life
+        self._file_bytes = file_bytes
+        self._wall_ms = wall_ms
+        self._fd = -1
+        self._size = 0
+        self._part = 0
+        self._torn = False  # the file may end with half a line
+        self._beats = _BeatShortener()
+
+    def write(self, entries: Sequence[Entry], lost: int) -> None:
+        """Append; OSError when it could not. The next call then begins with a head of its own."""
+        try:
+            if self._fd < 0:
+                self._open()
+            if lost:
+                self._line({"gap": lost, "why": "the disk was too slow or full"})
+            for entry in entries:
+                if self._size >= self._file_bytes:
+                    self._rotate()
+                self._line(_entry_plain(entry, self._beats))
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file. Never raises."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+    def _open(self) -> None:
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        path = os.path.join(self._directory, CURRENT)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        # A crash or a full disk may have left half a line.
+        self._torn = self._size > 0
+        if self._size >= self._file_bytes:
+            self._rotate()
+        else:
+            self._head()
+
+    def _rotate(self) -> None:
+        path = os.path.join(self._directory, CURRENT)
+        os.rename(path, os.path.join(self._directory, PREVIOUS))
+        self.close()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = 0
+        self._torn = False
+        self._head()
+
+    def _head(self) -> None:
+        self._part += 1
+        self._beats = _BeatShortener()
+        head = {"journal": FORMAT, "version": VERSION, "part": self._part, "w": self._wall_ms}
+        self._line({**head, "life": to_plain(self._life)})
+
+    def _line(self, plain: dict[str, Any]) -> None:
+        data = json.dumps(plain, separators=(",", ":")).encode() + b"\n"
+        if self._torn:
+            data = b"\n" + data
+        while data:
+            written = os.write(self._fd, data)
+            self._size += written
+            data = data[written:]
+        self._torn = False
+
+
+def _entry_plain(entry: Entry, beats: _BeatShortener) -> dict[str, Any]:
+    plain: dict[str, Any] = {"t": entry.now_ms}
+    short = beats.shorten(entry.event) if isinstance(entry.event, BeatReceived) else None
+    if short is not None:
+        plain["b"] = short
+    elif not isinstance(entry.event, Tick):
+        plain["e"] = tagged(entry.event)
+    if entry.actions or "e" in plain:
+        plain["w"] = entry.wall_ms
+    if entry.actions:
+        plain["a"] = [tagged(action) for action in entry.actions]
+    return plain
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A life begins (part 1) or goes on in a new file."""
+
+    life: Life
+    part: int
+    wall_ms: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Entries are missing here."""
+
+    lost: int
+    why: str
+
+
+def read(paths: Sequence[str]) -> Iterator[Head | Entry | Gap]:
+    """What is in these files, in order. JournalError at a line that is none.
+
+    A half line is accepted where a crash or a full disk leaves one: at the end, before a head or a gap.
+    """
+    for path in paths:
+        beats = _BeatShortener()
+        torn = ""
+        try:
+            with open(path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if not line.strip():
+                        continue
+                    item: Head | Entry | Gap | None
+                    try:
+                        item = _read_line(line, beats)
+                    except ValueError as error:
+                        item, problem = None, f"{path}:{number}: {error}"
+                    if torn and not isinstance(item, (Head, Gap)):
+                        raise JournalError(torn)
+                    torn = "" if item is not None else problem
+                    if isinstance(item, Head):
+                        beats = _BeatShortener()
+                    if item is not None:
+                        yield item
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
+    """ValueError when it is no line of a journal."""
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("cut short, or no journal of failoverd") from None
+    if not isinstance(plain, dict):
+        raise ValueError("no journal of failoverd")
+    if "journal" in plain:
+        if plain["journal"] != FORMAT:
+            raise ValueError("written by another version of failover-kit")
+        return Head(
+            from_plain(Life, plain.get("life")),
+            from_plain(int, plain.get("part")),
+            from_plain(int, plain.get("w")),
+            from_plain(str, plain.get("version")),
+        )
+    if "gap" in plain:
+        return Gap(from_plain(int, plain["gap"]), from_plain(str, plain.get("why", "")))
+    return _read_entry(plain, beats)
+
+
+def _read_entry(plain: dict[str, Any], beats: _BeatShortener) -> Entry:
+    event: Event = Tick()
+    if "b" in plain:
+        event = beats.lengthen(plain["b"])
+    elif "e" in plain:
+        event = from_tagged(Event, plain["e"], "e")
+        if isinstance(event, BeatReceived):
+            beats.remember(event)
+    actions = tuple(from_tagged(Action, action, f"a[{at}]") for at, action in enumerate(plain.get("a", [])))
+    return Entry(from_plain(int, plain.get("t"), "t"), from_plain(int, plain.get("w", 0), "w"), event, actions)
+
+
+# --- replay ---------------------------------------------------------------------------------------------
+
+
+class Replayed(Protocol):
+    """What replay needs of a core."""
+
+    def handle(self, now_ms: int, event: Event) -> list[Action]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event, what the daemon's core answered, and what the core here answers."""
+
+    entry: Entry
+    reproduced: tuple[Action, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return self.entry.actions == self.reproduced
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence between the steps: a life begins, something is missing. ``broken``: no replay from here."""
+
+    text: str
+    broken: bool = False
+
+
+def make_core(life: Life) -> Replayed:
+    """The core of a life, as it was at its start."""
+    return Core(
+        life.config, boot_id=life.boot_id, nonce=life.nonce, stored=life.stored, now_ms=life.start_ms
+    )
+
+
+def replay(path: str, make: Callable[[Life], Replayed] = make_core) -> Iterator[Step | Remark]:
+    """Run the core again over the journal at ``path``: a directory, or one file.
+
+    A life whose first part is in the other file of the directory is replayed from there. What cannot be
+    replayed (its beginning is no longer kept, or entries are missing) is passed over with a Remark.
+    """
+    core: Replayed | None = None
+    life: Life | None = None
+    next_part = 1
+    skipped = 0
+    for item in read(files_for(path)):
+        if isinstance(item, Entry):
+            if core is None:
+                skipped += 1
+                continue
+            try:
+                actions = core.handle(item.now_ms, item.event)
+            except InvariantViolation as error:
+                yield Remark(f"the core stops at {item.event}: {error}; this is a bug", broken=True)
+                core = None
+                continue
+            yield Step(item, tuple(action for action in actions if not isinstance(action, SendBeat)))
+            continue
+        if skipped:
+            yield Remark(f"{skipped} events could not be replayed", broken=True)
+            skipped = 0
+        if isinstance(item, Gap):
+            yield Remark(f"{item.lost} events are missing ({item.why}); replay of this life ends here", broken=True)
+            core = None
+        elif item.part == 1:
+            core, life, next_part = make(item.life), item.life, 2
+            yield Remark(_life_sentence(item))
+        elif life == item.life and item.part == next_part:
+            next_part += 1
+        else:
+            core, life = None, None
+            yield Remark(
+                f"{_life_sentence(item)}; its beginning is no longer kept (this is part {item.part})", broken=True
+            )
+    if skipped:
+        yield Remark(f"{skipped} events could not be replayed", broken=True)
+
+
+def files_for(path: str) -> list[str]:
+    """The files to read for ``path``, oldest first."""
+    if os.path.isdir(path):
+        both = [os.path.join(path, name) for name in (PREVIOUS, CURRENT)]
+        return [file for file in both if os.path.exists(file)] or both[1:]
+    before = os.path.join(os.path.dirname(path), PREVIOUS)
+    if os.path.basename(path) == CURRENT and os.path.exists(before):
+        return [before, path]
+    return [path]
+
+
+def _life_sentence(head: Head) -> str:
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(head.wall_ms / 1000))
+    life = head.life
+    return f"life {life.nonce} of failoverd {head.version} on {life.config.node}, begun {began}"
