@@ -1,0 +1,63 @@
+"""The command failoverd: options in, ``manager.daemon`` runs, exit code out. Stays in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from failover_kit import VERSION
+from failover_kit.manager import configfiles, daemon, host
+
+EXIT_BUG = 70
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; each has a use in a second cluster on one machine, in tests or in an emergency."""
+    options = argparse.ArgumentParser(
+        prog="failoverd",
+        description="Runs the groups of haresources on one of two nodes. Stays in the foreground.",
+        epilog="Exit codes: 0 left in good order, 1 cannot run here, 2 usage, 3 a failoverd runs already, 4 not "
+        "root, 6 configuration, 70 a bug.",
+    )
+    options.add_argument(
+        "--config-dir", default=configfiles.CONFIG_DIR, help="ha.cf, haresources, authkeys (%(default)s)"
+    )
+    options.add_argument("--state-dir", default=daemon.STATE_DIR, help="what must survive a reboot (%(default)s)")
+    options.add_argument("--run-dir", default=daemon.RUN_DIR, help="the control socket (%(default)s)")
+    options.add_argument("--node", default="", help="this node's name in ha.cf (uname -n)")
+    options.add_argument(
+        "--boot-id-file", default=host.BOOT_ID_FILE, help="holds a word that is new at each boot (%(default)s)"
+    )
+    options.add_argument(
+        "--self-reset",
+        action="store_true",
+        help="let a node that lost a conflict of two active nodes reset itself at once (sysrq b)",
+    )
+    options.add_argument("--syslog", action="store_true", help="log to syslog, too")
+    options.add_argument("--check", action="store_true", help="check configuration and host, start nothing")
+    options.add_argument("--foreground", action="store_true", help="the only way it runs; accepted for clarity")
+    options.add_argument("--version", action="version", version=f"failoverd {VERSION}")
+    return options
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run failoverd with ``argv`` (without the program's name)."""
+    given = parser().parse_args(argv)
+    options = daemon.Options(
+        config_dir=given.config_dir,
+        state_dir=given.state_dir,
+        run_dir=given.run_dir,
+        node=given.node,
+        boot_id_file=given.boot_id_file,
+        self_reset=given.self_reset,
+        syslog=given.syslog,
+        check_only=given.check,
+    )
+    try:
+        return daemon.run(options, lambda text: print(f"failoverd: {text}", file=sys.stderr))
+    except Exception:
+        traceback.print_exc()
+        print("failoverd: this is a bug in failover-kit; resources were left as they are", file=sys.stderr)
+        return EXIT_BUG

@@ -1,0 +1,339 @@
+"""failoverd: checks the host against the configuration, builds the parts, runs them until the end.
+
+Everything that is wrong is said together, before anything is touched. Exit codes: 0 left in good order,
+1 cannot run here, 2 usage, 3 a second failoverd on this node, 4 not root, 6 configuration, 70 a bug of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from failover_kit.manager import configfiles, host, wire
+from failover_kit.manager.actions import Level
+from failover_kit.manager.actionspace import ActionSpace, find_space
+from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
+from failover_kit.manager.config import (
+    ClusterConfig,
+    ConfigError,
+    FenceAction,
+    LoadedConfig,
+    SerialLink,
+    UdpLink,
+    serial_fits,
+)
+from failover_kit.manager.core import Core
+from failover_kit.manager.events import MonitorFailed
+from failover_kit.manager.fencing import Fencer, find_agents
+from failover_kit.manager.links import FrameReceiver, Link, make_links
+from failover_kit.manager.logs import Log, systemd_reads_stderr
+from failover_kit.manager.records import CoreConfig, CoreGroup
+from failover_kit.manager.resources import GroupRunner, clear_strangers
+from failover_kit.manager.shell import Parts, Shell
+from failover_kit.manager.store import Store, StoreError, StoreLocked
+from failover_kit.spec.deadline import boottime_ms
+
+EXIT_FAILED = 1
+EXIT_SECOND = 3
+EXIT_PERMISSION = 4
+EXIT_CONFIGURATION = 6
+
+RUN_DIR = "/run/failover-kit"
+STATE_DIR = "/var/lib/failover-kit/state"
+
+_STACK_BYTES = 256 * 1024  # of each thread: they run a few calls deep, and memory is locked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    config_dir: str = configfiles.CONFIG_DIR
+    state_dir: str = STATE_DIR
+    run_dir: str = RUN_DIR
+    node: str = ""  # "" = uname -n
+    boot_id_file: str = host.BOOT_ID_FILE
+    self_reset: bool = False
+    syslog: bool = False
+    check_only: bool = False
+    search: Search = field(default_factory=lambda: default_search(os.environ))
+
+
+class CannotStart(Exception):
+    """failoverd does not start; ``problems`` is all there is to say, ``code`` its exit code."""
+
+    def __init__(self, code: int, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.code = code
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A configuration that fits this host."""
+
+    node: str
+    peer: str
+    loaded: LoadedConfig
+    config: ClusterConfig
+    links: tuple[SerialLink | UdpLink, ...]
+    plans: tuple[GroupPlan, ...]
+    agents: dict[str, str]
+
+
+def check_host(options: Options) -> Checked:
+    """Read the configuration and hold it against this host. CannotStart with every problem there is."""
+    try:
+        loaded = configfiles.load(options.config_dir)
+    except ConfigError as error:
+        raise CannotStart(EXIT_CONFIGURATION, *(str(problem) for problem in error.problems)) from None
+    config = loaded.config
+    node = (options.node or os.uname().nodename).lower()
+    if node not in config.nodes:
+        raise CannotStart(
+            EXIT_CONFIGURATION,
+            f"ha.cf: this node is called {node} (uname -n), and the nodes there are {' and '.join(config.nodes)}; "
+            "correct the node line, the host name, or use --node",
+        )
+    peer = config.peer_of(node)
+    problems: list[str] = []
+    try:
+        config = _resolved(config, node, peer)
+    except ConfigError as error:
+        problems += [str(problem) for problem in error.problems]
+    own = {str(address.ip) for ranges in host.own_networks().values() for address in ranges}
+    links = configfiles.links_to_peer(config, own)
+    if not links:
+        problems.append(f"ha.cf: no link leads to {peer}: every ucast address is this node's own; add the peer's")
+    problems += _serial_problems(config)
+    plans, missing = plan_groups(config, node, options.search)
+    agents, no_agents = find_agents(config, peer, options.search)
+    problems += [*missing, *no_agents]
+    heartbeat = host.running_heartbeat()
+    if heartbeat:
+        problems.append(heartbeat)
+    if problems:
+        raise CannotStart(EXIT_CONFIGURATION, *problems)
+    return Checked(
+        node=node, peer=peer, loaded=loaded, config=config, links=links, plans=plans, agents=agents
+    )
+
+
+def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
+    if all(not isinstance(link, UdpLink) or link.peer_address is not None for link in config.links):
+        return config  # nothing to derive: no name service is asked
+    return configfiles.resolve_links(config, node, host.own_networks(), {peer: host.addresses_of(peer)})
+
+
+def _serial_problems(config: ClusterConfig) -> list[str]:
+    """Devices that are no serial lines, and beats that do not fit (PROTOCOL rule 22)."""
+    names = [group.name for group in config.groups]
+    too_long = wire.frame_fits(config.nodes, names)
+    if too_long:
+        return [f"haresources: {too_long}"]
+    frame_bytes = wire.max_frame_bytes(config.nodes, names)
+    problems: list[str] = []
+    for link in config.links:
+        if not isinstance(link, SerialLink):
+            continue
+        where = f"ha.cf:{link.line}:1: serial {link.device}"
+        try:
+            if not stat.S_ISCHR(os.stat(link.device).st_mode):
+                problems.append(f"{where}: this is no character device; name the serial port, such as /dev/ttyS0")
+        except OSError as error:
+            problems.append(f"{where}: {error.strerror}; correct the name, or load the driver of the port")
+        refusal = serial_fits(frame_bytes, link.baud, config.timing.keepalive_ms)
+        if refusal:
+            problems.append(f"{where}: {refusal}")
+    return problems
+
+
+def core_config(checked: Checked) -> CoreConfig:
+    """What the core decides by, from what the files say."""
+    config = checked.config
+    names = tuple(dict.fromkeys(link.name for link in checked.links))
+    return CoreConfig(
+        node=checked.node,
+        peer=checked.peer,
+        groups=tuple(CoreGroup(name=group.name, home=group.home) for group in config.groups),
+        links=names,
+        keepalive_ms=config.timing.keepalive_ms,
+        warntime_ms=config.timing.warntime_ms,
+        deadtime_ms=config.timing.deadtime_ms,
+        initdead_ms=config.timing.initdead_ms,
+        auto_failback=config.auto_failback,
+        can_fence=config.can_fence(checked.peer),
+        fence_delay_ms=config.fence_delay_ms,
+        fence_power_on=config.fence_action is FenceAction.REBOOT,
+        boot_alone=config.boot_alone,
+        monitor_interval_ms=config.monitor_interval_ms,
+        digest=config.digest,
+    )
+
+
+class Daemon:
+    """One life: from a checked host to the exit code."""
+
+    def __init__(self, options: Options, checked: Checked, store: Store, log: Log) -> None:
+        self._options = options
+        self._checked = checked
+        self._store = store
+        self._log = log
+        self._links: list[Link] = []
+        self._life: Shell | None = None
+        self._notified_ms = 0
+        self._watchdog_ms = host.watchdog_interval_ms(os.environ)
+
+    async def run(self) -> int:
+        """Until the core says Exit, or cannot go on."""
+        boot_id = host.boot_id(self._options.boot_id_file)
+        space = find_space(self._checked.node, self._options.run_dir)
+        fencer = await self._clean_up(space)
+        stored, damaged = self._store.load()
+        if damaged:
+            self._log.say(Level.ALARM, damaged)
+        core = Core(
+            core_config(self._checked),
+            boot_id=boot_id,
+            nonce=os.urandom(wire.NONCE_BYTES // 2).hex(),
+            stored=stored,
+            now_ms=boottime_ms(),
+        )
+        shell = self._shell(core, space, fencer)
+        receiver = FrameReceiver(
+            self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
+        )
+        self._say_start(space, boot_id)
+        try:
+            self._catch_signals(shell)
+            for link in self._links:
+                link.start(receiver.take)
+            shell.begin()
+            host.notify(f"READY=1\nSTATUS=node {self._checked.node}, peer {self._checked.peer}")
+            return await shell.ended
+        finally:
+            host.notify("STOPPING=1")
+            await shell.close()
+            for link in self._links:
+                link.close()
+
+    async def _clean_up(self, space: ActionSpace) -> Fencer | None:
+        """Before the first decision: nothing of an earlier life may still drive the switch."""
+        config = self._checked.config
+        for sentence in await clear_strangers(space, tuple(group.name for group in config.groups)):
+            self._log.say(Level.ALARM, sentence)
+        if not config.can_fence(self._checked.peer):
+            return None
+        fencer = Fencer(config, self._checked.peer, self._checked.agents, space)
+        stays = await fencer.clear()
+        if stays:
+            raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
+        return fencer
+
+    def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None) -> Shell:
+        self._links = make_links(self._checked.links, self._warn)
+        runners = {plan.name: GroupRunner(plan, space, self._monitor_failed) for plan in self._checked.plans}
+        parts = Parts(
+            keys=self._checked.loaded.authkeys,
+            links=self._links,
+            store=self._store,
+            runners=runners,
+            fencer=fencer,
+            say=self._log.say,
+            self_reset=host.reset_now if self._options.self_reset else None,
+            turned=self._turned,
+        )
+        self._life = Shell(core, parts)
+        return self._life
+
+    def _monitor_failed(self, event: MonitorFailed) -> None:
+        if self._life is not None:
+            self._life.feed(event)
+
+    def _warn(self, text: str) -> None:
+        self._log.say(Level.WARNING, text)
+
+    def _turned(self) -> None:
+        """systemd's watchdog is fed by turns of the core only: a core that stands still is to be killed."""
+        now_ms = boottime_ms()
+        if self._watchdog_ms and now_ms - self._notified_ms >= self._watchdog_ms:
+            self._notified_ms = now_ms
+            host.notify("WATCHDOG=1")
+
+    def _catch_signals(self, shell: Shell) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, shell.shut_down)
+        loop.add_signal_handler(
+            signal.SIGHUP, self._warn, "SIGHUP: the configuration is read at start only; restart failoverd"
+        )
+
+    def _say_start(self, space: ActionSpace, boot_id: str) -> None:
+        for note in self._checked.loaded.notes:
+            self._log.say(Level.INFO, str(note))
+        config = self._checked.config
+        names = ", ".join(group.name for group in config.groups)
+        links = " and ".join(link.name for link in self._links)
+        self._log.say(
+            Level.INFO,
+            f"failoverd starts on {self._checked.node}, peer {self._checked.peer} over {links}, "
+            f"boot {boot_id[:8]}, groups {names}",
+        )
+        if not config.can_fence(self._checked.peer):
+            self._log.say(
+                Level.WARNING,
+                f"no fence device for {self._checked.peer}: when it falls silent nothing is taken over until you "
+                "confirm that it is dead; add fence_device to ha.cf",
+            )
+        if space.weakness:
+            self._log.say(Level.WARNING, space.weakness)
+        why_not = host.lock_memory()
+        if why_not:
+            self._log.say(Level.INFO, f"memory is not locked: {why_not}")
+
+
+def _make_run_dir(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(EXIT_FAILED, f"cannot make {path}: {error.strerror}; use --run-dir") from None
+
+
+def run(options: Options, complain: Callable[[str], None]) -> int:
+    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting."""
+    threading.stack_size(_STACK_BYTES)
+    try:
+        if os.geteuid() != 0:
+            raise CannotStart(EXIT_PERMISSION, "failoverd must run as root: it mounts, sets addresses, cuts power")
+        checked = check_host(options)
+        if options.check_only:
+            return 0
+        return _run_locked(options, checked)
+    except CannotStart as problem:
+        for text in problem.problems:
+            complain(text)
+        return problem.code
+
+
+def _run_locked(options: Options, checked: Checked) -> int:
+    _make_run_dir(options.run_dir)
+    try:
+        store = Store(options.state_dir)
+    except StoreLocked as error:
+        raise CannotStart(EXIT_SECOND, str(error)) from None
+    except StoreError as error:
+        raise CannotStart(EXIT_FAILED, str(error)) from None
+    log = Log(prefixed=systemd_reads_stderr(), use_syslog=options.syslog)
+    try:
+        return asyncio.run(Daemon(options, checked, store, log).run())
+    except host.HostError as error:
+        raise CannotStart(EXIT_FAILED, str(error)) from None
+    finally:
+        store.close()
+        log.flush()
+
