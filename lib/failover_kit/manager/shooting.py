@@ -379,8 +379,9 @@ class FenceDecisions(CoreBase):
         )
         self._note(Level.ALARM, "confirm-void", f"{self.config.peer} is heard: the confirmation is void")
         self.proof = None
-        self._peer_becomes(PeerTrigger.SILENCE)
-        self.silent_since_ms = self.now_ms
+        if self.peer_state is PeerState.CONFIRMED_DEAD:
+            self._peer_becomes(PeerTrigger.SILENCE)
+            self.silent_since_ms = self.now_ms
 
     def _check_conflict(self, beat: Beat) -> None:
         """Rule 16: both nodes have a right to the same group."""
