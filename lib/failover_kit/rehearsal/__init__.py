@@ -1,1 +1,1 @@
-"""The whole pair, its disk, its power switch and a client on one machine."""
+"""A pair of nodes, a disk, a power switch and a client on one machine, and eight disasters."""

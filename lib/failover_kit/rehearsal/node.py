@@ -1,0 +1,272 @@
+"""One machine of the pair: power, orders, commands in it. What happens inside is ``nodeinit``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from failover_kit.rehearsal.events import Diary, Kind
+from failover_kit.rehearsal.ledger import Power, Sighting
+from failover_kit.rehearsal.namespaces import NetworkNamespace
+from failover_kit.rehearsal.network import Network
+from failover_kit.rehearsal.plan import CLUSTER_ADDRESS, MOUNT_POINT, NodePlan
+from failover_kit.rehearsal.watch import Watch
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
+
+BOOT_MS = 20_000
+DEATH_MS = 10_000
+WITNESSED = ("ocf/IPaddr", "ocf/Filesystem")
+
+
+class NodeError(Exception):
+    """A node did not come up or go down; ``str()`` says what it was waiting for."""
+
+
+class Node:
+    """``directory`` keeps what survives a power cut (``disk``) and the configuration (``ha.d``)."""
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        *,
+        directory: str,
+        kit: str,
+        ledger: str,
+        cgroup: str,
+        disk_number: str,
+        command: Sequence[str],
+        network: Network,
+        diary: Diary,
+        on_power_cut: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.name = plan.name
+        self.boot = 0
+        self.pid = 0
+        self.power: list[Power] = []
+        self.sightings: list[Sighting] = []
+        self.log: list[str] = []
+        self._directory = directory
+        self._kit = kit
+        self._ledger = ledger
+        self._cgroup = cgroup
+        self._disk_number = disk_number
+        self._command = list(command)
+        self._network = network
+        self._diary = diary
+        self._on_power_cut = on_power_cut
+        self._lock = threading.RLock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._namespace: NetworkNamespace | None = None
+        self._watch: Watch | None = None
+        self._readers: list[threading.Thread] = []
+        self._ready = threading.Event()
+        self._trouble = ""
+        self.daemon_pid = 0
+        """failoverd's pid inside the node, 0 when it does not run."""
+
+    @property
+    def on(self) -> bool:
+        return self._child is not None
+
+    @property
+    def root(self) -> str:
+        """The node's own view of the filesystem, seen from outside."""
+        return f"/proc/{self.pid}/root"
+
+    def switch_on(self) -> None:
+        """Boot, if the power is off. Returns when pid 1 has started failoverd. Raises NodeError."""
+        with self._lock:
+            if self._child is not None:
+                return
+            self.boot += 1
+            self._ready.clear()
+            self._trouble = ""
+            self.pid = 0
+            namespace = self._network.plug_in(self.plan)
+            self._namespace = namespace
+            entry = self._diary.note(self.name, Kind.POWER, "power on")
+            self.power.append(Power(entry.t_ms, self.name, self.boot, True))
+            description = self._description(namespace)
+            here = os.path.dirname(os.path.realpath(__file__))
+            self._child = subprocess.Popen(
+                ["/usr/bin/python3", "-I", os.path.join(here, "nodeinit.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=CLEAN_ENV,
+                cwd="/",
+                start_new_session=True,
+            )
+            for function in (self._read_orders, self._read_log):
+                reader = threading.Thread(target=function, args=(self._child,), daemon=True, name=self.name)
+                reader.start()
+                self._readers.append(reader)
+            self._send(json.dumps(description))
+            if not self._ready.wait(BOOT_MS / 1000) or self._trouble:
+                trouble = self._trouble or f"not ready within {BOOT_MS / 1000:g} s"
+                self.switch_off("did not boot")
+                raise NodeError(f"{self.name} does not boot: {trouble}")
+
+    def _description(self, namespace: NetworkNamespace) -> dict[str, object]:
+        """What ``nodeinit`` needs; every boot has a boot_id of its own (random(4): a version 4 UUID)."""
+        boot_id = os.path.join(self._directory, "boot_id")
+        with open(boot_id, "w", encoding="ascii") as file:
+            file.write(f"{uuid.uuid4()}\n")
+        cgroup = ""
+        if self._cgroup:
+            cgroup = f"{self._cgroup}/{self.name}-{self.boot}"
+            os.mkdir(cgroup)
+        return {
+            "name": self.name,
+            "boot": self.boot,
+            "kit": self._kit,
+            "disk": os.path.join(self._directory, "disk"),
+            "config": os.path.join(self._directory, "ha.d"),
+            "witness": os.path.join(self._directory, "witness"),
+            "witnessed": list(WITNESSED),
+            "ledger": self._ledger,
+            "boot_id": boot_id,
+            "netns": namespace.path,
+            "cgroup": cgroup,
+            "mount_point": MOUNT_POINT,
+            "command": self._command,
+        }
+
+    def switch_off(self, why: str) -> None:
+        """Atomic death: every process, mount and card of the node is gone when this returns. Raises NodeError."""
+        with self._lock:
+            child, self._child = self._child, None
+            if child is None:
+                return
+            if self.pid:
+                _kill(self.pid)
+            else:
+                child.kill()
+            self._network.unplug(self.plan)
+            try:
+                child.wait(DEATH_MS / 1000)
+            except subprocess.TimeoutExpired:
+                raise NodeError(f"{self.name}: a process did not die within {DEATH_MS / 1000:g} s") from None
+            self.daemon_pid = 0
+            entry = self._diary.note(self.name, Kind.POWER, f"power off: {why}")
+            self.power.append(Power(entry.t_ms, self.name, self.boot, False))
+            self._tidy(child)
+            self._on_power_cut()
+
+    def _tidy(self, child: subprocess.Popen[bytes]) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        for reader in self._readers:
+            reader.join(timeout=5)
+        self._readers = []
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass
+        if self._namespace is not None:
+            self._namespace.close()
+            self._namespace = None
+        if self._cgroup:
+            remove_cgroups(f"{self._cgroup}/{self.name}-{self.boot}")
+
+    def start_daemon(self) -> None:
+        self._send("start")
+
+    def kill_daemon(self) -> None:
+        """SIGKILL to failoverd alone; the node and its resources live on."""
+        self._send("kill")
+
+    def run(self, argv: Sequence[str], timeout_ms: int = 30_000) -> CommandResult:
+        """Run a command in the node, as an administrator logged in there would."""
+        return run([*self.entry(), *argv], Deadline(timeout_ms))
+
+    def entry(self) -> list[str]:
+        """What to put before a command so that it runs in the node."""
+        cgroup = ["-C"] if self._cgroup else []
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", *cgroup, "--"]
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _send(self, line: str) -> None:
+        child = self._child
+        if child is not None and child.stdin is not None:
+            child.stdin.write(line.encode() + b"\n")
+            child.stdin.flush()
+
+    def _read_orders(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None  # noqa: S101 - made with a pipe
+        for line in child.stdout:
+            self._told(json.loads(line))
+        self._trouble = self._trouble or "its first process ended"
+        self._ready.set()
+
+    def _told(self, fields: dict[str, Any]) -> None:
+        if "pid" in fields:
+            self.pid = fields["pid"]
+        if "ready" in fields and self._namespace is not None:
+            self._watch = Watch(self.pid, self._namespace, self._disk_number, CLUSTER_ADDRESS, self._saw)
+            self._ready.set()
+        if "error" in fields:
+            self._trouble = fields["error"]
+        if "failoverd" in fields:
+            self.daemon_pid = fields["failoverd"]
+        if "exited" in fields:
+            self.daemon_pid = 0
+            status = fields["status"]
+            how = f"killed by signal {-status}" if status < 0 else f"exited {status}"
+            self._diary.note(self.name, Kind.POWER, f"failoverd {how}", level="warning")
+
+    def _saw(self, thing: str, present: bool) -> None:
+        entry = self._diary.note(self.name, Kind.SEEN, f"{thing} {'appears' if present else 'is gone'}")
+        self.sightings.append(Sighting(entry.t_ms, self.name, self.boot, thing, present))
+
+    def _read_log(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stderr is not None  # noqa: S101 - made with a pipe
+        for raw in child.stderr:
+            line = raw.decode("utf-8", "replace").rstrip()
+            if line:
+                self.log.append(line)
+                self._diary.note(self.name, Kind.SAYS, line)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, 9)
+    except ProcessLookupError:
+        pass
+
+
+def prepare(directory: str, files: dict[str, str]) -> None:
+    """A node's disk, its ``/etc/ha.d`` with ``files`` (0600: some are secret) and the witness's programs."""
+    os.makedirs(os.path.join(directory, "disk"), mode=0o755)
+    config = os.path.join(directory, "ha.d")
+    resource_d = os.path.join(config, "resource.d")
+    os.makedirs(resource_d, mode=0o755)
+    for name, text in files.items():
+        fd = os.open(os.path.join(config, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+    witness = os.path.join(os.path.dirname(os.path.realpath(__file__)), "witness.py")
+    for target in (os.path.join(directory, "witness"), os.path.join(resource_d, "recordd")):
+        shutil.copyfile(witness, target)
+        os.chmod(target, 0o755)  # noqa: S103 - a program
+
+
+def remove_cgroups(path: str) -> None:
+    """Remove an empty control group and everything below it; what is not empty stays."""
+    for found, _, _ in os.walk(path, topdown=False):
+        try:
+            os.rmdir(found)
+        except OSError:
+            pass

@@ -1,0 +1,49 @@
+#!/usr/bin/python3 -IS
+"""Stands in a node at the place of a resource agent: writes down what is asked of it, then runs it.
+
+The ledger must not depend on what failoverd says, so this notes every start and stop *attempt* with the
+boot clock, before the agent is executed, and its result after. It is mounted over ``ocf/IPaddr`` and
+``ocf/Filesystem``; the real ones are below ``/run/rehearsal/kit``. One line is one write(2) to a file opened
+for appending, so lines of both nodes never mix.
+"""
+
+import os
+import sys
+import time
+
+KIT = "/run/rehearsal/kit"
+LEDGER = "/run/rehearsal/ledger"
+BOOT = "/run/rehearsal/boot"
+SERVICE = ["/usr/bin/python3", "-IS", KIT + "/lib/failover_kit/rehearsal/recordd.py"]
+WRITTEN_DOWN = ("start", "stop")
+
+
+def note(resource: str, verb: str, what: str, code: int = 0) -> None:
+    """One line of the ledger; see ``ledger.parse_attempt``."""
+    now_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    with open(BOOT, "rb") as file:
+        boot = file.read().decode()
+    fields = (str(now_ms), os.uname().nodename, boot, resource, verb, what, str(code))
+    fd = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    os.write(fd, (" ".join(fields) + "\n").encode())
+    os.close(fd)
+
+
+def main(argv: list[str]) -> int:
+    resource = os.path.basename(argv[0])
+    command = [*SERVICE, *argv[1:]] if resource == "recordd" else [f"{KIT}/ocf/{resource}", *argv[1:]]
+    # OCF has the verb first, haresources has it last.
+    verb = next((word for word in (argv[1:2] + argv[-1:]) if word in WRITTEN_DOWN), "")
+    if not verb:
+        os.execv(command[0], command)  # noqa: S606
+    note(resource, verb, "begin")
+    pid = os.fork()
+    if pid == 0:
+        os.execv(command[0], command)  # noqa: S606
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    note(resource, verb, "end", code)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
