@@ -87,7 +87,7 @@ def test_a_frame_reads_like_this() -> None:
     text = (
         b"=failover-kit 1\nnode pete\nboot 2cb5b36b-3b05-4d0c-9d0a-9e2b4f7f9a51\nlife 6f1d0a7b52c94e83\n"
         b"beat 1204\necho 90c1b6a2d2e04f5c 988\nsays hears ready\nconf 5b0f6a1d0c7e9a34\n"
-        b"group IPaddr_10.0.0.9 started held right=4 top=4\ngroup web stopped known=7 grant=9 for=90c1\n"
+        b"group IPaddr_10.0.0.9 started held right=4 top=4\ngroup web stopped top=7 grant=9 for=90c1\n"
     )
     assert encode(BEAT, KEYS, 1) == signed(text)
 
@@ -162,8 +162,8 @@ def test_another_spelling_of_the_same_beat_is_refused() -> None:
     for old, new in (
         (b"beat 1204", b"beat 01204"),
         (b"says hears ready", b"says ready hears"),
-        (b"top=7", b"known=7 known=7"),
-        (b"top=7", b"known=7 colour=1"),
+        (b"top=7", b"top=7 top=7"),
+        (b"top=7", b"top=7 colour=1"),
         (b"node pete", b"node %70ete"),
         (b"says hears ready\n", b"says hears ready\nsays ready\n"),
         (b"life 6f1d0a7b52c94e83", b"life  6f1d0a7b52c94e83"),
