@@ -7,8 +7,9 @@ with ``deprecated``.
 
 from __future__ import annotations
 
+# Not xml.sax.saxutils: it brings urllib and ssl with it and doubles the time of a status call.
 import textwrap
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from failover_kit.fence.options import ACTIONS, OPTIONS, Option
 
@@ -19,7 +20,7 @@ LONGDESC = (
     "when a status screen read afterwards shows every plug OFF, 'on' only when it shows every plug ON. Every "
     "operation ends within a bounded time, also under Pacemaker. The device has only one session: the agent "
     "waits while it is taken, and always logs out. Unproven on hardware: the agent follows the manuals and "
-    "recorded screens; it was tested against an emulator, stock agents and transcripts, not on an IPS-800."
+    "published screens, and was tested against an emulator and transcripts, not on a device."
 )
 VENDOR_URL = "https://www.wti.com"
 
@@ -42,6 +43,11 @@ def metadata_xml(agent: str) -> str:
         parts.append(f'\t<action name="{action}"' + (' automatic="0"' if action == "on" else "") + " />")
     parts += ["</actions>", "</resource-agent>"]
     return "\n".join(parts) + "\n"
+
+
+def quoteattr(text: str) -> str:
+    """``text`` as an attribute with its quotes."""
+    return f'"{escape(text)}"'
 
 
 def _listed_old(option: Option) -> tuple[str, ...]:
