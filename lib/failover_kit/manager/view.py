@@ -176,6 +176,9 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     for group in core.groups.values():
         if core.wanted_groups[group.name].parked:
             todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
+        claim = core.peer_claim(group.name)
+        if claim is not None and claim.parked and claim.right:
+            todo.append(f"repair group {group.name}, then run on {peer}: failoverctl takeover {group.name}")
         if group.state is GroupState.FAILED:
             todo.append(f"free what keeps group {group.name} from stopping; the stop is tried again")
         if group.state is GroupState.UNKNOWN and group.reason:
