@@ -1,0 +1,92 @@
+"""What `make install` puts where, and that it runs from there."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+LIBRARY = "usr/share/failover-kit/failover_kit"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    dest = tmp_path_factory.mktemp("dest")
+    subprocess.run(
+        ["make", "-C", str(TOP), "install", f"DESTDIR={dest}"], check=True, capture_output=True, timeout=120
+    )
+    return dest
+
+
+EXECUTABLES = {
+    "usr/lib/ocf/resource.d/failover-kit/IPaddr": "#!/usr/bin/python3 -IS",
+    "usr/lib/ocf/resource.d/failover-kit/Filesystem": "#!/usr/bin/python3 -IS",
+    "usr/sbin/fence_wti_ips800": "#!/usr/bin/python3 -I",
+    "usr/sbin/failoverd": "#!/usr/bin/python3 -I",
+    "usr/sbin/failoverctl": "#!/usr/bin/python3 -I",
+    "usr/bin/wti-emulator": "#!/usr/bin/python3 -I",
+}
+
+
+@pytest.mark.parametrize(("path", "shebang"), EXECUTABLES.items())
+def test_executables_are_launchers_with_the_right_interpreter(
+    tree: pathlib.Path, path: str, shebang: str
+) -> None:
+    text = (tree / path).read_text()
+    assert text.splitlines()[0] == shebang
+    assert (tree / path).stat().st_mode & 0o777 == 0o755
+    assert len(text.splitlines()) < 40, "a launcher is compiled at each call: keep it short"
+
+
+def test_every_module_is_installed_with_its_bytecode(tree: pathlib.Path) -> None:
+    source = {
+        p.relative_to(TOP / "lib" / "failover_kit") for p in (TOP / "lib" / "failover_kit").rglob("*.py")
+    }
+    there = {p.relative_to(tree / LIBRARY) for p in (tree / LIBRARY).rglob("*.py")}
+    assert there == source
+    for module in there:
+        cached = (tree / LIBRARY / module.parent / "__pycache__").glob(f"{module.stem}.*.pyc")
+        assert list(cached), f"{module} has no bytecode: an agent would compile it at each call"
+
+
+def test_bytecode_names_the_installed_path_and_not_the_staging_one(tree: pathlib.Path) -> None:
+    cached = next((tree / LIBRARY / "__pycache__").glob("__init__.*.pyc"))
+    assert str(tree).encode() not in cached.read_bytes()
+
+
+def test_nothing_else_is_installed_that_belongs_to_other_packages(tree: pathlib.Path) -> None:
+    found = {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file() or p.is_symlink()}
+    assert "usr/sbin/fence_wti" not in found
+    assert "usr/sbin/stonith" not in found
+    assert os.readlink(tree / "usr/lib/failover-kit/compat/fence_wti") == "/usr/sbin/fence_wti_ips800"
+
+
+def test_the_three_example_files_load(tree: pathlib.Path) -> None:
+    examples = tree / "usr/share/doc/failover-kit/examples"
+    assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example"}
+
+
+@pytest.mark.parametrize("target", ["rehearsal", "test"])
+def test_setup_refuses_what_it_cannot_use_with_one_line_each(target: str, tmp_path: pathlib.Path) -> None:
+    """Not root, not Linux, no apt: one clear line each, exit 2."""
+    for name, text in {"uname": "echo Plan9", "id": "echo 1000"}.items():
+        tool = tmp_path / name
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    result = subprocess.run(
+        ["/bin/sh", str(TOP / "tools" / "setup.sh"), target],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"make {target}: this is Plan9; a Linux machine is needed (namespaces, XFS)",
+        f"make {target}: not root; run it as root (namespaces, mounts and packages need it)",
+        f"make {target}: no apt-get; a Debian-like machine is needed (Debian 12 or newer)",
+    ]
