@@ -89,6 +89,13 @@ def test_haresources_spelling_and_meaning() -> None:
         assert digest(resources=changed) != digest()
 
 
+def test_names_of_the_nodes_are_part_of_the_meaning() -> None:
+    renamed = HA_CF.replace("node pete mclaws", "node pete jim").replace("plug.mclaws", "plug.jim")
+    ours = HA_CF.replace("plug.pete=1 plug.mclaws=5", "")
+    assert digest(renamed, "pete nfs\n") != digest(HA_CF, "pete nfs\n")
+    assert digest(ours.replace("node pete mclaws", "node pete jim"), "pete nfs\n") != digest(ours, "pete nfs\n")
+
+
 def test_keys_are_part_of_the_meaning() -> None:
     others = [
         "auth 1\n1 sha1 other-key-other-key\n",

@@ -205,7 +205,7 @@ def test_not_utf8_and_too_large(place: Place) -> None:
     (directory / "haresources").write_bytes(b"#" * (configfiles.MAX_FILE_BYTES + 1))
     assert problems(directory) == [
         "ha.cf:2:7: not UTF-8; save the file as plain ASCII or UTF-8 text",
-        "haresources: larger than 256 KiB; this cannot be haresources",
+        "haresources: larger than 64 KiB; this cannot be haresources",
     ]
 
 

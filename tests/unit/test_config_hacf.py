@@ -205,6 +205,7 @@ BAD_LINES = [
     ("fence_device a", "3:1: name or agent is missing; write fence_device NAME AGENT key=value"),
     ("fence_device -a fence_x", "3:14: -a is no device name; use letters, digits, dots and dashes"),
     ("fence_device a ip=1", "3:16: key=value is no agent; write fence_device a AGENT key=value"),
+    ("fence_device a /bin/", "3:16: /bin/ is no agent; write fence_device a AGENT key=value"),
     ("fence_device a ../fence_x", "3:16: ../fence_x is no agent; write fence_device a AGENT key=value"),
     (
         "fence_device a fence_x ip",
@@ -408,6 +409,11 @@ def test_one_device_per_node_needs_no_levels() -> None:
 def test_a_node_without_levels_gets_the_device_that_is_not_the_other_ones() -> None:
     config = sound(f"{SOUND}fence_device a fence_x ip=1\nfence_device b fence_x ip=2\nfence_level pete 1 a\n")
     assert [[device.name for device in level] for level in config.devices_for("mclaws")] == [["b"]]
+
+
+@pytest.mark.parametrize("agent", ["fence_wti_ips800", "external/ipmi", "/usr/lib/x/fence_y", "/opt/fence-1.2/a_b"])
+def test_agents_by_name_or_absolute_path(agent: str) -> None:
+    assert sound(f"{SOUND}fence_device a {agent}\n").fence_devices[0].agent == agent
 
 
 def test_secrets_are_in_no_repr_and_in_no_error() -> None:

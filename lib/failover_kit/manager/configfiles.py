@@ -29,8 +29,8 @@ from failover_kit.manager.config import (
 )
 
 CONFIG_DIR = "/etc/ha.d"
-MAX_FILE_BYTES = 256 * 1024
-"""A thousand times what a pair needs; a device or a log linked in by mistake is not read to its end."""
+MAX_FILE_BYTES = 64 * 1024
+"""A hundred times what a pair needs; a device or a log linked in by mistake is not read to its end."""
 
 
 @dataclass(frozen=True, slots=True)

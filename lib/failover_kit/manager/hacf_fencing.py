@@ -16,7 +16,8 @@ from failover_kit.manager.configtext import Report, Word, nearest, shown
 WTI_AGENT = "fence_wti_ips800"
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9_.+-]*)?")  # or external/ipmi
+# fence_wti_ips800, external/ipmi, or an absolute path; a relative one would depend on where failoverd runs.
+_AGENT_NAME = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9_.+-]*){0,9}")
 _LEVEL = re.compile(r"[1-9]")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PLUG = "plug."
