@@ -30,6 +30,7 @@ from failover_kit.manager.config import (
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import MonitorFailed
 from failover_kit.manager.fencing import Fencer, find_agents
+from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.records import CoreConfig, CoreGroup
@@ -44,7 +45,8 @@ EXIT_PERMISSION = 4
 EXIT_CONFIGURATION = 6
 
 RUN_DIR = "/run/failover-kit"
-STATE_DIR = "/var/lib/failover-kit/state"
+STATE_DIR = "/var/lib/failover-kit"
+"""With ``state`` (the durable record, the lock) and ``journal`` in it."""
 
 _STACK_BYTES = 256 * 1024  # of each thread: they run a few calls deep, and memory is locked
 
@@ -197,19 +199,24 @@ class Daemon:
         stored, damaged = self._store.load()
         if damaged:
             self._log.say(Level.ALARM, damaged)
-        core = Core(
-            core_config(self._checked),
+        life = Life(
+            config=core_config(self._checked),
             boot_id=boot_id,
             nonce=os.urandom(wire.NONCE_BYTES // 2).hex(),
             stored=stored,
-            now_ms=boottime_ms(),
+            start_ms=boottime_ms(),
         )
-        shell = self._shell(core, space, fencer)
+        core = Core(
+            life.config, boot_id=life.boot_id, nonce=life.nonce, stored=life.stored, now_ms=life.start_ms
+        )
+        journal = Journal(os.path.join(self._options.state_dir, "journal"), life)
+        shell = self._shell(core, space, fencer, journal)
         receiver = FrameReceiver(
             self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
         )
         self._say_start(space, boot_id)
         try:
+            journal.start()
             self._catch_signals(shell)
             for link in self._links:
                 link.start(receiver.take)
@@ -221,6 +228,7 @@ class Daemon:
             await shell.close()
             for link in self._links:
                 link.close()
+            await journal.close()
 
     async def _clean_up(self, space: ActionSpace) -> Fencer | None:
         """Before the first decision: nothing of an earlier life may still drive the switch."""
@@ -235,7 +243,7 @@ class Daemon:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
         return fencer
 
-    def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None) -> Shell:
+    def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None, journal: Journal) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
         runners = {plan.name: GroupRunner(plan, space, self._monitor_failed) for plan in self._checked.plans}
         parts = Parts(
@@ -245,6 +253,7 @@ class Daemon:
             runners=runners,
             fencer=fencer,
             say=self._log.say,
+            journal=journal,
             self_reset=host.reset_now if self._options.self_reset else None,
             turned=self._turned,
         )
@@ -323,7 +332,7 @@ def run(options: Options, complain: Callable[[str], None]) -> int:
 def _run_locked(options: Options, checked: Checked) -> int:
     _make_run_dir(options.run_dir)
     try:
-        store = Store(options.state_dir)
+        store = Store(os.path.join(options.state_dir, "state"))
     except StoreLocked as error:
         raise CannotStart(EXIT_SECOND, str(error)) from None
     except StoreError as error:

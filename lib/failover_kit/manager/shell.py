@@ -174,10 +174,13 @@ class Shell:
 
     def _turn(self, event: Event) -> None:
         now_ms = self._clock()
+        actions: list[Action] = []
         try:
-            actions = self._core.handle(now_ms, event)
-            if self._parts.journal is not None:
-                self._parts.journal.record(now_ms, event, actions)
+            try:
+                actions = self._core.handle(now_ms, event)
+            finally:  # the event that breaks the core is the one a replay must have
+                if self._parts.journal is not None:
+                    self._parts.journal.record(now_ms, event, actions)
             for action in actions:
                 self._perform(now_ms, action)
         except Exception:
