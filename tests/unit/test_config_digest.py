@@ -107,6 +107,11 @@ def test_keys_are_part_of_the_meaning() -> None:
     assert digest(keys="auth 1\n1 md5 first-key-first-key\n") == digest()
 
 
+def test_where_a_node_keeps_its_password_is_its_own_affair() -> None:
+    one, two = (HA_CF.replace("password=one", f"password_file=/etc/{name}") for name in ("one", "two"))
+    assert digest(one) == digest(two) != digest()
+
+
 def test_without_a_key_passwords_stay_out_of_what_travels_in_clear() -> None:
     """With crc anybody on the cable could try passwords against the digest."""
     other = HA_CF.replace("password=one", "password=two")

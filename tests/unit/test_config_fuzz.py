@@ -110,7 +110,7 @@ def write_ha_cf(config: ClusterConfig) -> str:
 @settings(deadline=None)
 @given(
     nodes=st.lists(NAMES, min_size=2, max_size=2, unique=True),
-    serial=st.lists(PATHS, min_size=1, max_size=3, unique=True),
+    serial=st.lists(PATHS, min_size=1, max_size=3, unique_by=lambda path: path.rpartition("/")[2]),
     devices=st.dictionaries(NAMES, st.dictionaries(st.just("password") | NAMES, VALUES, max_size=3), max_size=3),
     keepalive_ms=st.integers(min_value=1, max_value=10_000),
 )

@@ -143,6 +143,14 @@ BAD_LINES = [
     ("serial", "3:1: serial has no device; write serial /dev/ttyS0"),
     ("serial ttyS1", "3:8: ttyS1 is no absolute path; write serial /dev/ttyS0"),
     ("serial /dev/ttyS0", "3:8: serial /dev/ttyS0 is given twice; name each line once"),
+    (
+        "serial /x/ttyS0",
+        "3:8: a second link named ttyS0, first in line 2; use another path to the device, such as a symbolic link",
+    ),
+    (
+        "ucast ttyS0 192.0.2.1",
+        "3:7: a second link named ttyS0, first in line 2; use another path to the device, such as a symbolic link",
+    ),
     ("ucast", "3:1: ucast has no interface; write ucast eth1 ADDRESS, the peer's address on it"),
     ("ucast /dev/eth1", "3:7: /dev/eth1 is no network interface; write ucast eth1 ADDRESS"),
     ("ucast eth1 mclaws", "3:12: mclaws is no IPv4 address; write ucast eth1 ADDRESS"),

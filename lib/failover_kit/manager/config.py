@@ -443,6 +443,12 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
 
 
 def _meaning(parameters: tuple[tuple[str, str], ...], with_secrets: bool) -> tuple[tuple[str, str], ...]:
-    """Parameters without their order; secrets only where the digest is sealed with a key."""
-    shown = ((name, "" if is_secret_name(name) and not with_secrets else value) for name, value in parameters)
-    return tuple(sorted(shown))
+    """Parameters without their order; secrets only where the digest is sealed with a key.
+
+    Where a node keeps a secret (``password_file=``) is its own affair; that it keeps one is not.
+    """
+
+    def counts(name: str) -> bool:
+        return with_secrets if is_secret_name(name) else not _SECRET_NAME.search(name)
+
+    return tuple(sorted((name, value if counts(name) else "") for name, value in parameters))

@@ -331,7 +331,7 @@ def _serial(name: Word, values: list[Word], lines: _Lines) -> None:
         elif any(isinstance(link, SerialLink) and link.device == value.text for link in lines.links):
             lines.report.error(value, f"serial {shown(value.text)} is given twice; name each line once")
         else:
-            lines.links.append(SerialLink(device=value.text, baud=lines.baud, line=name.line))
+            _add_link(SerialLink(device=value.text, baud=lines.baud, line=name.line), value, lines)
 
 
 def _ucast(name: Word, values: list[Word], lines: _Lines) -> None:
@@ -360,6 +360,17 @@ def _ucast(name: Word, values: list[Word], lines: _Lines) -> None:
     if link in lines.links:
         report.error(name, f"ucast {link.interface} {address or ''} is given twice; keep one")
         return
+    _add_link(link, interface, lines)
+
+
+def _add_link(link: Link, place: Word, lines: _Lines) -> None:
+    """Status and warnings name a link by its last part: no two media may share it."""
+    for other in lines.links:
+        both_udp = isinstance(link, UdpLink) and isinstance(other, UdpLink)
+        if other.name == link.name and not both_udp:
+            fact = f"a second link named {shown(link.name)}, first in line {other.line}"
+            lines.report.error(place, f"{fact}; use another path to the device, such as a symbolic link")
+            return
     lines.links.append(link)
 
 
