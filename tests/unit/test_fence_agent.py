@@ -6,10 +6,13 @@ The switch here is a stub that renders one fixed layout; the emulator is used in
 from __future__ import annotations
 
 import io
+import random
 import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from failover_kit.fence import session as net
 from failover_kit.fence.agent import Failure, Operation
@@ -51,6 +54,9 @@ class Switch:
         self.drop_on: list[str] = []
         self.silent_on: list[str] = []
         self.answer_ms = 1
+        self.piece_bytes = 4096
+        self.own_screen = False
+        self.extra_prompts = 0
         self.shown_state: Callable[[int, str], str] = lambda _plug, state: state
         self._pending: list[tuple[int, int, str]] = []
 
@@ -72,6 +78,13 @@ class Switch:
         if command == "/S":
             return f"/S\r\n{self.screen()}\r\nIPS> "
         return f"{command}\r\nInvalid command\r\nIPS> "
+
+    def spoken(self, command: str) -> str:
+        """The answer with the habits of this unit around it."""
+        text = self.answer(command)
+        if self.own_screen and command != "/S":
+            text = text.replace("IPS> ", self.screen() + "\r\nIPS> ")
+        return text + "\r\nIPS> " * self.extra_prompts
 
     def screen(self) -> str:
         for due_ms, plug, state in self._pending:
@@ -119,12 +132,13 @@ class Line:
         elif line in switch.silent_on:
             switch.commands.append(line)
         else:
-            self.out += switch.answer(line).encode()
+            self.out += switch.spoken(line).encode()
 
     def receive(self, until: Deadline) -> bytes | None:
         if self.out:
             self.switch.clock.ms += self.switch.answer_ms
-            data, self.out = self.out, b""
+            size = self.switch.piece_bytes
+            data, self.out = self.out[:size], self.out[size:]
             return data
         if self.ended:
             return b""
@@ -385,3 +399,65 @@ def test_one_deadline_bounds_everything(bench: Bench) -> None:
     start_ms = bench.clock.ms
     bench.failure("action=off", "plug=1", "timeout=12", "power_timeout=600", "login_timeout=600")
     assert bench.clock.ms - start_ms <= 12_000
+
+
+@pytest.mark.parametrize("noise", [b"\xff\xf1" * 500, b"x\r\n" * 300, b"\0" * 1000])
+def test_a_device_that_never_stops_talking_ends_in_time(bench: Bench, noise: bytes) -> None:
+    def talk(_line: Line, _until: Deadline) -> bytes:
+        bench.clock.ms += 200
+        return noise
+
+    start_ms = bench.clock.ms
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Line, "receive", talk)
+        assert "connect/login" in bench.failure("action=off", "plug=1")
+    assert bench.clock.ms - start_ms <= 36_000
+
+
+# Whatever the device does.
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**32), action=st.sampled_from(["off", "on", "reboot", "status"]))
+def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) -> None:
+    """A switch with any mix of faults, honest only in its status screen: exit codes are facts."""
+    dice = random.Random(seed)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        bench = Bench(monkeypatch)
+        switch = bench.switch
+        plugs = dice.choice(["1", "pete", "mclaws", "5,6", "1,mclaws", "9", "1,nosuch"])
+        selected = {"1": {1}, "pete": {1}, "1,mclaws": {1, 5, 6}}.get(plugs, {5, 6})
+        switch.states = {n: dice.choice(["ON", "OFF"]) for n in switch.names}
+        switch.stuck = {n for n in switch.names if dice.random() < 0.2}
+        switch.relay_ms = dice.choice([0, 0, 300, 4000, 30_000])
+        switch.refuse_connects = dice.choice([0, 0, 3])
+        switch.extra_prompts = dice.choice([0, 0, 1, 2])
+        switch.own_screen = dice.random() < 0.5
+        switch.piece_bytes = dice.choice([1, 7, 4096])
+        switch.drop_on = dice.choices(
+            ["/S", "/OFF 1,Y", "/OFF 5,Y", "/ON 6,Y", "/X,Y"], k=dice.choice([0, 0, 1, 3])
+        )
+        switch.silent_on = dice.choice([[], [], [], [], [], ["/S"], ["/OFF 6,Y"]])
+        switch.answer_ms = dice.choice([1, 50])
+        if dice.random() < 0.3:
+            switch.shown_state = lambda _plug, state: dice.choice([state, state + "*", "", "?"])
+        start_ms = bench.clock.ms
+        try:
+            code = bench.run(f"action={action}", f"plug={plugs}")
+        except Failure:
+            code = 1
+        assert bench.clock.ms - start_ms <= 60_000
+        said = bench.out.getvalue()
+        states = {switch.states[n] for n in selected}
+        if code == 1:
+            assert said == ""
+        elif plugs in ("9", "1,nosuch"):
+            raise AssertionError(f"{action} of a missing plug exited {code}")
+        elif action == "off":
+            assert states == {"OFF"}
+        elif action == "on":
+            assert states == {"ON"}
+        elif action == "status":
+            assert (states == {"OFF"}) is (code == 2)
+        else:
+            assert states == {"ON"} or "power did not come back" in bench.stderr.getvalue()

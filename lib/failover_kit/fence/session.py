@@ -237,7 +237,10 @@ class Session:
     def switch(self, plug: int, answer_ms: int, *, on: bool) -> None:
         """Tell the device to switch one plug and wait for its prompt. Proves nothing."""
         self._dialogue.request_switch(plug, on=on)
-        event = self._await("the prompt after switching", self._deadline.at_most(answer_ms))
+        event = self._await(
+            "the prompt after switching (is its Boot/Seq. delay longer than power_timeout?)",
+            self._deadline.at_most(answer_ms),
+        )
         if not isinstance(event, Switched):
             raise CommandRefused(event.reason if isinstance(event, Refused) else repr(event))
 
@@ -250,7 +253,7 @@ class Session:
         try:
             if self._dialogue.request_logout():
                 self._flush(transport, until)
-                while data := transport.receive(until):
+                while not until.expired() and (data := transport.receive(until)):
                     self._dialogue.receive(data)
                     self._flush(transport, until)
         except (ConnectionLost, NoAnswer):
@@ -285,7 +288,8 @@ class Session:
             raise ConnectionLost("not connected")
         while not self._events:
             self._flush(transport, until)
-            data = transport.receive(until)
+            # A device that never stops talking must not outlast the deadline either.
+            data = None if until.expired() else transport.receive(until)
             if data is None:
                 raise NoAnswer(f"{what} did not come within {until.total_ms / 1000:g} s")
             self._events += self._dialogue.receive(data) if data else self._dialogue.closed()
