@@ -1,0 +1,474 @@
+"""The audits: PROTOCOL.md and S1 to S11 of heartbeat.md, looked at after every step of every core.
+
+They see what an outsider could see (events, actions, disks, what really runs) and nothing of the
+core's own thoughts. A violation raises at once, so that the trace ends where the fault is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from failover_kit.manager.actions import (
+    Action,
+    ExitCode,
+    Fence,
+    Persist,
+    PowerOn,
+    Probe,
+    ReadPlugs,
+    Reply,
+    SelfReset,
+    SendBeat,
+    Start,
+    Stop,
+)
+from failover_kit.manager.events import (
+    BeatReceived,
+    Command,
+    Event,
+    FenceDone,
+    Persisted,
+    PersistFailed,
+    PlugsRead,
+    PowerOnDone,
+    Probed,
+    ProbeOutcome,
+    Started,
+    StartFailed,
+    StopFailed,
+    Stopped,
+    Verb,
+)
+from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord
+from failover_kit.manager.states import GroupState
+from sim.witness import Leave, Witness, proves_off
+
+if TYPE_CHECKING:
+    from sim.machine import Machine
+    from sim.shell import Daemon
+    from sim.world import World
+
+RUNNING_STATES = (GroupState.STARTING, GroupState.STARTED)
+
+
+class Violation(Exception):
+    """A promise was broken: by the core, or by the simulator itself."""
+
+
+class Audits:
+    """All checks of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.groups = tuple(name for name, _ in world.faults.groups)
+        self.witness: list[Witness | None] = [None, None]
+        self.contact = ["", ""]  # boot in which a current beat was received
+        self.alone_shots = [0, 0]  # shots since the last contact, fired without one
+        self.sent_grants: dict[tuple[str, int], str] = {}  # (group, epoch) -> life it is addressed to
+        self.state_lost = False
+        self.starts = 0
+
+    def check(self, condition: bool, text: str) -> None:
+        """Raise a Violation unless ``condition``."""
+        if not condition:
+            raise Violation(text)
+
+    def fail(self, machine: Machine, text: str) -> None:
+        """A rule was broken on ``machine``."""
+        raise Violation(f"{machine.name} at {self.world.now / 1000:.3f} s: {text}")
+
+    # --- the world's own news ----------------------------------------------------------------------
+
+    def life_began(self, machine: Machine, daemon: Daemon) -> None:
+        """Called before the core's first step."""
+        self.witness[machine.index] = Witness(
+            daemon.nonce, machine.boot_id, machine.disk.record, self.groups, machine.clock()
+        )
+        self.rights()
+
+    def booted(self, machine: Machine) -> None:
+        """A new boot has had no contact."""
+        self.contact[machine.index] = ""
+
+    def power_lost(self, machine: Machine) -> None:
+        """Nothing of it remains but the disk."""
+        self.witness[machine.index] = None
+
+    def disk_written(self, machine: Machine, old: NodeRecord | None, new: NodeRecord) -> None:
+        """Every record that reaches a disk: epochs never go down there."""
+        if old is not None:
+            before = {record.name: record for record in old.groups}
+            for record in new.groups:
+                was = before.get(record.name)
+                if was is not None and (record.top < was.top or record.known < was.known):
+                    self.fail(machine, f"epoch of {record.name} went down on the disk: {was} -> {record}")
+        self.rights()
+
+    def usable_right(self, machine: Machine, name: str) -> int:
+        """The epoch by which this node could start ``name`` now; 0 = none. Doubt counts as usable."""
+        stored = machine.disk.record
+        if not machine.boot_id or stored is None or stored.boot_id != machine.boot_id:
+            return 0
+        right = next((record.right for record in stored.groups if record.name == name), 0)
+        witness = self.witness[machine.index]
+        if right and machine.daemon is not None and witness is not None and name in witness.handed:
+            # Given up counts from the moment it was handed to Persist.
+            return right if witness.handed[name].right == right else 0
+        return right
+
+    def rights(self) -> None:
+        """At most one node has a usable right, and at most one is possibly active (S1), per group."""
+        one, other = self.world.machines
+        for name in self.groups:
+            if one.resources[name].active and other.resources[name].active:
+                raise Violation(f"S1: {name} is possibly active on both nodes at {self.world.now / 1000:.3f} s")
+            mine = self.usable_right(one, name)
+            if mine:
+                theirs = self.usable_right(other, name)
+                if theirs:
+                    raise Violation(
+                        f"both nodes have a usable right to {name} at {self.world.now / 1000:.3f} s: "
+                        f"epoch {mine} on {one.name}, {theirs} on {other.name}"
+                    )
+
+    def start_forked(self, machine: Machine, daemon: Daemon, action: Start) -> None:
+        """Rules 1, 3, 7: the last look before an agent is forked."""
+        self.starts += 1
+        name = action.group
+        stored = machine.disk.record
+        record = next((r for r in stored.groups if r.name == name), None) if stored is not None else None
+        if stored is None or record is None or stored.boot_id != machine.boot_id:
+            self.fail(machine, f"starts {name} without a record of this boot on its disk")
+            return
+        if not record.right or record.right != action.epoch:
+            self.fail(machine, f"starts {name} by epoch {action.epoch}; its disk says right {record.right}")
+        if not record.held:
+            self.fail(machine, f"starts {name}; its disk does not say held")
+        if machine.peer.resources[name].active:
+            self.fail(machine, f"S1: starts {name} while it is possibly active on {machine.peer.name}")
+        if self.usable_right(machine.peer, name):
+            self.fail(machine, f"starts {name} while {machine.peer.name} has a usable right to it")
+
+    def self_reset(self, machine: Machine, action: SelfReset) -> None:
+        """Rule 16 is for what never happens while fence devices read back the truth."""
+        self.fail(machine, f"found two rights: {action.reason}")
+
+    # --- one step ----------------------------------------------------------------------------------
+
+    def handled(self, machine: Machine, daemon: Daemon, event: Event, actions: list[Action]) -> None:
+        """The core took ``event`` in and answered ``actions``."""
+        witness = self.witness[machine.index]
+        if witness is None:
+            raise Violation("a core of no life ran")
+        witness.time_passes(machine.clock(), daemon.config.deadtime_ms)
+        if isinstance(event, BeatReceived):
+            if witness.hears(event.beat):
+                self.contact[machine.index] = machine.boot_id
+                self.alone_shots[machine.index] = 0
+        else:
+            self._event(machine, witness, event)
+        for action in actions:
+            if isinstance(action, SendBeat):
+                self._beat(machine, daemon, witness, action.beat)
+            elif isinstance(action, Persist):
+                self._persist(machine, daemon, witness, action)
+            elif isinstance(action, (Probe, Start, Stop)):
+                self._group_action(machine, witness, action)
+            elif isinstance(action, Fence):
+                self._fence(machine, daemon, witness, action)
+            elif isinstance(action, (PowerOn, ReadPlugs)):
+                self._device(machine, witness, action)
+            elif isinstance(action, Reply):
+                self._reply(machine, witness, action)
+
+    def _event(self, machine: Machine, witness: Witness, event: Event) -> None:
+        match event:
+            case Persisted() | PersistFailed():
+                witness.persist_token = 0
+            case Probed():
+                self._answered(witness, event.group, event.op)
+                stopped = event.outcome is ProbeOutcome.STOPPED
+                witness.books[event.group].state = "stopped" if stopped else "doubt"
+            case Started():
+                self._answered(witness, event.group, event.op)
+                witness.books[event.group].state = "started"
+            case StartFailed():
+                self._answered(witness, event.group, event.op)
+                witness.books[event.group].state = "start-failed"
+            case Stopped():
+                self._answered(witness, event.group, event.op)
+                witness.books[event.group].state = "stopped"
+            case StopFailed():
+                self._answered(witness, event.group, event.op)
+                witness.books[event.group].state = "failed"
+            case FenceDone():
+                witness.fence_op = 0
+                if proves_off(event.evidence, witness.fence_began_ms):
+                    boot_id = witness.beat.boot_id if witness.beat is not None else ""
+                    witness.leave = Leave(witness.counter, boot_id, by_operator=False)
+            case PowerOnDone() | PlugsRead():
+                witness.device_op = 0
+                witness.power_on_op = 0
+            case Command():
+                self._command(machine, witness, event)
+            case _:
+                pass
+
+    def _answered(self, witness: Witness, group: str, op: int) -> None:
+        book = witness.books[group]
+        if book.op != op:
+            raise Violation(f"the simulated shell answered op {op} of {group}, in flight is {book.op}")
+        book.op = 0
+
+    def _command(self, machine: Machine, witness: Witness, event: Command) -> None:
+        witness.commands[event.id] = (event.verb.value, event.groups)
+        if event.target != machine.peer.name:
+            return
+        if event.verb is Verb.FENCE:
+            witness.fence_orders.add(event.id)
+        elif event.verb is Verb.CONFIRM_DEAD:
+            witness.leave = Leave(witness.counter, "", by_operator=True)
+
+    # --- groups ------------------------------------------------------------------------------------
+
+    def _group_action(self, machine: Machine, witness: Witness, action: Probe | Start | Stop) -> None:
+        book = witness.books[action.group]
+        if book.op:
+            self.fail(machine, f"{action} while op {book.op} of the group is in flight")
+        book.op = action.op
+        if isinstance(action, Start):
+            if book.state != "stopped":
+                self.fail(machine, f"S5: {action} in state {book.state}: nothing verified it stopped")
+            if witness.left:
+                self.fail(machine, f"rule 5: {action} after it said leaving")
+            if witness.stalled_counter >= 0:
+                self.fail(machine, f"S11, rule 21: {action} after a pause, on old facts")
+            book.state = "starting"
+        elif isinstance(action, Stop):
+            book.state = "stopping"
+
+    def _adopted(self, witness: Witness, group: str) -> bool:
+        return witness.books[group].state == "doubt" and bool(witness.begun_with[group])
+
+    def _active_states(self, witness: Witness) -> set[str]:
+        return {book.state for book in witness.books.values()}
+
+    # --- the disk ----------------------------------------------------------------------------------
+
+    def _persist(self, machine: Machine, daemon: Daemon, witness: Witness, action: Persist) -> None:
+        if witness.persist_token:
+            self.fail(machine, "a second Persist is in flight")
+        witness.persist_token = action.token
+        if action.record.boot_id != machine.boot_id:
+            self.fail(machine, f"persists a record of boot {action.record.boot_id}")
+        for record in action.record.groups:
+            before = witness.before(record.name)
+            if record is before or record == before:
+                continue
+            self._record(machine, daemon, witness, action.record, before, record)
+        for record in action.record.groups:
+            witness.handed[record.name] = record
+        witness.handed_node = action.record
+
+    def _record(
+        self,
+        machine: Machine,
+        daemon: Daemon,
+        witness: Witness,
+        node: NodeRecord,
+        before: GroupRecord,
+        after: GroupRecord,
+    ) -> None:
+        if after.top < before.top or after.known < before.known:
+            self.fail(machine, f"epochs went down: {before} -> {after}")
+        if after.right and after.right != before.right:
+            self._new_right(machine, witness, before, after)
+        if after.grant and (after.grant, after.grant_nonce) != (before.grant, before.grant_nonce):
+            self._new_grant(machine, daemon, witness, node, before, after)
+        if after.grant and after.right:
+            self.fail(machine, f"rule 4: has and grants {after.name} in one record: {after}")
+        if before.held and not after.held and machine.resources[after.name].active:
+            self.fail(machine, f"S3: persists {after.name} as not held while it may be active here")
+
+    def _own_parity(self, machine: Machine, epoch: int) -> bool:
+        return (epoch % 2 == 0) == (machine.name < machine.peer.name)
+
+    def _new_right(self, machine: Machine, witness: Witness, before: GroupRecord, after: GroupRecord) -> None:
+        """Rule 2: a grant heard by this life, or a leave to take that nothing has voided."""
+        name, epoch = after.name, after.right
+        if epoch <= before.top:
+            self.fail(machine, f"rule 2: right to {name} with epoch {epoch}, not above {before.top}")
+        if witness.left:
+            self.fail(machine, f"rule 5: takes {name} after it said leaving")
+        if not self._own_parity(machine, epoch):
+            if (name, epoch) not in witness.grants:
+                self.fail(machine, f"rule 2a: right to {name} (epoch {epoch}) that no current beat granted to this life")
+            return
+        leave = witness.leave
+        if leave is None:
+            self.fail(machine, f"rule 2b: issues itself a right to {name} (epoch {epoch}) without a valid proof")
+        elif name in leave.used:
+            self.fail(machine, f"rule 2b: the proof was already used for {name}")
+        else:
+            leave.used.add(name)
+        if epoch <= before.known:
+            self.fail(machine, f"epoch {epoch} of {name} is not above the known {before.known}")
+
+    def _new_grant(
+        self,
+        machine: Machine,
+        daemon: Daemon,
+        witness: Witness,
+        node: NodeRecord,
+        before: GroupRecord,
+        after: GroupRecord,
+    ) -> None:
+        """Rule 4, and 2d where there was no right to give."""
+        name = after.name
+        say = f"grants {name} (epoch {after.grant})"
+        if not self._own_parity(machine, after.grant) or after.grant <= max(before.top, before.known):
+            self.fail(machine, f"{say} with a wrong epoch; before: {before}")
+        if machine.resources[name].active or witness.books[name].state != "stopped" or witness.books[name].op:
+            self.fail(machine, f"rule 4: {say} while its stop is not verified")
+        if witness.fence_op or node.shot_pending:
+            self.fail(machine, f"rule 12: {say} while a shot is not settled")
+        if witness.stalled_counter >= 0:
+            self.fail(machine, f"rule 21: {say} after a pause, on old facts")
+        beat = witness.beat
+        config = daemon.config
+        if beat is None or witness.silent_ms(config.initdead_ms, config.deadtime_ms) >= 0:
+            self.fail(machine, f"rule 4: {say} to a peer that is not current")
+            return
+        claim = beat.claim(name)
+        if claim is None or not beat.ready or claim.parked or beat.digest != config.digest:
+            self.fail(machine, f"rule 4: {say} to a peer that is not ready")
+        elif after.grant_nonce != witness.current:
+            self.fail(machine, f"{say} to life {after.grant_nonce}, current is {witness.current}")
+        elif not before.right and (before.grant or claim.right or claim.grant or claim.held):
+            self.fail(machine, f"rule 2d: {say} while a right is visible: {before}, peer {claim}")
+
+    # --- beats -------------------------------------------------------------------------------------
+
+    def _beat(self, machine: Machine, daemon: Daemon, witness: Witness, beat: Beat) -> None:
+        if beat.counter != witness.counter + 1 or beat.nonce != witness.nonce or beat.boot_id != machine.boot_id:
+            self.fail(machine, f"a beat out of order or of another life: {beat}")
+        witness.counter = beat.counter
+        if beat.hears and (
+            witness.current_ms is None or witness.last_ms - witness.current_ms >= daemon.config.deadtime_ms
+        ):
+            self.fail(machine, "says it hears the peer without a current beat of it")
+        for claim in beat.groups:
+            if not claim.held and machine.resources[claim.name].active:
+                self.fail(machine, f"S3: says {claim.name} is not held while it may be active")
+            if claim.state in RUNNING_STATES and not claim.right:
+                self.fail(machine, f"rule 3: {claim.name} is {claim.state.value} without a right")
+            if claim.grant_nonce:
+                self._sent_grant(machine, claim)
+        if beat.leaving and not witness.left:
+            self._leaving(machine, witness, beat)
+
+    def _sent_grant(self, machine: Machine, claim: GroupClaim) -> None:
+        stored = machine.disk.record
+        record = next((r for r in stored.groups if r.name == claim.name), None) if stored is not None else None
+        if record is None or (record.grant, record.grant_nonce) != (claim.grant, claim.grant_nonce):
+            self.fail(machine, f"rule 7: sends grant {claim.grant} of {claim.name} that is not on its disk: {record}")
+        elif record.right or claim.right:
+            self.fail(machine, f"rule 4: sends a grant of {claim.name} and has a right: {record}")
+        key = (claim.name, claim.grant)
+        to = self.sent_grants.setdefault(key, claim.grant_nonce)
+        if to != claim.grant_nonce and not self.state_lost:
+            self.fail(machine, f"epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}")
+
+    def _leaving(self, machine: Machine, witness: Witness, beat: Beat) -> None:
+        witness.left = True
+        stored = machine.disk.record
+        if stored is None or stored.leaving != beat.nonce:
+            self.fail(machine, "rule 5: says leaving before that is durable")
+        for claim in beat.groups:
+            if claim.right or claim.held or claim.grant or claim.state is not GroupState.STOPPED:
+                self.fail(machine, f"rule 5: says leaving with {claim}")
+
+    # --- power -------------------------------------------------------------------------------------
+
+    def _device(self, machine: Machine, witness: Witness, action: PowerOn | ReadPlugs) -> None:
+        if witness.fence_op or witness.device_op:
+            self.fail(machine, f"{action} while another call to the switch is in flight")
+        witness.device_op = action.op
+        if isinstance(action, PowerOn):
+            witness.power_on_op = action.op
+            stored = machine.disk.record
+            if stored is None or not stored.on_owed:
+                self.fail(machine, "rule 13: switches the peer on without a durable debt")
+
+    def _fence(self, machine: Machine, daemon: Daemon, witness: Witness, action: Fence) -> None:
+        if witness.fence_op or witness.device_op:
+            self.fail(machine, f"rule 13: {action} while another call to the switch is in flight")
+        if witness.left:
+            self.fail(machine, f"rule 5: {action} after it said leaving")
+        witness.fence_op = action.op
+        witness.fence_began_ms = witness.last_ms
+        witness.fence_if_off = action.only_if_off
+        config = daemon.config
+        silent_ms = witness.silent_ms(config.initdead_ms, config.deadtime_ms)
+        if action.only_if_off:
+            if silent_ms < 0:
+                self.fail(machine, "rule 15: looks at the plugs of a peer that is not silent")
+            return
+        self.world.shots += 1
+        stored = machine.disk.record
+        if stored is None or stored.boot_id != machine.boot_id or not stored.shot_pending or not stored.shots:
+            self.fail(machine, f"rule 7: a shot that is not on the disk: {stored}")
+        elif config.fence_power_on and not stored.on_owed:
+            self.fail(machine, "rule 13: a shot without the power owed on the disk")
+        if witness.fence_orders or self._asked(witness):
+            return
+        if silent_ms < 0:
+            self.fail(machine, "rules 12, 14: shoots a peer that is not silent and did not ask for it")
+        if witness.stalled_counter >= 0:
+            self.fail(machine, "rule 21: shoots after a pause, on old facts")
+        self._silent_shot(machine, daemon, witness, silent_ms)
+
+    def _asked(self, witness: Witness) -> bool:
+        return witness.beat is not None and any(
+            claim.fence_me and claim.fence_me == claim.right for claim in witness.beat.groups
+        )
+
+    def _silent_shot(self, machine: Machine, daemon: Daemon, witness: Witness, silent_ms: int) -> None:
+        """Rules 5, 10 and 15 for a shot at a silent peer."""
+        config = daemon.config
+        states = self._active_states(witness)
+        if states & {"stopping", "failed", "start-failed"}:
+            self.fail(machine, f"rule 10: shoots while a group is being stopped: {states}")
+        if self.contact[machine.index] != machine.boot_id:
+            self.alone_shots[machine.index] += 1
+            if not config.boot_alone or self.alone_shots[machine.index] > 1:
+                self.fail(machine, "rule 15: shoots without contact since its boot")
+        records = [witness.before(name) for name in self.groups]
+        beat = witness.beat
+        if beat is not None and beat.leaving and all(record.right for record in records):
+            self.fail(machine, "rule 5: shoots a peer that left, and has every right itself")
+        mine = any(record.right and self._runs(witness, record.name) for record in records)
+        theirs = beat is not None and any(claim.right and claim.state in RUNNING_STATES for claim in beat.groups)
+        first = config.groups[0].home == config.node
+        turns = (0 if first or not theirs else 1) if mine else (1 if first else 2)
+        if silent_ms < turns * config.fence_delay_ms:
+            self.fail(machine, f"rule 10: shoots after {silent_ms} ms of silence, before its turn")
+
+    def _runs(self, witness: Witness, name: str) -> bool:
+        # Adopted resources are found by a probe and never started: state "doubt" with a right from before.
+        return witness.books[name].state in ("starting", "started") or self._adopted(witness, name)
+
+    # --- answers -----------------------------------------------------------------------------------
+
+    def _reply(self, machine: Machine, witness: Witness, action: Reply) -> None:
+        if action.id not in witness.commands:
+            self.fail(machine, f"answers a command it was not given in this life: {action}")
+            return
+        verb, groups = witness.commands.pop(action.id)
+        witness.fence_orders.discard(action.id)
+        if action.code is not ExitCode.DONE or action.text.startswith("nothing to do"):
+            return
+        if verb == Verb.STANDBY.value and any(machine.resources[name].active for name in groups):
+            self.fail(machine, f"says standby is done while something is active here: {action.text}")
+        if verb == Verb.TAKEOVER.value and not all(machine.resources[name].active for name in groups):
+            self.fail(machine, f"says takeover is done while not all is active here: {action.text}")

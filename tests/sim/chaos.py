@@ -1,0 +1,256 @@
+"""The fault injector: picks a fault, applies it, undoes it no sooner than the stability time later."""
+
+from __future__ import annotations
+
+from failover_kit.manager.events import ShutdownRequested, Verb
+from failover_kit.manager.records import NodeRecord
+from sim.faults import AGENT_MODES
+from sim.machine import Machine
+from sim.world import World
+
+
+class Chaos:
+    """Faults of one run, until ``stop``."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.rng
+        self.faults = world.faults
+        self.running = True
+
+    def begin(self) -> None:
+        """Schedule the first fault."""
+        if self.faults.kinds:
+            self._next()
+
+    def stop(self) -> None:
+        """No more faults; what is under way is healed by the caller."""
+        self.running = False
+
+    def _next(self) -> None:
+        self.world.at(1 + int(self.rng.expovariate(1 / self.faults.gap_ms)), self._inject)
+
+    def _inject(self) -> None:
+        if not self.running:
+            return
+        kind = self.rng.choice(self.faults.kinds)
+        self.world.say("chaos", kind)
+        getattr(self, kind)()
+        self._next()
+
+    def _undo(self, call: object, *args: object) -> None:
+        """Call after the fault was stable for a while, if the random phase still runs."""
+        stable = self.faults.stability_ms
+        self.world.at(stable + self.rng.randint(0, 4 * stable), self._undone, call, args)
+
+    def _undone(self, call: object, args: tuple[object, ...]) -> None:
+        if self.running and callable(call):
+            call(*args)
+
+    def _machine(self) -> Machine:
+        return self.rng.choice(self.world.machines)
+
+    # --- links -------------------------------------------------------------------------------------
+
+    def _set_cut(self, link: int, sender: int, cut: bool) -> None:
+        self.world.links[link].cut[sender] = cut
+        self.world.say("links", f"{self.world.links[link].name} from {sender} {'cut' if cut else 'whole'}")
+
+    def cut_one_way(self) -> None:
+        """One direction of one link: the plug of a receive wire, a one-sided filter."""
+        link, sender = self.rng.randrange(len(self.world.links)), self.rng.randrange(2)
+        self._set_cut(link, sender, True)
+        self._undo(self._set_cut, link, sender, False)
+
+    def cut_link(self) -> None:
+        """One cable."""
+        link = self.rng.randrange(len(self.world.links))
+        for sender in (0, 1):
+            self._set_cut(link, sender, True)
+            self._undo(self._set_cut, link, sender, False)
+
+    def cut_all(self) -> None:
+        """All of them, one way or both."""
+        senders = self.rng.choice(((0,), (1,), (0, 1), (0, 1)))
+        for link in range(len(self.world.links)):
+            for sender in senders:
+                self._set_cut(link, sender, True)
+                self._undo(self._set_cut, link, sender, False)
+
+    def replay(self) -> None:
+        """Somebody plays back frames of long ago."""
+        link = self.rng.choice(self.world.links)
+        if link.old:
+            start = self.rng.randrange(len(link.old))
+            for entry in list(link.old)[start : start + self.rng.randint(1, 20)]:
+                self.world.at(self.rng.randint(0, 2_000), self.world.replay, link, entry)
+
+    # --- nodes -------------------------------------------------------------------------------------
+
+    def crash_daemon(self) -> None:
+        """failoverd alone dies; somebody starts it again."""
+        machine = self._machine()
+        machine.kill_daemon()
+        if self.rng.random() < 0.5:
+            self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+        else:
+            self._undo(machine.start_daemon)
+
+    def pause_daemon(self) -> None:
+        """failoverd does not get the processor for a while."""
+        daemon = self._machine().daemon
+        if daemon is not None:
+            daemon.pause(self.rng.randint(1, 4 * self.faults.deadtime_ms))
+
+    def _set_mains(self, machine: Machine, on: bool) -> None:
+        machine.mains = on
+        machine.power_changed()
+
+    def mains_cut(self) -> None:
+        """The node's power fails; the switch does not know."""
+        machine = self._machine()
+        self._set_mains(machine, False)
+        self._undo(self._set_mains, machine, True)
+
+    def blackout(self) -> None:
+        """Both."""
+        for machine in self.world.machines:
+            self._set_mains(machine, False)
+            self._undo(self._set_mains, machine, True)
+
+    def reboot(self) -> None:
+        """A panic; sometimes failoverd is not enabled at boot."""
+        machine = self._machine()
+        machine.enabled = self.rng.random() < 0.8
+        machine.reset()
+        if not machine.enabled:
+            self._undo(self._enable, machine)
+
+    def _enable(self, machine: Machine) -> None:
+        machine.enabled = True
+        machine.start_daemon()
+
+    def config_differs(self) -> None:
+        """One node was given other files and was restarted."""
+        machine = self._machine()
+        machine.digest = self.rng.choice(("cfg", "other"))
+        machine.kill_daemon()
+        self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+
+    # --- disks -------------------------------------------------------------------------------------
+
+    def _set_disk(self, machine: Machine, attribute: str, value: bool) -> None:
+        setattr(machine.disk, attribute, value)
+
+    def disk_full(self) -> None:
+        """fsync and rename fail."""
+        machine = self._machine()
+        machine.disk.fails = True
+        self._undo(self._set_disk, machine, "fails", False)
+
+    def disk_slow(self) -> None:
+        """fsync takes up to twice deadtime."""
+        machine = self._machine()
+        machine.disk.slow = True
+        self._undo(self._set_disk, machine, "slow", False)
+
+    def lose_state(self) -> None:
+        """The state directory is gone when failoverd starts again (rule 23)."""
+        machine = self._machine()
+        machine.kill_daemon()
+        lost: NodeRecord | None = machine.disk.record
+        machine.disk.record = None
+        if lost is not None:
+            self.world.audits.state_lost = True
+        self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+
+    # --- devices and agents ------------------------------------------------------------------------
+
+    def _set_device(self, machine: Machine, mode: str) -> None:
+        machine.device_mode = mode
+
+    def device_mode(self) -> None:
+        """The switch misbehaves about one node's plugs."""
+        machine = self._machine()
+        machine.device_mode = self.rng.choice(self.faults.device_modes)
+        self.world.say("switch", f"mode {machine.device_mode} for {machine.name}")
+        self._undo(self._set_device, machine, "ok")
+
+    def _set_agents(self, machine: Machine, verb: str) -> None:
+        machine.agent_mode.pop(verb, None)
+
+    def agent_mode(self) -> None:
+        """Starts, stops or probes of one node fail or hang."""
+        machine = self._machine()
+        verb = self.rng.choice(("start", "stop", "stop", "probe"))
+        machine.agent_mode[verb] = self.rng.choice(AGENT_MODES)
+        self.world.say("agents", f"{verb} on {machine.name}: {machine.agent_mode[verb]}")
+        self._undo(self._set_agents, machine, verb)
+
+    def resource_dies(self) -> None:
+        """A running resource is gone."""
+        machine = self._machine()
+        resource = self.rng.choice(list(machine.resources.values()))
+        if resource.level == 2:
+            resource.level = 1
+            if machine.daemon is not None:
+                machine.daemon.check_watch(resource)
+
+    # --- the operator ------------------------------------------------------------------------------
+
+    def _some_groups(self) -> tuple[str, ...]:
+        names = [name for name, _ in self.faults.groups]
+        return () if self.rng.random() < 0.5 else (self.rng.choice(names),)
+
+    def standby(self) -> None:
+        """failoverctl standby."""
+        self.world.command(self._machine(), Verb.STANDBY, self._some_groups())
+
+    def takeover(self) -> None:
+        """failoverctl takeover."""
+        self.world.command(self._machine(), Verb.TAKEOVER, self._some_groups())
+
+    def fence(self) -> None:
+        """failoverctl fence; rarely, or nothing else would happen."""
+        if self.rng.random() < 0.2:
+            machine = self._machine()
+            self.world.command(machine, Verb.FENCE, (), machine.peer.name)
+
+    def confirm_dead(self) -> None:
+        """failoverctl confirm-dead, by an operator who looked: the other node has no power."""
+        for machine in self.world.machines:
+            if machine.boot_id and not machine.peer.boot_id and not machine.peer.booting:
+                self.world.command(machine, Verb.CONFIRM_DEAD, (), machine.peer.name)
+
+    def shutdown(self) -> None:
+        """systemctl stop failoverd, and start again; killed when it takes too long."""
+        machine = self._machine()
+        daemon = machine.daemon
+        if daemon is None:
+            return
+        daemon.post(daemon.handle, ShutdownRequested())
+        if self.rng.random() < 0.5:
+            self.world.at(self.rng.randint(1, 5_000), self._cut_everything)
+        self.world.at(self.rng.randint(30_000, 90_000), self._restart, machine)
+
+    def _restart(self, machine: Machine) -> None:
+        if self.running:
+            if machine.daemon is not None:
+                machine.kill_daemon()
+            machine.start_daemon()
+
+    def _cut_everything(self) -> None:
+        if self.running:
+            self.cut_all()
+
+    def mid_move_cut(self) -> None:
+        """A move begins, its stop is sick, and the links go in the middle: what CTS never combined."""
+        if self.rng.random() < 0.5:
+            machine = self._machine()
+            machine.agent_mode["stop"] = self.rng.choice(AGENT_MODES)
+            self._undo(self._set_agents, machine, "stop")
+        if self.rng.random() < 0.5:
+            self.standby()
+        else:
+            self.takeover()
+        self.world.at(self.rng.randint(0, 3_000), self._cut_everything)

@@ -1,0 +1,159 @@
+"""What may go wrong in one simulated run: one frozen value, drawn from the seed, printed on failure.
+
+Swarm testing: each seed switches whole kinds of faults on or off, so that one kind cannot hide what
+another would show (a world where everything always fails never gets far enough to fail interestingly).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from random import Random
+
+from failover_kit.manager.records import CoreConfig, CoreGroup
+
+NODES = ("mclaws", "pete")
+
+# Kinds of faults the chaos driver (chaos.py) can inject, each by the method of that name.
+FAULT_KINDS = (
+    "cut_one_way",
+    "cut_link",
+    "cut_all",
+    "crash_daemon",
+    "pause_daemon",
+    "mains_cut",
+    "blackout",
+    "reboot",
+    "disk_full",
+    "disk_slow",
+    "device_mode",
+    "agent_mode",
+    "standby",
+    "takeover",
+    "fence",
+    "confirm_dead",
+    "shutdown",
+    "resource_dies",
+    "replay",
+    "lose_state",
+    "mid_move_cut",
+    "config_differs",
+)
+
+DEVICE_MODES = ("fail", "hang", "late", "lie", "blind", "slow")
+AGENT_MODES = ("fail", "hang")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Options of one run. Times are milliseconds of simulated time, probabilities 0..1."""
+
+    seed: int
+    duration_ms: int  # of the random phase
+    # The pair
+    groups: tuple[tuple[str, str], ...]  # (name, home)
+    links: tuple[str, ...]
+    keepalive_ms: int
+    deadtime_ms: int
+    auto_failback: bool
+    boot_alone: bool
+    can_fence: bool
+    fence_power_on: bool
+    plugs: int
+    # The network
+    loss: float
+    duplicate: float
+    delay_ms: int  # largest ordinary delay
+    long_delay: float  # probability that a frame takes up to long_delay_ms: it meets other lives
+    long_delay_ms: int
+    # Disks
+    persist_ms: int
+    # Agents
+    start_ms: int
+    stop_ms: int
+    op_timeout_ms: int
+    outlive: float  # an action goes on after its daemon crashed
+    unkillable: float  # a process does not die at once when killed (a call stuck in the kernel)
+    agent_fail: float  # any start or stop fails without a fault being switched on
+    # Fence devices
+    switch_ms: int  # longest ordinary off, on or read of one plug
+    fence_timeout_ms: int
+    late_ms: int  # a late off switches up to this long after it was given up
+    # Machines
+    boot_ms: int
+    # The chaos driver
+    gap_ms: int  # mean time between two faults
+    stability_ms: int  # least time a fault, and its absence, lasts
+    kinds: tuple[str, ...]
+    device_modes: tuple[str, ...] = DEVICE_MODES
+
+    @property
+    def fence_delay_ms(self) -> int:
+        """D of rule 10: above the slowest ordinary issue-to-OFF time + deadtime + one beat."""
+        return self.plugs * self.switch_ms + self.deadtime_ms + self.keepalive_ms + 1_000
+
+    def config(self, index: int, digest: str) -> CoreConfig:
+        """The configuration of node ``index``."""
+        return CoreConfig(
+            node=NODES[index],
+            peer=NODES[1 - index],
+            groups=tuple(CoreGroup(name=name, home=home) for name, home in self.groups),
+            links=self.links,
+            keepalive_ms=self.keepalive_ms,
+            warntime_ms=self.deadtime_ms // 2,
+            deadtime_ms=self.deadtime_ms,
+            initdead_ms=2 * self.deadtime_ms,
+            auto_failback=self.auto_failback,
+            can_fence=self.can_fence,
+            fence_delay_ms=self.fence_delay_ms,
+            fence_power_on=self.fence_power_on,
+            boot_alone=self.boot_alone,
+            move_timeout_ms=4 * self.op_timeout_ms,
+            digest=digest,
+        )
+
+    def describe(self) -> str:
+        """One option a line, as printed with a failing seed."""
+        return "\n".join(f"    {field.name} = {getattr(self, field.name)!r}" for field in fields(self))
+
+
+def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 600_000) -> Faults:
+    """The options of ``seed``; ``kinds`` narrows the faults to a profile."""
+    # The options have their own generator: a longer list of options does not shift the run's own dice.
+    rng = Random(f"options-{seed}")
+    keepalive_ms = rng.choice((200, 500, 500, 1_000, 1_000))
+    if kinds is None:
+        kinds = tuple(kind for kind in FAULT_KINDS if rng.random() < (0.15 if kind == "lose_state" else 0.5))
+    group_count = rng.choice((1, 1, 2, 3))
+    return Faults(
+        seed=seed,
+        duration_ms=duration_ms,
+        groups=tuple((f"g{number}", rng.choice(NODES)) for number in range(1, group_count + 1)),
+        links=rng.choice((("eth1",), ("eth1", "ttyS0"), ("eth1", "ttyS0"))),
+        keepalive_ms=keepalive_ms,
+        deadtime_ms=keepalive_ms * rng.randint(4, 10),
+        auto_failback=rng.random() < 0.3,
+        boot_alone=rng.random() < 0.2,
+        can_fence=rng.random() < 0.95,
+        fence_power_on=rng.random() < 0.8,
+        plugs=rng.choice((1, 1, 2)),
+        loss=rng.choice((0.0, 0.0, 0.02, 0.2)),
+        duplicate=rng.choice((0.0, 0.05)),
+        delay_ms=rng.choice((1, 20, keepalive_ms)),
+        long_delay=rng.choice((0.0, 0.0, 0.01)),
+        long_delay_ms=rng.choice((5_000, 60_000, 200_000)),
+        persist_ms=rng.choice((2, 20, 300)),
+        start_ms=rng.choice((100, 2_000, 8_000)),
+        stop_ms=rng.choice((100, 2_000, 8_000)),
+        op_timeout_ms=rng.choice((10_000, 20_000)),
+        outlive=rng.choice((0.0, 0.5, 1.0)),
+        unkillable=rng.choice((0.0, 0.0, 0.1, 0.5)),
+        agent_fail=rng.choice((0.0, 0.0, 0.02)),
+        switch_ms=rng.choice((300, 2_000)),
+        fence_timeout_ms=rng.choice((10_000, 20_000)),
+        late_ms=rng.choice((5_000, 40_000)),
+        boot_ms=rng.choice((1_000, 10_000, 30_000)),
+        gap_ms=rng.choice((3_000, 10_000, 30_000)),
+        stability_ms=rng.choice((500, 5_000, 20_000)),
+        kinds=kinds,
+        device_modes=tuple(mode for mode in DEVICE_MODES if rng.random() < 0.6) or ("fail",),
+    )

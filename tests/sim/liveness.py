@@ -1,0 +1,287 @@
+"""After the faults: everything heals, the pair must find together, and then pass one plain exam.
+
+L1 to L7 of heartbeat.md §8, and rule 26: liveness is promised to nodes in contact with working devices.
+The operator of this part does only what ``view().todo`` would tell him.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from failover_kit.manager.actions import ExitCode
+from failover_kit.manager.events import ShutdownRequested, Verb
+from failover_kit.manager.records import ClusterView
+from failover_kit.manager.states import GroupState
+from sim.audits import Violation
+from sim.machine import Machine
+from sim.world import World
+
+STEP_MS = 2_000
+# How long the pair may need to find together: late switches, hung agents, boots and shots add up.
+CONVERGE_MS = 600_000
+# When the operator looks after what only an operator may do.
+OPERATOR_MS = 60_000
+
+
+def heal(world: World) -> None:
+    """All faults end. Nodes are powered and failoverd runs."""
+    world.faults = replace(
+        world.faults, agent_fail=0.0, unkillable=0.0, loss=0.0, duplicate=0.0, long_delay=0.0
+    )
+    world.quiet_network = True
+    world.say("world", "heals")
+    for link in world.links:
+        link.cut = [False, False]
+    for machine in world.machines:
+        machine.disk.fails = False
+        machine.disk.slow = False
+        machine.device_mode = "ok"
+        machine.agent_mode.clear()
+        machine.enabled = True
+        machine.mains = True
+        machine.outlets = [True] * len(machine.outlets)
+        machine.power_changed()
+        if machine.digest != "cfg":
+            machine.digest = "cfg"
+            machine.kill_daemon()
+        elif machine.daemon is not None and machine.daemon.config.digest != "cfg":
+            machine.kill_daemon()
+        machine.start_daemon()
+
+
+def view(machine: Machine) -> ClusterView | None:
+    """What status shows on this node; None when no daemon runs."""
+    return machine.daemon.core.view(machine.clock()) if machine.daemon is not None else None
+
+
+def unhealthy(world: World) -> str:
+    """"" when both nodes agree that each group runs on exactly one of them, and they are right (L7)."""
+    views = [view(machine) for machine in world.machines]
+    for machine, seen in zip(world.machines, views, strict=True):
+        if seen is None:
+            return f"no failoverd on {machine.name}"
+        if seen.peer_state != "up" or not seen.peer_hears_us:
+            return f"{machine.name} sees its peer {seen.peer_state}"
+        if seen.fence_running_since_ms is not None or seen.on_owed or seen.leaving:
+            return f"{machine.name} is not at rest: on owed {seen.on_owed}, leaving {seen.leaving}"
+        if not seen.contact:
+            return f"{machine.name} has no contact"
+    for index, (name, _) in enumerate(world.faults.groups):
+        here = []
+        for machine, seen in zip(world.machines, views, strict=True):
+            assert seen is not None
+            group = seen.groups[index]
+            resource = machine.resources[name]
+            if group.state is GroupState.STARTED and group.right and resource.level == 2:
+                here.append(machine)
+            elif group.state is not GroupState.STOPPED or group.right or group.held or resource.active:
+                return f"{name} on {machine.name}: {group.state.value}, right {group.right}: {group.doing}"
+        if len(here) != 1:
+            return f"{name} runs on {len(here)} nodes"
+    return ""
+
+
+def describe(world: World) -> str:
+    """Both nodes' status, for a failure's sentence."""
+    lines = []
+    for machine in world.machines:
+        seen = view(machine)
+        if seen is None:
+            lines.append(f"{machine.name}: no failoverd, boot {machine.boot_id or 'none'}")
+            continue
+        lines.append(f"{machine.name}: {seen.health}, peer {seen.peer_state}: {seen.reason}; todo {seen.todo}")
+        for group in seen.groups:
+            lines.append(
+                f"    {group.name}: {group.state.value} right={group.right} held={group.held} grant={group.grant} "
+                f"parked={group.parked!r} failed_here={group.failed_here}: {group.doing}"
+            )
+    return "\n    ".join(lines)
+
+
+def converge(world: World, limit_ms: int = CONVERGE_MS) -> None:
+    """Let time pass until the pair is at rest and stays so for a while; the operator helps where asked."""
+    end = world.now + limit_ms
+    began = world.now
+    operator_at = world.now + OPERATOR_MS
+    rested_ms = 0
+    while rested_ms < 3 * world.faults.deadtime_ms:
+        if world.now >= end:
+            raise Violation(f"L: not together {(world.now - began) / 1000:.0f} s after all was healed: {unhealthy(world)}\n    {describe(world)}")
+        world.run_until(world.now + STEP_MS)
+        start_all(world)
+        rested_ms = 0 if unhealthy(world) else rested_ms + STEP_MS
+        if world.now >= operator_at:
+            operator_at = world.now + OPERATOR_MS
+            operate(world)
+
+
+def start_all(world: World) -> None:
+    """systemd: Restart=always."""
+    for machine in world.machines:
+        machine.start_daemon()
+
+
+def operate(world: World) -> None:
+    """What only an operator may do: power on after fence_action off, stop by hand, unpark."""
+    for machine in world.machines:
+        job = machine.peer.daemon.job if machine.peer.daemon is not None else None
+        if job is None:
+            for plug, on in enumerate(machine.outlets):
+                if not on:
+                    world.set_outlet(machine, plug, True)
+        seen = view(machine)
+        if seen is None:
+            continue
+        for group in seen.groups:
+            resource = machine.resources[group.name]
+            if group.state is GroupState.UNKNOWN and resource.level and not group.right and not resource.processes:
+                world.say("operator", f"stops {group.name} on {machine.name} by hand")
+                resource.level = 0
+                resource.active = False
+            elif group.parked and group.peer_state is not GroupState.STARTED:
+                world.command(machine, Verb.TAKEOVER, (group.name,))
+
+
+# --- the exam --------------------------------------------------------------------------------------
+
+
+def failover_bound_ms(world: World) -> int:
+    """L1: silence, the longest turn of rule 10, the shot, and the start."""
+    faults = world.faults
+    shot_ms = 4 * faults.plugs * faults.switch_ms
+    persist_ms = 6 * (faults.persist_ms + 1)
+    return faults.deadtime_ms + 2 * faults.fence_delay_ms + shot_ms + persist_ms + faults.start_ms + 5_000
+
+
+def exam(world: World) -> None:
+    """One plain fault against the healed pair, drawn by the seed."""
+    holder = holder_of(world, world.faults.groups[0][0])
+    subject = world.rng.choice((nothing, one_link, power, all_links, daemon_restart, standby, clean_leave))
+    world.say("exam", subject.__name__)
+    subject(world, holder)
+    converge(world)
+
+
+def holder_of(world: World, group: str) -> Machine:
+    """The node that runs it."""
+    return next(machine for machine in world.machines if machine.resources[group].active)
+
+
+def placement(world: World) -> list[str]:
+    """Which node runs each group."""
+    return [holder_of(world, name).name for name, _ in world.faults.groups]
+
+
+def expect(world: World, condition: bool, text: str) -> None:
+    """A promise of the exam."""
+    if not condition:
+        raise Violation(f"{text}\n    {describe(world)}")
+
+
+def undisturbed(world: World, duration_ms: int, what: str) -> None:
+    """No shot and no move while time passes."""
+    shots, placed = world.shots, placement(world)
+    world.run_until(world.now + duration_ms)
+    expect(world, world.shots == shots, f"{what}: a shot was fired")
+    expect(world, placement(world) == placed or world.faults.auto_failback, f"{what}: a group moved")
+
+
+def nothing(world: World, holder: Machine) -> None:
+    """L2: a healthy pair does nothing."""
+    undisturbed(world, 60_000, "a healthy pair left alone")
+
+
+def one_link(world: World, holder: Machine) -> None:
+    """L5: one medium lost, one direction or both."""
+    if len(world.links) < 2:
+        return
+    link = world.rng.choice(world.links)
+    for sender in world.rng.choice(((0,), (1,), (0, 1))):
+        link.cut[sender] = True
+    undisturbed(world, 5 * world.faults.deadtime_ms, f"only {link.name} was cut")
+    link.cut = [False, False]
+
+
+def power(world: World, holder: Machine) -> None:
+    """L1: the holder's power fails."""
+    survivor = holder.peer
+    taken = [name for name, resource in holder.resources.items() if resource.active]
+    holder.mains = False
+    holder.power_changed()
+    world.run_until(world.now + failover_bound_ms(world))
+    if not world.faults.can_fence:
+        for name in taken:
+            expect(world, not survivor.resources[name].active, f"{name} was taken over without a fence device")
+        number = world.command(survivor, Verb.CONFIRM_DEAD, (), holder.name)
+        world.run_until(world.now + 2 * world.faults.start_ms + 10_000)
+        reply = world.replies.get(number)
+        expect(world, reply is not None and reply.code is ExitCode.DONE, f"confirm-dead was not done: {reply}")
+    for name, _ in world.faults.groups:
+        expect(world, survivor.resources[name].level == 2, f"L1: {name} does not run on {survivor.name}")
+    holder.mains = True
+    holder.power_changed()
+
+
+def all_links(world: World, holder: Machine) -> None:
+    """L3, L2: all links cut with both alive: exactly one survives, and it stays at that."""
+    if not world.faults.can_fence:
+        return
+    shots = world.shots
+    for link in world.links:
+        link.cut = [True, True]
+    world.run_until(world.now + failover_bound_ms(world))
+    for name, _ in world.faults.groups:
+        running = [machine for machine in world.machines if machine.resources[name].level == 2]
+        expect(world, len(running) == 1, f"L3: {name} runs on {len(running)} nodes after all links were cut")
+    world.run_until(world.now + 200_000)
+    # boot_alone lets the node that was shot fire once, too.
+    most = 2 if world.faults.boot_alone else 1
+    expect(world, 1 <= world.shots - shots <= most, f"L2: {world.shots - shots} shots while the cable stays cut")
+    for link in world.links:
+        link.cut = [False, False]
+
+
+def daemon_restart(world: World, holder: Machine) -> None:
+    """failoverd alone dies and is started at once: nothing is started twice, nothing is shot."""
+    if world.faults.deadtime_ms < 6 * world.faults.keepalive_ms:
+        return
+    starts, shots = world.audits.starts, world.shots
+    holder.kill_daemon()
+    world.run_until(world.now + 50)
+    holder.start_daemon()
+    world.run_until(world.now + 3 * world.faults.deadtime_ms)
+    expect(world, world.shots == shots, "a restarted failoverd was shot")
+    expect(world, world.audits.starts == starts, "a restarted failoverd started a group again")
+
+
+def standby(world: World, holder: Machine) -> None:
+    """A planned move ends where it was sent, and the answer says so."""
+    seen = view(holder.peer)
+    assert seen is not None
+    able = not any(group.failed_here or group.parked for group in seen.groups)
+    shots = world.shots
+    number = world.command(holder, Verb.STANDBY)
+    wait_ms = (world.faults.start_ms + world.faults.stop_ms) * len(world.faults.groups) + 20_000
+    world.run_until(world.now + wait_ms)
+    reply = world.replies.get(number)
+    expect(world, reply is not None, "standby was never answered")
+    if able:
+        expect(world, reply is not None and reply.code is ExitCode.DONE, f"standby was not done: {reply}")
+    expect(world, world.shots == shots, "a planned move fired a shot")
+
+
+def clean_leave(world: World, holder: Machine) -> None:
+    """A clean stop hands over, and the node that left is not shot."""
+    daemon = holder.daemon
+    assert daemon is not None
+    seen = view(holder.peer)
+    assert seen is not None
+    able = not any(group.failed_here or group.parked for group in seen.groups)
+    shots = world.shots
+    daemon.post(daemon.handle, ShutdownRequested())
+    world.run_until(world.now + world.faults.start_ms + world.faults.stop_ms + 20_000 + 4 * world.faults.deadtime_ms)
+    if able:
+        for name, _ in world.faults.groups:
+            expect(world, holder.peer.resources[name].level == 2, f"{name} was not handed over by a clean stop")
+        expect(world, holder.daemon is None, "a clean stop did not end")
+        expect(world, world.shots == shots, "a node that left cleanly was shot")

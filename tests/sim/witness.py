@@ -1,0 +1,161 @@
+"""What an impartial witness knows of one life of a daemon: heard, ordered, answered, allowed.
+
+Written from PROTOCOL.md alone; it shares no code with the core's hearing or law modules, so that one
+misreading cannot make both agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from failover_kit.manager.records import Beat, FenceEvidence, GroupRecord, NodeRecord, PlugState
+
+
+@dataclass(slots=True)
+class Book:
+    """One group in one life, as its orders and their answers tell."""
+
+    state: str = "unknown"
+    op: int = 0  # in flight; 0 = none
+
+
+@dataclass(slots=True)
+class Leave:
+    """Leave to take rights: a proved fence, or the operator's word."""
+
+    counter: int  # our beat counter when it was given
+    boot_id: str  # of the peer then, as last heard; "" = unknown
+    by_operator: bool
+    used: set[str] = field(default_factory=set)
+
+
+class Witness:
+    """One life."""
+
+    def __init__(self, nonce: str, boot_id: str, stored: NodeRecord | None, groups: tuple[str, ...], now_ms: int) -> None:
+        self.nonce = nonce
+        self.boot_id = boot_id
+        self.born_ms = now_ms
+        self.last_ms = now_ms
+        self.books = {name: Book() for name in groups}
+        self.handed: dict[str, GroupRecord] = {}  # as last handed to Persist
+        self.handed_node: NodeRecord | None = None
+        same_boot = stored is not None and stored.boot_id == boot_id
+        records = {record.name: record for record in stored.groups} if stored is not None else {}
+        self.stored = records
+        self.begun_with = {
+            name: records[name].right if same_boot and name in records else 0 for name in groups
+        }
+        self.persist_token = 0  # in flight
+        self.counter = 0
+        self.first_heard: dict[str, int] = {}
+        self.high: dict[str, int] = {}
+        self.current = ""
+        self.retired: set[str] = set()
+        self.beat: Beat | None = None
+        self.current_ms: int | None = None
+        self.two_way_ms: int | None = None
+        self.grants: set[tuple[str, int]] = set()  # heard in current beats, addressed to this life
+        self.leave: Leave | None = None
+        self.fence_op = 0
+        self.fence_began_ms = 0
+        self.fence_if_off = False
+        self.device_op = 0
+        self.power_on_op = 0
+        self.fence_orders: set[int] = set()
+        self.commands: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self.left = False
+        self.stalled_counter = -1
+        self.stalled_until_ms = 0
+
+    def time_passes(self, now_ms: int, deadtime_ms: int) -> None:
+        """Rule 21: a life that did not run for deadtime has no fresh facts for deadtime or a fresh echo."""
+        if now_ms - self.last_ms >= deadtime_ms:
+            self.stalled_counter = self.counter
+            self.stalled_until_ms = now_ms + deadtime_ms
+        elif self.stalled_counter >= 0 and now_ms >= self.stalled_until_ms:
+            self.stalled_counter = -1
+        self.last_ms = now_ms
+
+    def hears(self, beat: Beat) -> bool:
+        """Take in a frame; True when it is current by PROTOCOL.md's words."""
+        nonce = beat.nonce
+        if nonce in self.retired:
+            return False
+        echo = 0
+        for echoed, counter in beat.echoes:
+            if echoed == self.nonce:
+                echo = counter
+        if nonce == self.current:
+            if beat.counter <= self.high[nonce] or echo == 0:
+                return False
+            self.high[nonce] = beat.counter
+        elif nonce not in self.first_heard:
+            self.first_heard[nonce] = self.counter
+            self.high[nonce] = beat.counter
+            return False
+        else:
+            if beat.counter <= self.high[nonce]:
+                return False
+            self.high[nonce] = beat.counter
+            if echo <= self.first_heard[nonce]:
+                return False
+            if self.current:
+                self.retired.add(self.current)
+            self.current = nonce
+        self._current(beat, echo)
+        return True
+
+    def _current(self, beat: Beat, echo: int) -> None:
+        self.beat = beat
+        self.current_ms = self.last_ms
+        if beat.hears:
+            self.two_way_ms = self.last_ms
+        if echo > self.stalled_counter:
+            self.stalled_counter = -1
+        leave = self.leave
+        # A frame the fenced boot sent before it lost power is no sign of life after that.
+        if leave is not None and (beat.boot_id != leave.boot_id or echo > leave.counter):
+            self.leave = None
+        for claim in beat.groups:
+            if claim.grant and claim.grant_nonce == self.nonce:
+                self.grants.add((claim.name, claim.grant))
+
+    def silent_ms(self, initdead_ms: int, deadtime_ms: int) -> int:
+        """For how long the peer has been silent by definition; negative = it is not."""
+        if self.two_way_ms is None:
+            return self.last_ms - self.born_ms - initdead_ms
+        return self.last_ms - self.two_way_ms - deadtime_ms
+
+    def before(self, name: str) -> GroupRecord:
+        """The group's record this life last handed out, or began with."""
+        found = self.handed.get(name)
+        if found is not None:
+            return found
+        stored = self.stored.get(name, GroupRecord(name=name))
+        if stored.right and not self.begun_with[name]:
+            stored = GroupRecord(
+                name=name,
+                top=stored.top,
+                known=stored.known,
+                grant=stored.grant,
+                grant_nonce=stored.grant_nonce,
+                held=stored.held,
+                failed_here=stored.failed_here,
+                parked=stored.parked,
+            )
+        return stored
+
+
+def proves_off(evidence: FenceEvidence, ordered_ms: int) -> bool:
+    """Rule 8, judged a second time: all offs exit 0, all reads after the last off, all OFF, in time."""
+    if not evidence.in_time or not evidence.readings:
+        return False
+    offs_ended = [reading.off_ended_ms for reading in evidence.readings]
+    return all(
+        reading.off_exit == 0
+        and reading.off_began_ms >= ordered_ms
+        and reading.state is PlugState.OFF
+        and reading.read_began_ms >= max(offs_ended)
+        for reading in evidence.readings
+    )

@@ -1,0 +1,211 @@
+"""The world: one clock, one seeded source of dice, two machines, the links between them, a trace."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from random import Random
+from typing import Any
+
+from failover_kit.manager.actions import Action, Note, Reply, SendBeat
+from failover_kit.manager.core import Core
+from failover_kit.manager.events import BeatReceived, Command, Event, Tick, Verb
+from failover_kit.manager.records import Beat
+from sim.audits import Audits
+from sim.faults import NODES, Faults
+from sim.machine import Machine
+from sim.shell import SOCKET_LIMIT, Daemon
+
+# Rows of the core's tables used by any core of this process.
+ROWS_USED: set[tuple[Enum, Enum]] = set()
+
+# Old frames kept per link for the replay fault.
+REPLAY_KEPT = 200
+TRACE_KEPT = 40
+
+
+class TracedCore(Core):
+    """The real core; its hook records which rows of the transition tables were used."""
+
+    def _row_used(self, key: tuple[Enum, Enum]) -> None:
+        ROWS_USED.add(key)
+
+
+class Link:
+    """A medium between the nodes; each direction is cut by itself."""
+
+    __slots__ = ("cut", "name", "old")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.cut = [False, False]  # by sender
+        self.old: deque[tuple[int, Beat]] = deque(maxlen=REPLAY_KEPT)
+
+
+class World:
+    """Everything outside the cores, and the loop that drives them."""
+
+    def __init__(self, faults: Faults, *, core_class: type[Core] = TracedCore, trace: int | None = None) -> None:
+        self.faults = faults
+        self.core_class = core_class
+        self.rng = Random(f"run-{faults.seed}")
+        self.now = 0
+        self.steps = 0
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+        self.trace: deque[str] | None = None
+        if trace is not None:
+            self.trace = deque(maxlen=trace or None)
+        self._said: dict[str, object] = {}
+        self.on_note: Callable[[str, Note], None] | None = None
+        self.on_reply: Callable[[str, Reply], None] | None = None
+        self.replies: dict[int, Reply] = {}
+        self.shots = 0
+        self.commands = 0
+        self.audits = Audits(self)
+        self.links = [Link(name) for name in faults.links]
+        self.machines = [Machine(self, index, name) for index, name in enumerate(NODES)]
+        self.quiet_network = False  # no loss, no odd delays: the healed world
+
+    # --- time --------------------------------------------------------------------------------------
+
+    def at(self, delay_ms: int, call: Callable[..., None], *args: Any) -> None:
+        """Call in ``delay_ms``; equal times run in the order they were asked for."""
+        self._order += 1
+        heapq.heappush(self._heap, (self.now + delay_ms, self._order, call, args))
+
+    def run_until(self, end: int) -> None:
+        """Let simulated time pass up to ``end``."""
+        heap = self._heap
+        while heap and heap[0][0] <= end:
+            self.now, _, call, args = heapq.heappop(heap)
+            call(*args)
+        self.now = max(self.now, end)
+
+    # --- nodes -------------------------------------------------------------------------------------
+
+    def new_daemon(self, machine: Machine, nonce: str) -> Daemon:
+        """Another life of failoverd."""
+        return Daemon(machine, nonce)
+
+    def set_outlet(self, machine: Machine, plug: int, on: bool) -> None:
+        """The switch switches."""
+        if machine.outlets[plug] is not on:
+            machine.outlets[plug] = on
+            self.say("switch", f"outlet {plug + 1} of {machine.name} is now {'on' if on else 'off'}")
+            machine.power_changed()
+
+    def command(self, machine: Machine, verb: Verb, groups: tuple[str, ...] = (), target: str = "") -> int:
+        """An operator's order to the daemon of ``machine``; 0 when none runs."""
+        daemon = machine.daemon
+        if daemon is None:
+            return 0
+        self.commands += 1
+        daemon.post(daemon.handle, Command(self.commands, verb, groups, target))
+        return self.commands
+
+    # --- the network -------------------------------------------------------------------------------
+
+    def send(self, sender: Machine, beat: Beat) -> None:
+        """A frame on every link, as each of them treats it."""
+        faults, random = self.faults, self.rng.random
+        for link in self.links:
+            if link.cut[sender.index]:
+                continue
+            if self.quiet_network:
+                self.at(1, self._deliver, sender.peer, link, beat)
+                continue
+            link.old.append((sender.index, beat))
+            if faults.loss and random() < faults.loss:
+                continue
+            delay_ms = 1 + int(random() * faults.delay_ms)
+            if faults.long_delay and random() < faults.long_delay:
+                delay_ms += int(random() * faults.long_delay_ms)
+            self.at(delay_ms, self._deliver, sender.peer, link, beat)
+            if faults.duplicate and random() < faults.duplicate:
+                self.at(delay_ms + int(random() * 2_000), self._deliver, sender.peer, link, beat)
+
+    def replay(self, link: Link, entry: tuple[int, Beat]) -> None:
+        """A frame of long ago arrives."""
+        self._deliver(self.machines[1 - entry[0]], link, entry[1])
+
+    def _deliver(self, receiver: Machine, link: Link, beat: Beat) -> None:
+        daemon = receiver.daemon
+        if daemon is None:
+            return
+        if daemon.paused:
+            daemon.frames_waiting += 1
+            if daemon.frames_waiting > SOCKET_LIMIT:
+                return
+        daemon.post(daemon.handle, BeatReceived(link.name, beat))
+
+    # --- what people see ---------------------------------------------------------------------------
+
+    def say(self, who: str, text: str) -> None:
+        """A line of the trace about the world itself."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now / 1000:10.3f} {who:>7} * {text}")
+
+    def noted(self, machine: Machine, note: Note) -> None:
+        """The core said a sentence."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now / 1000:10.3f} {machine.name:>7}   [{note.code}] {note.text}")
+        if self.on_note is not None:
+            self.on_note(machine.name, note)
+
+    def replied(self, machine: Machine, reply: Reply) -> None:
+        """The core answered an operator."""
+        self.audits.check(reply.id not in self.replies, f"command {reply.id} was answered twice")
+        self.replies[reply.id] = reply
+        if self.on_reply is not None:
+            self.on_reply(machine.name, reply)
+
+    def trace_event(self, who: str, event: Event) -> None:
+        """What happened to a core."""
+        assert self.trace is not None
+        if isinstance(event, BeatReceived):
+            if not self._news(f"<{who}{event.link}", event.beat):
+                return
+            text = f"hears {event.link}: {brief(event.beat)}"
+        elif isinstance(event, Tick):
+            return
+        else:
+            text = str(event)
+        self.trace.append(f"{self.now / 1000:10.3f} {who:>7} < {text}")
+
+    def trace_action(self, who: str, action: Action) -> None:
+        """What a core asked for."""
+        assert self.trace is not None
+        if isinstance(action, Note):
+            return
+        if isinstance(action, SendBeat) and not self._news(f">{who}", action.beat):
+            return
+        text = f"sends {brief(action.beat)}" if isinstance(action, SendBeat) else str(action)
+        self.trace.append(f"{self.now / 1000:10.3f} {who:>7} > {text}")
+
+    def _news(self, where: str, beat: Beat) -> bool:
+        """Whether a beat says something the one before it there did not: the others stay out of the trace."""
+        said = (beat.nonce, beat.hears, beat.ready, beat.leaving, beat.groups, [n for n, _ in beat.echoes])
+        if self._said.get(where) == said:
+            return False
+        self._said[where] = said
+        return True
+
+
+def brief(beat: Beat) -> str:
+    """A beat on one line."""
+    echoes = ",".join(f"{nonce}:{counter}" for nonce, counter in beat.echoes)
+    words = [f"{beat.nonce}#{beat.counter}", f"echo({echoes})", "hears" if beat.hears else "deaf"]
+    words += [word for word, said in (("unready", not beat.ready), ("leaving", beat.leaving)) if said]
+    for claim in beat.groups:
+        text = f"{claim.name}={claim.state.value} right={claim.right} top={claim.top}"
+        text += " held" if claim.held else ""
+        text += f" grant={claim.grant}->{claim.grant_nonce or '?'}" if claim.grant else ""
+        text += f" fence-me={claim.fence_me}" if claim.fence_me else ""
+        text += f" want={claim.want}" if claim.want else ""
+        text += " parked" if claim.parked else ""
+        text += " failed-here" if claim.failed_here else ""
+        words.append(text)
+    return " | ".join(words)
