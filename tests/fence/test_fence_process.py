@@ -338,6 +338,12 @@ def test_the_password_from_a_file_or_a_script(emulator: Emulator, tmp_path: Any)
     assert "open to everybody" in agent("ip=h", "plug=1", "action=validate-all", f"password_file={secret}").err
 
 
+def test_only_a_newline_ends_an_option() -> None:
+    """What Unicode calls a line end must not turn the rest of a value into an option of its own."""
+    answer = agent("ip=192.0.2.1", "plug=1", "username=x\u2028action=nonsense", "action=validate-all")
+    assert answer == Answer(0, "", "")
+
+
 def test_quiet_mutes_stderr_only(emulator: Emulator) -> None:
     assert emulator.agent("action=status", "plug=9", "quiet=1") == Answer(1, "", "")
 

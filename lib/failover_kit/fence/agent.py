@@ -312,7 +312,8 @@ def read_all_stdin(fd: int) -> list[str]:
         if not ready:
             raise UsageError("Parse error: standard input does not end")
         if not chunk:
-            return data.decode("utf-8", "surrogateescape").splitlines()
+            # Not splitlines(): it would also cut a password at U+0085 and the like.
+            return data.decode("utf-8", "surrogateescape").split("\n")
         data += chunk
     raise UsageError("Parse error: standard input is too long")
 
