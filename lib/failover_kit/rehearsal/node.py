@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -41,6 +42,7 @@ class Node:
         ledger: str,
         cgroup: str,
         disk_number: str,
+        serial: str,
         command: Sequence[str],
         network: Network,
         diary: Diary,
@@ -58,6 +60,7 @@ class Node:
         self._ledger = ledger
         self._cgroup = cgroup
         self._disk_number = disk_number
+        self._serial = serial
         self._command = list(command)
         self._network = network
         self._diary = diary
@@ -134,6 +137,7 @@ class Node:
             "witnessed": list(WITNESSED),
             "ledger": self._ledger,
             "boot_id": boot_id,
+            "serial": self._serial,
             "netns": namespace.path,
             "cgroup": cgroup,
             "mount_point": MOUNT_POINT,
@@ -237,7 +241,17 @@ class Node:
             line = raw.decode("utf-8", "replace").rstrip()
             if line:
                 self.log.append(line)
-                self._diary.note(self.name, Kind.SAYS, line)
+                level, sentence = said(line)
+                self._diary.note(self.name, Kind.SAYS, sentence, level=level)
+
+
+_SAID = re.compile(r"\S+ failoverd (info|warning|alarm): (.*)")
+
+
+def said(line: str) -> tuple[str, str]:
+    """Level and sentence of a line of failoverd's log (``manager.logs``); other lines are alarming."""
+    found = _SAID.fullmatch(line)
+    return (found[1], found[2]) if found else ("warning", line)
 
 
 def _kill(pid: int) -> None:

@@ -24,6 +24,7 @@ CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x00020000, 0x02000000, 0x04000000
 CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x20000000, 0x40000000
 # include/uapi/linux/mount.h
 MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
 
 NODE_DIR = "/run/rehearsal"
@@ -92,10 +93,12 @@ def build(node: dict[str, Any]) -> None:
     kit = node["kit"]
     _mount("", "/", flags=MS_REC | MS_PRIVATE)
     sources = Sources()
-    for path in (kit, node["disk"], node["config"], node["ledger"], node["boot_id"], node["witness"]):
-        sources.hold(path)
+    for name in ("kit", "disk", "config", "ledger", "boot_id", "witness", "serial"):
+        sources.hold(node[name])
     _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     sources.bind(node["boot_id"], "/proc/sys/kernel/random/boot_id")
+    # Not only covered: the machine's control groups would still be listed in mountinfo.
+    _call("umount /sys", _libc.umount2(b"/sys", MNT_DETACH))
     _mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV)
     if node["cgroup"]:
         _mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV)
@@ -109,6 +112,7 @@ def build(node: dict[str, Any]) -> None:
     os.makedirs("/run/lock")
     sources.bind(kit, f"{NODE_DIR}/kit")
     sources.bind(node["ledger"], f"{NODE_DIR}/ledger")
+    sources.bind(node["serial"], f"{NODE_DIR}/ttyS0")
     if any(kit == path or kit.startswith(path + "/") for path in COVERED):
         sources.bind(kit, kit)
     for agent in node["witnessed"]:

@@ -23,6 +23,11 @@ STATE_DIR = "/var/lib/failover-kit"
 NODE_DIR = "/run/rehearsal"
 """Where a node finds what belongs to the rehearsal, not to failover-kit: the real agents, the ledger."""
 
+SERIAL_DEVICE = NODE_DIR + "/ttyS0"
+"""This node's end of the null-modem cable: a pseudo terminal under the name of a serial port."""
+
+SERIAL = "ttyS0"
+
 HANG_FILE = NODE_DIR + "/recordd.hangs"
 """While it exists on a node, the service's stop never ends there."""
 
@@ -66,8 +71,8 @@ def peer_of(name: str) -> str:
     return MCLAWS.name if name == PETE.name else PETE.name
 
 
-def ha_cf(serial_device: str) -> str:
-    """``ha.cf`` of a node whose end of the null-modem cable is ``serial_device``."""
+def ha_cf() -> str:
+    """``ha.cf``, the same on both nodes."""
     return f"""\
 # Written by the rehearsal. Short times: it is to be over in minutes.
 keepalive {KEEPALIVE_MS}ms
@@ -76,7 +81,7 @@ deadtime {DEADTIME_MS}ms
 initdead {INITDEAD_MS}ms
 auto_failback off
 baud {BAUD}
-serial {serial_device}
+serial {SERIAL_DEVICE}
 udpport 694
 ucast {HEARTBEAT} {PETE.heartbeat_address}
 ucast {HEARTBEAT} {MCLAWS.heartbeat_address}

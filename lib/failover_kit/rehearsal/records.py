@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def longest_gap(times_ms: Iterable[int], begin_ms: int, end_ms: int) -> Gap:
     """The longest stretch between ``begin_ms`` and ``end_ms`` without one of ``times_ms``."""
     inside = sorted(t for t in times_ms if begin_ms <= t <= end_ms)
     marks = [begin_ms, *inside, end_ms]
-    gaps = [Gap(one, other) for one, other in zip(marks, marks[1:], strict=False)]
+    gaps = [Gap(one, other) for one, other in pairwise(marks)]
     return max(gaps, key=lambda gap: gap.ms)
 
 

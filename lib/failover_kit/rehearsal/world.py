@@ -69,7 +69,7 @@ class World:
         for index, plan in enumerate(NODES):
             home = os.path.join(self.directory, plan.name)
             files = {
-                "ha.cf": ha_cf(self.cable.end_of(index)),
+                "ha.cf": ha_cf(),
                 "haresources": haresources(self.disk.device),
                 "authkeys": authkeys(key),
                 f"{SWITCH}.password": password + "\n",
@@ -87,6 +87,7 @@ class World:
                 ledger=self.ledger_path,
                 cgroup=self.cgroup,
                 disk_number=self.disk.number,
+                serial=self.cable.end_of(index),
                 command=[os.path.join(self.kit, "bin", "failoverd")] if daemon else [],
                 network=self.network,
                 diary=self.diary,
