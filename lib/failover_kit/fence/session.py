@@ -119,10 +119,12 @@ def connect_tcp(host: str, port: int, family: int, until: Deadline) -> TcpTransp
     """Connect to ``host``; ``family`` is 4, 6 or 0 for either. Raises ConnectFailed."""
     wanted = {4: socket.AF_INET, 6: socket.AF_INET6}.get(family, socket.AF_UNSPEC)
     failure = ConnectFailed(f"{host} has no address", again=False)
-    for kind, address in _addresses(host, port, wanted, until):
+    addresses = _addresses(host, port, wanted, until)
+    for tried, (kind, address) in enumerate(addresses):
         sock = socket.socket(kind, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            sock.settimeout(max(0.001, until.left_s()))
+            # An address that swallows packets leaves time for the next one.
+            sock.settimeout(max(0.001, until.left_s() / (len(addresses) - tried)))
             sock.connect(address)
             return TcpTransport(sock)
         except OSError as error:

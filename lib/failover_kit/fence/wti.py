@@ -40,7 +40,8 @@ _DENIED = re.compile(
     r"(?:invalid|incorrect|wrong|bad)\s+(?:password|login|user)|(?:login|password)\s+incorrect|access\s+denied",
     re.I,
 )
-_BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress|\bin\s+use\b", re.I)
+# The NPS manual's words for the modem port; over TCP it refuses. A Site ID may say anything, so no more.
+_BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress", re.I)
 # "Invalid command" (IPS); "?" (RPB+).
 _REFUSED = re.compile(
     r"\s*(?:\?|(?:error\b|invalid\b|illegal\b|unknown\b|unrecogni[sz]ed\b|no\s+access).*)\s*$", re.I
