@@ -332,6 +332,14 @@ class Audits:
             self.fail(machine, f"rule 4: {say} while its stop is not verified")
         if witness.fence_op or node.shot_pending:
             self.fail(machine, f"rule 12: {say} while a shot is not settled")
+        if witness.decided.get(name) != (after.grant, after.grant_nonce):
+            witness.decided[name] = (after.grant, after.grant_nonce)
+            self._grant_decided(machine, daemon, witness, name, after.grant)
+
+    def _grant_decided(self, machine: Machine, daemon: Daemon, witness: Witness, name: str, epoch: int) -> None:
+        """Rules 2d and 4 about the peer, when the decision is first seen: in a beat, or handed to Persist."""
+        say = f"grants {name} (epoch {epoch})"
+        before = witness.before(name)
         if witness.stalled_counter >= 0:
             self.fail(machine, f"rule 21: {say} after a pause, on old facts")
         beat = witness.beat
@@ -342,10 +350,12 @@ class Audits:
         claim = beat.claim(name)
         if claim is None or not beat.ready or claim.parked or beat.digest != config.digest:
             self.fail(machine, f"rule 4: {say} to a peer that is not ready")
-        elif after.grant_nonce != witness.current:
-            self.fail(machine, f"{say} to life {after.grant_nonce}, current is {witness.current}")
-        elif not before.right and (before.grant or claim.right or claim.grant or claim.held):
+        elif not before.right and (self._open(witness, before, claim) or claim.right or claim.grant or claim.held):
             self.fail(machine, f"rule 2d: {say} while a right is visible: {before}, peer {claim}")
+
+    def _open(self, witness: Witness, before: GroupRecord, claim: GroupClaim) -> bool:
+        """Whether an earlier grant may still be accepted: its life has not ended and has not answered it."""
+        return bool(before.grant) and before.grant_nonce == witness.current and claim.top < before.grant
 
     # --- beats -------------------------------------------------------------------------------------
 
@@ -364,6 +374,9 @@ class Audits:
                 self.fail(machine, f"rule 3: {claim.name} is {claim.state.value} without a right")
             if claim.grant_nonce:
                 self._sent_grant(machine, claim)
+            elif claim.grant and witness.decided.get(claim.name, (0, ""))[0] != claim.grant:
+                witness.decided[claim.name] = (claim.grant, witness.current)
+                self._grant_decided(machine, daemon, witness, claim.name, claim.grant)
         if beat.leaving and not witness.left:
             self._leaving(machine, witness, beat)
 

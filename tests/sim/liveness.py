@@ -258,7 +258,8 @@ def standby(world: World, holder: Machine) -> None:
     """A planned move ends where it was sent, and the answer says so."""
     seen = view(holder.peer)
     assert seen is not None
-    able = not any(group.failed_here or group.parked for group in seen.groups)
+    # With auto_failback a group whose home is here comes back before the last one has moved.
+    able = not world.faults.auto_failback and not any(g.failed_here or g.parked for g in seen.groups)
     shots = world.shots
     number = world.command(holder, Verb.STANDBY)
     wait_ms = (world.faults.start_ms + world.faults.stop_ms) * len(world.faults.groups) + 20_000

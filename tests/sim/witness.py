@@ -46,6 +46,9 @@ class Witness:
         self.begun_with = {
             name: records[name].right if same_boot and name in records else 0 for name in groups
         }
+        self.decided: dict[str, tuple[int, str]] = {  # grants already judged: (epoch, life)
+            name: (record.grant, record.grant_nonce) for name, record in records.items()
+        }
         self.persist_token = 0  # in flight
         self.counter = 0
         self.first_heard: dict[str, int] = {}
