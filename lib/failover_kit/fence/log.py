@@ -28,8 +28,8 @@ class Log:
     def configure(self, *, quiet: bool, verbose: bool, debug_file: str) -> None:
         """Apply the options. Raises OSError when the debug file cannot be opened.
 
-        A symbolic link is not followed and others cannot read it (GLSA 200901-09 and its kin were
-        predictable files of fence agents in /tmp).
+        A symbolic link is not followed and others cannot read it (CVE-2008-4579 was a fence
+        agent's predictable file in /tmp).
         """
         self._quiet = quiet
         self._verbose = verbose

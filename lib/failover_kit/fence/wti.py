@@ -24,11 +24,11 @@ from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_st
 from failover_kit.fence.secret import MASK, Secret
 from failover_kit.fence.telnet import TelnetFilter, escape
 
-# The longest screen known, 20 plugs, has about 2 KB. What is 30 times as long is no status screen.
+# The longest screen we know, the 16 plugs of an NPS, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
-# Each page shows at least one of at most 144 plugs of the largest unit; an endless pager is a fault.
-PAGE_LIMIT = 144
+# A page shows at least one plug, and no listing has this many; an endless pager is a fault.
+PAGE_LIMIT = 100
 
 # fence_wti names RSM MPC IPS TPS NBB NPS VMR; wti_nps takes PS> IPS> BB>. All are one upper-case word.
 _PROMPT = re.compile(r"\s*[A-Z][A-Z0-9-]{1,15}>")
