@@ -210,6 +210,38 @@ def test_users_that_ignore_term_are_killed(disks, filesystem, background):
     assert stubborn.wait(10) == -signal.SIGKILL
 
 
+def test_a_bind_mount_from_elsewhere_inside_ours_harms_nobody_elsewhere(disks, filesystem, background):
+    """Regression (peer's issue 1304): a bind mount made users of its source's whole filesystem victims."""
+    disk, shared = disks("ext4"), disks("ext4")
+    point = disk.base / "mnt"
+    agent = filesystem(device=disk.device, directory=point)
+    assert agent("start") == 0
+    for directory in (disk.base / "shared", point / "bind"):
+        directory.mkdir()
+    sh("mount", shared.device, disk.base / "shared")
+    (disk.base / "shared" / "dir").mkdir()
+    sh("mount", "--bind", disk.base / "shared" / "dir", point / "bind")
+    innocents = [background(["sleep", "600"], cwd=place) for place in (disk.base, disk.base / "shared" / "dir")]
+    guilty = [background(["sleep", "600"], cwd=place) for place in (point, point / "bind")]
+    assert agent("stop") == 0
+    assert [child.wait(10) for child in guilty] == [-signal.SIGTERM] * 2
+    assert [child.poll() for child in innocents] == [None, None]
+    assert shared.mounts() == [str(disk.base / "shared")]
+
+
+def test_a_user_that_stop_descends_from_is_named_and_spared(disks, filesystem):
+    """``cd /mnt/disk; failoverctl standby``: the administrator's own shell must not be killed."""
+    disk = disks("ext4")
+    point = disk.base / "mnt"
+    shell = ["sh", "-c", f'cd {point} && ("$@" <&-); code=$?; cd /; exit $code', "sh"]
+    assert filesystem(device=disk.device, directory=point)("start") == 0
+    result = filesystem(shell, device=disk.device, directory=point).run("stop", timeout_s=1)
+    assert result.returncode == 1
+    assert "sh (pid" in reason(result)
+    assert "never kills" in reason(result)
+    assert filesystem(device=disk.device, directory=point)("stop") == 0
+
+
 def test_force_unmount_no_harms_nobody_and_names_the_user(disks, filesystem, background):
     disk = disks("ext4")
     point = disk.base / "mnt"

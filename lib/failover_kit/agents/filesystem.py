@@ -73,32 +73,31 @@ def observe(call: "Call") -> Observation:
         if real != directory:
             directory, table = real, mounts.table(real)
             top = table.at(directory)
-    device = known_number(call, tag)
-    ours = top if top is not None and is_ours(tag, device, top) else None
+    device = known_number(tag)
+    ours = top if top is not None and is_ours(call, tag, device, top) else None
     if ours is not None:
         device = ours.device
     same = table.of_device(device) if device else []
     elsewhere = [mount for mount in same if ours is None or mount.id != ours.id]
-    return Observation(
-        table, directory, device, mount=ours, elsewhere=elsewhere, foreign=None if ours else top
-    )
+    return Observation(table, directory, device, mount=ours, elsewhere=elsewhere, foreign=None if ours else top)
 
 
-def known_number(call: "Call", tag: "Tag") -> int:
-    """The device number as far as it is known without reading a disk; 0 when it is not.
-
-    For UUID and LABEL: what udev says, else what our own start found and wrote down.
-    """
-    paths = [tag.value] if tag.kind == "path" else [blockdev.udev_link(tag)]
-    for path in paths:
-        try:
-            return blockdev.number_of(path)
-        except OSError:
-            pass
-    if tag.kind == "path":
-        return 0
+def known_number(tag: "Tag") -> int:
+    """The device number as far as /dev tells without reading a disk; 0 when it does not."""
     try:
-        with open(record_path(call), encoding="utf-8") as file:
+        return blockdev.number_of(tag.value if tag.kind == "path" else blockdev.udev_link(tag))
+    except OSError:
+        return 0
+
+
+def recorded_number(call: "Call") -> int:
+    """Which device the UUID or label was when our start mounted it; 0 when that is not on record.
+
+    Good for one question only, whether what is mounted at our directory is what start mounted:
+    later the same number may be given to another disk.
+    """
+    try:
+        with open(call.state_path(record_name(call)), encoding="utf-8") as file:
             device, _, major_minor = file.read().strip().rpartition(" ")
         major, _, minor = major_minor.partition(":")
         if device == call.values.text("device"):
@@ -108,15 +107,17 @@ def known_number(call: "Call", tag: "Tag") -> int:
     return 0
 
 
-def record_path(call: "Call") -> str:
-    """Where start writes which device a UUID or label was."""
-    return call.state_path(call.values.text("directory") + ".device")
+def record_name(call: "Call") -> str:
+    """Where start writes which device a UUID or label was; stop takes it away."""
+    return call.values.text("directory") + ".device"
 
 
-def is_ours(tag: "Tag", device: int, mount: "Mount") -> bool:
+def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
     """Whether ``mount`` is the filesystem asked for."""
     if device:
         return mount.device == device
+    if tag.kind != "path" and mount.device == recorded_number(call):
+        return True
     if tag.kind == "path":
         # The node is gone and the filesystem still mounted: the name it was mounted by must do.
         return mount.source == tag.value

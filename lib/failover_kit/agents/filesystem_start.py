@@ -126,13 +126,10 @@ def make_directory(directory: str) -> None:
 
 
 def record(call: "Call", path: str) -> None:
-    """Write down which device the UUID or label is, for monitors: they read no disk. Atomic."""
+    """Write down which device the UUID or label is, for monitors: they read no disk."""
     number = blockdev.number_of(path)
-    target = filesystem.record_path(call)
-    aside = f"{target}.{os.getpid()}"
-    with open(aside, "w", encoding="utf-8") as file:
-        file.write(f"{call.values.text('device')} {os.major(number)}:{os.minor(number)}\n")
-    os.rename(aside, target)
+    text = f"{call.values.text('device')} {os.major(number)}:{os.minor(number)}\n"
+    call.write_state(filesystem.record_name(call), text)
 
 
 def mount(call: "Call", path: str, directory: str) -> None:

@@ -5,6 +5,7 @@ device could be opened exclusively (O_EXCL), which no mount in any namespace, no
 late child of ours allows. A lazy unmount is never tried.
 """
 
+import os
 import signal
 import time
 
@@ -35,30 +36,51 @@ def stop(call: "Call") -> int:
     """Unmount everywhere in this namespace and prove the device free, or fail saying who keeps it."""
     attempts = Attempts()
     seen = filesystem.observe(call)
-    nodes = device_nodes(call, seen, attempts)
-    if seen.device or seen.mount is not None:
-        release(call, seen.device, attempts)
-    if not nodes:
+    devices = devices_of(call, seen, attempts)
+    for device in devices:
+        release(call, device, attempts)
+    for device in devices:
+        node = node_of(call, device)
+        if node:
+            prove_free(node, device, attempts, call.deadline)
+    if not devices:
         call.log("info", f"{call.values.text('device')} is not on this node: nothing to stop")
-    for node in nodes:
-        prove_free(node, seen.device, attempts, call.deadline)
-    if filesystem.observe(call).mount is not None:
+    seen = filesystem.observe(call)
+    if seen.mount is not None:
         raise failed(f"{seen.directory} was unmounted and is mounted again; something else mounts it")
     late = attempts.leftovers()
     if late:
         raise failed(f"still running and not to be stopped: {'; '.join(late)}")
+    try:
+        os.unlink(call.state_path(filesystem.record_name(call)))
+    except FileNotFoundError:
+        pass
     return codes.SUCCESS
 
 
-def device_nodes(call: "Call", seen: "filesystem.Observation", attempts: Attempts) -> "list[str]":
-    """The device nodes whose exclusive open is the proof; none when the device is not on this node."""
-    if seen.device:
-        # The name in the configuration first: /dev may hold only what the administrator put there.
-        return [node for node in (blockdev.node_of(seen.device),) if node]
+def devices_of(call: "Call", seen: "filesystem.Observation", attempts: Attempts) -> "list[int]":
+    """The device numbers of the filesystem: to be unmounted everywhere and proved free.
+
+    None when the disk is not on this node. Unmounting kills, so a UUID or label that is not mounted
+    at our directory counts only if it was read from the disk itself.
+    """
+    if seen.mount is not None:
+        return [seen.mount.device]
     tag = blockdev.parse_tag(call.values.text("device"))
     if tag.kind == "path":
-        return []
-    return search(tag, attempts, call.deadline)
+        return [seen.device] if seen.device else []
+    return [blockdev.number_of(path) for path in search(tag, attempts, call.deadline)]
+
+
+def node_of(call: "Call", device: int) -> str:
+    """A node to open: the configured one if it is this device, else what the kernel calls it.
+
+    "" when the kernel has no such device any more: nobody can have that open.
+    """
+    configured = call.values.text("device")
+    if filesystem.known_number(blockdev.Tag("path", configured)) == device:
+        return configured
+    return blockdev.node_of(device)
 
 
 class Ladder:
@@ -111,12 +133,21 @@ def release(call: "Call", device: int, attempts: Attempts) -> None:
         if obstacle is None:
             trying.require(f"unmounting {targets[-1].point}, which is mounted again and again")
             continue
-        places = processes.Places({mount.point for mount in targets}, {mount.device for mount in targets})
+        places = places_of(targets, device)
         if trying.expired():
             raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
         busy = ladder.act(places, attempts, call.deadline)
         time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def places_of(targets: "list[Mount]", device: int) -> processes.Places:
+    """What to look for in processes.
+
+    Only our own filesystem counts as a whole. What else is mounted below it counts by path: it may be
+    a bind mount of the root filesystem, which every process on the machine uses.
+    """
+    return processes.Places([mount.point for mount in targets], [mount.device for mount in targets], device)
 
 
 def refuse_hidden(targets: "list[Mount]", table: "mounts.MountTable") -> None:
@@ -156,9 +187,13 @@ def why_busy(obstacle: "Mount", places: processes.Places, busy: "list[int]", for
     for pid in busy[:_NAMED_LIMIT]:
         state = processes.status(pid)
         if state is not None:
-            who.append(f"{state.name} (pid {pid}{', in state ' + state.state if state.state == 'D' else ''})")
+            who.append(f"{state.name} (pid {pid}{', in state D' if state.state == 'D' else ''})")
     if len(busy) > _NAMED_LIMIT:
         who.append(f"{len(busy) - _NAMED_LIMIT} more")
+    for pid in processes.untouchable():
+        state = processes.status(pid)
+        if state is not None and places.used_by(pid):
+            who.append(f"{state.name} (pid {pid}, which this stop descends from and never kills)")
     who += [f"loop device {name}" for name in blockdev.loops_backed_under(sorted(places.points))]
     found = ", ".join(who) or "nothing that shows in /proc: the kernel NFS server, swap, or a process elsewhere"
     remedy = "" if force else "; force_unmount is off"

@@ -28,7 +28,6 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
         arp.announce(interface.name, interface.mac, address, count)
     except OSError as error:
         call.log("warning", f"no gratuitous ARP on {interface.name}: {error}")
-    record = _record_path(call)
     receiver, sender = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -43,7 +42,7 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
     try:
         state = processes.status(pid)
         if state is not None:
-            _write(record, f"{pid} {state.start_ticks}\n")
+            call.write_state(_record_name(call), f"{pid} {state.start_ticks}\n")
             os.write(sender, b"g")
     finally:
         os.close(sender)
@@ -51,7 +50,7 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
 
 def end_repeater(call: "Call") -> None:
     """End the sender of an earlier start, if it still runs and is still that process."""
-    record = _record_path(call)
+    record = call.state_path(_record_name(call))
     try:
         with open(record, encoding="ascii") as file:
             pid, start_ticks = map(int, file.read().split())
@@ -78,16 +77,9 @@ def _is_sender(pid: int, start_ticks: int) -> bool:
     return state is not None and state.start_ticks == start_ticks and state.state not in "ZX"
 
 
-def _record_path(call: "Call") -> str:
-    return call.state_path(call.values.text("ip") + ".arp")
-
-
-def _write(path: str, text: str) -> None:
-    """Whole or not at all: written aside and renamed, for we may be killed at any moment."""
-    aside = f"{path}.{os.getpid()}"
-    with open(aside, "w", encoding="ascii") as file:
-        file.write(text)
-    os.rename(aside, path)
+def _record_name(call: "Call") -> str:
+    """Named for the address, which is what stop knows for certain; the resource may be renamed."""
+    return call.values.text("ip") + ".arp"
 
 
 def _detach(keep: int) -> None:

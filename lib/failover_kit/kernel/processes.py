@@ -21,9 +21,7 @@ class Status:
 
     __slots__ = ("flags", "name", "parent", "pid", "start_ticks", "state")
 
-    def __init__(
-        self, pid: int, name: str, *, state: str, parent: int, flags: int, start_ticks: int
-    ) -> None:
+    def __init__(self, pid: int, name: str, *, state: str, parent: int, flags: int, start_ticks: int) -> None:
         self.pid = pid
         self.name = name
         self.state = state
@@ -71,16 +69,20 @@ def untouchable() -> "set[int]":
 
 
 class Places:
-    """Filesystems somebody wants free: where they are mounted here, and their device numbers."""
+    """Filesystems somebody wants free: where they are mounted here, and their device numbers.
+
+    ``whole`` is the device every use of which counts, wherever it was reached; the others count only
+    where they are used through ``points``.
+    """
 
     __slots__ = ("devices", "mapped", "points", "prefixes")
 
-    def __init__(self, points: "Iterable[str]", devices: "Iterable[int]") -> None:
+    def __init__(self, points: "Iterable[str]", devices: "Iterable[int]", whole: int) -> None:
         self.points = frozenset(points)
         self.prefixes = tuple(point + "/" for point in self.points)
         self.devices = frozenset(devices)
         # How /proc/PID/maps writes the device of a mapped file.
-        self.mapped = [b" %02x:%02x " % (os.major(device), os.minor(device)) for device in self.devices]
+        self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole))
 
     def used_by(self, pid: int) -> bool:
         """Whether the process holds a working directory, root, program, open or mapped file there.
@@ -101,10 +103,9 @@ class Places:
                     return True
         try:
             with open(f"/proc/{pid}/maps", "rb") as file:
-                data = file.read()
+                return self.mapped in file.read()
         except OSError:
             return False
-        return any(needle in data for needle in self.mapped)
 
 
 def users(places: Places) -> "list[int]":

@@ -42,13 +42,21 @@ class Call:
         self._environ = environ or {}
 
     def state_path(self, name: str) -> str:
-        """Where this agent keeps the small file ``name`` until the next boot; makes the directory."""
-        import os
-
+        """Where this agent keeps the small file ``name`` until the next boot."""
         directory = self._environ.get("HA_RSCTMP") or STATE_DIR
-        os.makedirs(directory, mode=0o755, exist_ok=True)
         safe = "".join(sign if sign.isalnum() or sign in "._-" else f"%{ord(sign):02x}" for sign in name)
         return f"{directory}/failover-kit-{self.agent.name}-{safe}"
+
+    def write_state(self, name: str, text: str) -> None:
+        """Write the small file ``name``, whole or not at all: we may be killed at any moment."""
+        import os
+
+        path = self.state_path(name)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        aside = f"{path}.{os.getpid()}"
+        with open(aside, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(aside, path)
 
     def log(self, level: str, text: str) -> None:
         """Tell the administrator; ``level`` is info, warning or error."""
@@ -113,7 +121,7 @@ class Agent:
         names = list(self.positional_names)
         found: dict[str, str] = {}
         for word in words:
-            while len(names) > 1 and not self._fits(names[0], word) and self._fits(names[1], word):
+            while len(names) > 1 and self._skips(names[0], names[1], word):
                 names.pop(0)
             if not names:
                 raise ValueError(f"{self.name}: '{word}' is one argument too many")
@@ -124,6 +132,12 @@ class Agent:
         if problems:
             raise ValueError(f"{self.name}: " + "; ".join(map(str, problems)))
         return found
+
+    def _skips(self, name: str, following: str, word: str) -> bool:
+        """Whether ``word`` is not for ``name`` but surely for ``following``; free text is sure of nothing."""
+        if self.parameter(following).kind == "string":
+            return False
+        return not self._fits(name, word) and self._fits(following, word)
 
     def _fits(self, name: str, word: str) -> bool:
         try:

@@ -1,0 +1,238 @@
+"""The OCF contract: verbs, exit codes, reasons, deadlines, metadata. No host is looked at."""
+
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+
+import pytest
+
+from failover_kit.agents.filesystem import AGENT as FILESYSTEM
+from failover_kit.agents.ipaddr import AGENT as IPADDR
+from failover_kit.ocf import codes, runner
+from failover_kit.ocf.agent import Agent
+from failover_kit.ocf.codes import AgentError
+from failover_kit.ocf.metadata import document
+from failover_kit.spec.deadline import DeadlineExpired
+from failover_kit.spec.parameter import Action, Parameter
+
+GOOD = {"OCF_RESKEY_ip": "192.0.2.1"}
+
+
+def make(**handlers):
+    """A small agent whose handlers are given; missing ones succeed."""
+    every = {verb: lambda call: codes.SUCCESS for verb in ("start", "stop", "monitor", "validate-all")}
+    return Agent(
+        "Toy",
+        version="0",
+        shortdesc="A toy",
+        text_module="none",
+        parameters=(
+            Parameter("ip", kind="ipv4", required=True, shortdesc="address"),
+            Parameter("fast", kind="boolean", shortdesc="fast"),
+        ),
+        actions=(Action("start", 20), Action("monitor", 7, interval_s=10)),
+        handlers={**every, **{name.replace("_", "-"): work for name, work in handlers.items()}},
+        positional=("ip",),
+    )
+
+
+def raising(error):
+    def work(call):
+        raise error
+
+    return work
+
+
+def reasons(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    return [line.removeprefix("ocf-exit-reason:") for line in lines if line.startswith("ocf-exit-reason:")]
+
+
+def test_verb_comes_first_and_the_rest_is_ignored():
+    assert runner.main(make(), ["Toy", "start", "x", "y"], GOOD) == 0
+
+
+@pytest.mark.parametrize("verb", ["promote", "demote", "notify", "migrate_to", "reload", "status", "Start", ""])
+def test_unknown_verbs_exit_3_even_without_parameters(verb):
+    assert runner.main(make(), ["Toy", verb], {}) == 3
+    assert runner.main(make(), ["Toy"], {}) == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "interval", "environ", "code"),
+    [
+        ("start", "0", {}, 6),
+        ("validate-all", "0", {}, 6),
+        ("stop", "0", {}, 0),
+        ("monitor", "0", {}, 7),
+        ("monitor", "10000", {}, 1),
+        ("start", "0", {"OCF_RESKEY_ip": "192.0.2.999"}, 6),
+        ("stop", "0", {"OCF_RESKEY_ip": "192.0.2.999"}, 0),
+        ("monitor", "10000", {"OCF_RESKEY_ip": "192.0.2.999"}, 1),
+        ("start", "0", {**GOOD, "OCF_RESKEY_fast": "maybe"}, 6),
+    ],
+)
+def test_wrong_parameters_by_verb(verb, interval, environ, code):
+    def never(call):
+        raise AssertionError("the handler must not run")
+
+    agent = make(start=never, stop=never, monitor=never, validate_all=never)
+    assert runner.main(agent, ["Toy", verb], {**environ, "OCF_RESKEY_CRM_meta_interval": interval}) == code
+
+
+@pytest.mark.parametrize("verb", ["stop", "monitor"])
+def test_a_wrong_extra_does_not_hide_what_may_be_running(verb):
+    """Answering "stopped" because of a typo in an option would be a lie about a mounted disk."""
+    agent = make(**{verb: raising(AgentError(1, "busy"))})
+    assert runner.main(agent, ["Toy", verb], {**GOOD, "OCF_RESKEY_fast": "maybe"}) == 1
+
+
+def test_a_monitor_never_answers_6(capsys):
+    for interval in ("0", "10000"):
+        assert runner.main(make(), ["Toy", "monitor"], {"OCF_RESKEY_CRM_meta_interval": interval}) != 6
+
+
+def test_one_reason_line_however_long_the_story(capsys):
+    agent = make(start=raising(AgentError(5, "first\nsecond\tthird " + "x" * 5000)))
+    assert runner.main(agent, ["Toy", "start"], GOOD) == 5
+    (line,) = reasons(capsys)
+    assert line.startswith("first second third x")
+    assert len(line) <= runner.REASON_LIMIT
+
+
+def test_the_reason_prefix_of_the_caller_is_used(capsys):
+    agent = make(start=raising(AgentError(1, "why")))
+    runner.main(agent, ["Toy", "start"], {**GOOD, "OCF_EXIT_REASON_PREFIX": "because:"})
+    assert capsys.readouterr().err == "because:why\n"
+
+
+def test_none_from_a_handler_is_a_bug_and_exits_1(capsys):
+    assert runner.main(make(start=lambda call: None), ["Toy", "start"], GOOD) == 1
+    assert "bug in the agent" in reasons(capsys)[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (DeadlineExpired("mounting: not done within 18 s"), 1, "mounting"),
+        (PermissionError(1, "Operation not permitted"), 4, "not permitted"),
+        (OSError(5, "Input/output error"), 1, "Input/output"),
+        (ZeroDivisionError("division by zero"), 1, "bug in the agent"),
+    ],
+)
+def test_errors_become_codes(capsys, error, code, words):
+    assert runner.main(make(stop=raising(error)), ["Toy", "stop"], GOOD) == code
+    assert words in reasons(capsys)[0]
+
+
+def test_validate_all_looks_at_the_host_from_level_10_on():
+    agent = make(validate_all=raising(AgentError(5, "not here")))
+    assert runner.main(agent, ["Toy", "validate-all"], GOOD) == 0
+    assert runner.main(agent, ["Toy", "validate-all"], {**GOOD, "OCF_CHECK_LEVEL": "10"}) == 5
+
+
+@pytest.mark.parametrize(
+    ("timeout", "total_ms"),
+    [("20000", 18000), ("1000", 900), ("120000", 117000), ("", 6300), ("soon", 6300), ("-5", 6300)],
+)
+def test_the_deadline_is_a_little_before_the_caller_s(timeout, total_ms):
+    assert runner.deadline_of(make(), "monitor", {"CRM_meta_timeout": timeout}).total_ms == total_ms
+
+
+def test_the_call_knows_level_probe_and_instance():
+    seen = {}
+
+    def look(call):
+        seen.update(level=call.level, probe=call.probe, instance=call.instance)
+        return codes.SUCCESS
+
+    environ = {
+        **GOOD,
+        "OCF_CHECK_LEVEL": "20",
+        "OCF_RESOURCE_INSTANCE": "vip:0",
+        "OCF_RESKEY_CRM_meta_interval": "9",
+    }
+    assert runner.main(make(monitor=look), ["Toy", "monitor"], environ) == 0
+    assert seen == {"level": 20, "probe": False, "instance": "vip:0"}
+    assert runner.main(make(monitor=look), ["Toy", "monitor"], GOOD) == 0
+    assert seen == {"level": 0, "probe": True, "instance": "default"}
+
+
+def test_state_files_stay_in_their_directory_whatever_the_name(tmp_path):
+    paths = []
+
+    def look(call):
+        paths.append(call.state_path("../../etc/passwd x"))
+        call.write_state("a/b", "text")
+        return codes.SUCCESS
+
+    runner.main(make(start=look), ["Toy", "start"], {**GOOD, "HA_RSCTMP": str(tmp_path / "deep" / "state")})
+    assert paths == [f"{tmp_path}/deep/state/failover-kit-Toy-..%2f..%2fetc%2fpasswd%20x"]
+    assert [file.read_text() for file in (tmp_path / "deep" / "state").iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("agent", [IPADDR, FILESYSTEM], ids=lambda agent: agent.name)
+class TestMetadata:
+    """OCF Resource Agent API 1.1, its schema ra-api-1.1.rng in words."""
+
+    def root(self, agent):
+        return ET.fromstring(document(agent))
+
+    def test_shape(self, agent):
+        root = self.root(agent)
+        assert root.tag == "resource-agent"
+        assert [child.tag for child in root] == ["version", "longdesc", "shortdesc", "parameters", "actions"]
+        assert root.findtext("version") == "1.1"
+        for described in (root, *root.findall("parameters/parameter")):
+            for tag in ("longdesc", "shortdesc"):
+                assert described.find(tag).get("lang") == "en"
+                assert described.findtext(tag).strip()
+
+    def test_parameters(self, agent):
+        allowed = {"name", "required", "reloadable", "unique-group"}
+        for parameter in self.root(agent).findall("parameters/parameter"):
+            assert set(parameter.attrib) <= allowed
+            assert parameter.get("required") in ("0", "1")
+            # Without a reload-agent action nothing can be changed while it runs.
+            assert parameter.get("reloadable") == "0"
+            content = parameter.find("content")
+            assert content.get("type") in ("string", "integer", "boolean")
+            declared = agent.parameter(parameter.get("name"))
+            assert (content.get("default") or "") == declared.default
+            assert not (declared.required and declared.default)
+
+    def test_actions(self, agent):
+        found = [action.attrib for action in self.root(agent).findall("actions/action")]
+        names = {action["name"] for action in found}
+        assert names == {"start", "stop", "monitor", "validate-all", "meta-data"}
+        assert names - {"meta-data"} == set(agent.handlers)
+        for action in found:
+            assert action["timeout"].endswith("s")
+            assert action.get("interval", "1s").endswith("s")
+
+    def test_every_parameter_has_its_text_and_no_text_is_left_over(self, agent):
+        from importlib import import_module
+
+        texts = import_module(agent.text_module).PARAMETERS
+        assert set(texts) == {parameter.name for parameter in agent.parameters}
+
+    def test_every_parameter_is_read_by_the_agent(self, agent):
+        from pathlib import Path
+
+        import failover_kit.agents as package
+
+        stem = agent.text_module.rpartition(".")[2].removesuffix("_text")
+        sources = "".join(path.read_text() for path in Path(package.__path__[0]).glob(f"{stem}*.py"))
+        sources = sources.replace("'", '"')
+        for parameter in agent.parameters:
+            assert any(f'values.{kind}("{parameter.name}")' in sources for kind in ("text", "number", "flag"))
+
+    def test_every_default_passes_its_own_check(self, agent):
+        for parameter in agent.parameters:
+            if parameter.default:
+                parameter.parse(parameter.default)
+
+
+def test_metadata_escapes(monkeypatch):
+    text = SimpleNamespace(LONGDESC='a < b & "c"', PARAMETERS={"ip": "<b>", "fast": "x"})
+    monkeypatch.setattr("failover_kit.ocf.metadata.import_module", lambda name: text)
+    assert ET.fromstring(document(make())).findtext("longdesc").strip() == 'a < b & "c"'
