@@ -141,6 +141,8 @@ class Core(OrderDecisions):
         if beat.hears or was in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
             self._peer_becomes(PeerTrigger.BEAT)
             if was is not PeerState.UP and self.peer_state is PeerState.UP:
+                # One that just came back may not have heard us yet: it is given deadtime for that.
+                self.silence_floor_ms = self.now_ms
                 self._unsay("no-shot")
                 self._unsay("fence-failed")
                 self._note(Level.INFO, "peer-up", f"{self.config.peer} is up (boot {beat.boot_id[:8]})")
@@ -264,7 +266,7 @@ class Core(OrderDecisions):
         self.counter += 1
         self.beat_due = False
         self.next_beat_ms = self.now_ms + self.config.keepalive_ms
-        leaving = self.shutting_down and self.durable.leaving == self.nonce == self.wanted.leaving
+        leaving = self.durable.leaving == self.nonce == self.wanted.leaving and self.is_clean()
         self._act(
             SendBeat(
                 Beat(

@@ -209,6 +209,8 @@ class CoreBase:
     def _reply(self, command: int, code: ExitCode, text: str) -> None:
         if command:
             self._out.append(Reply(command, code, text))
+            if self.shot is not None and self.shot.command == command:
+                self.shot.command = 0  # answered: its end is news, not an answer
             self.orders = [order for order in self.orders if order.id != command]
 
     def _change(self, **fields: Any) -> None:

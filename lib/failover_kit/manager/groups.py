@@ -194,9 +194,12 @@ class GroupDecisions(CoreBase):
         if claim is None:
             return
         asked = claim.want and (self.hearing.nonce, claim.want) != group.served
+        # Back home when the home node came back after the group was started here; a group that was moved
+        # here while its home node was up stays until somebody moves it.
         failback = (
             self.config.auto_failback
             and group.config.home == self.config.peer
+            and group.since_ms < self.peer_since_ms
             and self.now_ms - self.peer_since_ms >= self.config.deadtime_ms
         )
         if not (asked or failback) or self.move_refusal(group):
@@ -287,6 +290,8 @@ class GroupDecisions(CoreBase):
             if not self.ready_reason() and not record.parked:
                 self._take(group)
             return
+        if self.wanted.leaving == self.nonce:
+            return  # what said it leaves gives nothing away any more (rule 5)
         claim = self.peer_claim(name)
         if not law.no_right_visible(record, group.state, claim):
             return

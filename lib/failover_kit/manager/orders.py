@@ -273,10 +273,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             return
         if self.shot is not None or self.device_op:
             return
-        clean = all(
-            group.state is GroupState.STOPPED and not record.right and not record.grant and not record.held
-            for group, record in ((g, self.wanted_groups[g.name]) for g in self.groups.values())
-        )
+        clean = self.is_clean()
         if clean and self.wanted.leaving != self.nonce:
             self._change(leaving=self.nonce)
             return
@@ -287,6 +284,13 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             self.exit_at_ms = self.now_ms + beats * self.config.keepalive_ms
         if self.now_ms >= self.exit_at_ms:
             self._exit()
+
+    def is_clean(self) -> bool:
+        """Rule 5: leaving, all stops verified, no right, no claim, no grant that is not accepted."""
+        return self.shutting_down and all(
+            group.state is GroupState.STOPPED and not record.right and not record.grant and not record.held
+            for group, record in ((g, self.wanted_groups[g.name]) for g in self.groups.values())
+        )
 
     def _keeps_from_leaving(self, group: Group) -> bool:
         """An action runs, something is not stopped, or the peer can still be given the right."""
