@@ -14,7 +14,7 @@ import pytest
 from failover_kit.manager import actionspace
 from failover_kit.manager.actionspace import CgroupSpace, cgroup2_mount
 from failover_kit.manager.callers import Caller, CallKind, GroupPlan
-from failover_kit.manager.children import Freshness
+from failover_kit.manager.children import Calls, Freshness
 from failover_kit.manager.events import (
     MonitorFailed,
     Probed,
@@ -77,7 +77,7 @@ class Bench:
             )
             for name in ("left", "right")
         )
-        return GroupRunner(GroupPlan("web", callers), self.space, self.failed.append)
+        return GroupRunner(GroupPlan("web", callers), self.space, self.failed.append, Calls())
 
     def wrong(self, name: str, what: str) -> Path:
         path = self.folder / f"{name}.{what}"

@@ -11,7 +11,8 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from failover_kit.manager.actionspace import ActionSpaceError, Cell, emptied, entering
@@ -43,6 +44,29 @@ class Ended:
             if lines:
                 return lines[-1]
         return ""
+
+
+class Calls:
+    """The calls of agents that run now, for status: every wait shows while it lasts."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, tuple[str, int, int]] = {}
+        self._number = 0
+
+    @contextmanager
+    def during(self, what: str, timeout_ms: int) -> Iterator[None]:
+        """``what`` runs from here to the end of the block, for ``timeout_ms`` at most."""
+        self._number += 1
+        number, now_ms = self._number, boottime_ms()
+        self._running[number] = (what, now_ms, now_ms + timeout_ms)
+        try:
+            yield
+        finally:
+            del self._running[number]
+
+    def running(self) -> tuple[tuple[str, int, int], ...]:
+        """(what, since when, until when), the oldest first."""
+        return tuple(self._running.values())
 
 
 class TooOld(Exception):

@@ -11,13 +11,17 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from failover_kit import VERSION
 from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
+from failover_kit.manager.children import Calls
+from failover_kit.manager.client import ControlError
 from failover_kit.manager.config import (
     ClusterConfig,
     ConfigError,
@@ -27,6 +31,7 @@ from failover_kit.manager.config import (
     UdpLink,
     serial_fits,
 )
+from failover_kit.manager.control import ControlServer
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import MonitorFailed
 from failover_kit.manager.fencing import Fencer, find_agents
@@ -36,6 +41,7 @@ from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import Parts, Shell
+from failover_kit.manager.status import LinkHealth, Operation, Recent, Status
 from failover_kit.manager.store import Store, StoreError, StoreLocked
 from failover_kit.spec.deadline import boottime_ms
 
@@ -45,6 +51,7 @@ EXIT_PERMISSION = 4
 EXIT_CONFIGURATION = 6
 
 RUN_DIR = "/run/failover-kit"
+SOCKET_NAME = "control.sock"
 STATE_DIR = "/var/lib/failover-kit"
 """With ``state`` (the durable record, the lock) and ``journal`` in it."""
 
@@ -187,6 +194,8 @@ class Daemon:
         self._store = store
         self._log = log
         self._links: list[Link] = []
+        self._calls = Calls()
+        self._recent = Recent()
         self._life: Shell | None = None
         self._notified_ms = 0
         self._watchdog_ms = host.watchdog_interval_ms(os.environ)
@@ -198,7 +207,7 @@ class Daemon:
         fencer = await self._clean_up(space)
         stored, damaged = self._store.load()
         if damaged:
-            self._log.say(Level.ALARM, damaged)
+            self._say(Level.ALARM, damaged)
         life = Life(
             config=core_config(self._checked),
             boot_id=boot_id,
@@ -214,9 +223,16 @@ class Daemon:
         receiver = FrameReceiver(
             self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
         )
+        control = ControlServer(
+            shell.command,
+            lambda: self._status(shell, receiver, (space.weakness, journal.error)),
+            self._say,
+            os.path.join(self._options.run_dir, SOCKET_NAME),
+        )
         self._say_start(space, boot_id)
         try:
             journal.start()
+            await control.start()
             self._catch_signals(shell)
             for link in self._links:
                 link.start(receiver.take)
@@ -226,18 +242,37 @@ class Daemon:
         finally:
             host.notify("STOPPING=1")
             await shell.close()
+            await control.close()
             for link in self._links:
                 link.close()
             await journal.close()
+
+    def _status(self, shell: Shell, receiver: FrameReceiver, problems: tuple[str, ...]) -> Status:
+        """What failoverctl shows: the core's view and what only the daemon sees."""
+        return Status(
+            version=VERSION,
+            wall_ms=int(time.time() * 1000),
+            view=shell.view(),
+            operations=tuple(
+                Operation(what=what, began_ms=began_ms, deadline_ms=deadline_ms)
+                for what, began_ms, deadline_ms in self._calls.running()
+            ),
+            links=tuple(
+                LinkHealth(name=link.name, error=link.error, refused=receiver.refused.get(link.name, 0))
+                for link in self._links
+            ),
+            problems=tuple(problem for problem in problems if problem),
+            recent=self._recent.last(),
+        )
 
     async def _clean_up(self, space: ActionSpace) -> Fencer | None:
         """Before the first decision: nothing of an earlier life may still drive the switch."""
         config = self._checked.config
         for sentence in await clear_strangers(space, tuple(group.name for group in config.groups)):
-            self._log.say(Level.ALARM, sentence)
+            self._say(Level.ALARM, sentence)
         if not config.can_fence(self._checked.peer):
             return None
-        fencer = Fencer(config, self._checked.peer, self._checked.agents, space)
+        fencer = Fencer(config, self._checked.peer, self._checked.agents, space, self._calls)
         stays = await fencer.clear()
         if stays:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
@@ -245,14 +280,17 @@ class Daemon:
 
     def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None, journal: Journal) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
-        runners = {plan.name: GroupRunner(plan, space, self._monitor_failed) for plan in self._checked.plans}
+        runners = {
+            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls)
+            for plan in self._checked.plans
+        }
         parts = Parts(
             keys=self._checked.loaded.authkeys,
             links=self._links,
             store=self._store,
             runners=runners,
             fencer=fencer,
-            say=self._log.say,
+            say=self._say,
             journal=journal,
             self_reset=host.reset_now if self._options.self_reset else None,
             turned=self._turned,
@@ -264,8 +302,12 @@ class Daemon:
         if self._life is not None:
             self._life.feed(event)
 
+    def _say(self, level: Level, text: str) -> None:
+        self._recent.add(int(time.time() * 1000), level, text)
+        self._log.say(level, text)
+
     def _warn(self, text: str) -> None:
-        self._log.say(Level.WARNING, text)
+        self._say(Level.WARNING, text)
 
     def _turned(self) -> None:
         """systemd's watchdog is fed by turns of the core only: a core that stands still is to be killed."""
@@ -284,26 +326,26 @@ class Daemon:
 
     def _say_start(self, space: ActionSpace, boot_id: str) -> None:
         for note in self._checked.loaded.notes:
-            self._log.say(Level.INFO, str(note))
+            self._say(Level.INFO, str(note))
         config = self._checked.config
         names = ", ".join(group.name for group in config.groups)
         links = " and ".join(link.name for link in self._links)
-        self._log.say(
+        self._say(
             Level.INFO,
             f"failoverd starts on {self._checked.node}, peer {self._checked.peer} over {links}, "
             f"boot {boot_id[:8]}, groups {names}",
         )
         if not config.can_fence(self._checked.peer):
-            self._log.say(
+            self._say(
                 Level.WARNING,
                 f"no fence device for {self._checked.peer}: when it falls silent nothing is taken over until you "
                 "confirm that it is dead; add fence_device to ha.cf",
             )
         if space.weakness:
-            self._log.say(Level.WARNING, space.weakness)
+            self._say(Level.WARNING, space.weakness)
         why_not = host.lock_memory()
         if why_not:
-            self._log.say(Level.INFO, f"memory is not locked: {why_not}")
+            self._say(Level.INFO, f"memory is not locked: {why_not}")
 
 
 def _make_run_dir(path: str) -> None:
@@ -340,7 +382,7 @@ def _run_locked(options: Options, checked: Checked) -> int:
     log = Log(prefixed=systemd_reads_stderr(), use_syslog=options.syslog)
     try:
         return asyncio.run(Daemon(options, checked, store, log).run())
-    except host.HostError as error:
+    except (host.HostError, ControlError) as error:
         raise CannotStart(EXIT_FAILED, str(error)) from None
     finally:
         store.close()

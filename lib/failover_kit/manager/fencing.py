@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from failover_kit.manager.actionspace import FENCING, ActionSpace, ActionSpaceError, emptied
 from failover_kit.manager.callers import Search
-from failover_kit.manager.children import Ended, Freshness, TooOld, run_in
+from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
 from failover_kit.manager.config import ClusterConfig, FenceDevice, is_secret_name
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone
 from failover_kit.manager.records import FenceEvidence, PlugReading, PlugState
@@ -58,8 +58,11 @@ def find_agents(config: ClusterConfig, victim: str, search: Search) -> tuple[dic
 class Fencer:
     """All calls to the devices that cut ``victim``. The core has one of them in flight at most."""
 
-    def __init__(self, config: ClusterConfig, victim: str, programs: dict[str, str], space: ActionSpace) -> None:
+    def __init__(
+        self, config: ClusterConfig, victim: str, programs: dict[str, str], space: ActionSpace, calls: Calls
+    ) -> None:
         self._victim = victim
+        self._calls = calls
         self._timeout_ms = config.op_timeout_ms
         self._space = space
         self._levels = tuple(
@@ -211,13 +214,15 @@ class Fencer:
             cell = self._space.create(FENCING, f"{op}.{action}.{device.device.name}")
         except ActionSpaceError as error:
             return Ended(code=None, began_ms=began_ms, ended_ms=began_ms, failure=str(error))
-        ended = await run_in(
-            cell,
-            (device.program,),
-            timeout_ms=deadline.left_ms(),
-            stdin=agent_input(device.device, self._victim, action),
-            freshness=freshness,
-        )
+        timeout_ms = deadline.left_ms()
+        with self._calls.during(f"{action} of {self._victim} by {self._plug(device)}", timeout_ms):
+            ended = await run_in(
+                cell,
+                (device.program,),
+                timeout_ms=timeout_ms,
+                stdin=agent_input(device.device, self._victim, action),
+                freshness=freshness,
+            )
         stays = await emptied(cell)
         if stays:
             return Ended(code=None, began_ms=ended.began_ms, ended_ms=boottime_ms(), failure=stays)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from failover_kit.manager.actionspace import ActionSpace, ActionSpaceError, Cell, emptied
 from failover_kit.manager.callers import Caller, CallKind, Finding, GroupPlan
-from failover_kit.manager.children import Ended, Freshness, TooOld, run_in
+from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
 from failover_kit.manager.events import (
     MonitorFailed,
     Probed,
@@ -39,10 +39,13 @@ class GroupRunner:
     neither the call in progress nor a service is a leftover.
     """
 
-    def __init__(self, plan: GroupPlan, space: ActionSpace, report: Callable[[MonitorFailed], None]) -> None:
+    def __init__(
+        self, plan: GroupPlan, space: ActionSpace, report: Callable[[MonitorFailed], None], calls: Calls
+    ) -> None:
         self.plan = plan
         self._space = space
         self._report = report
+        self._calls = calls
         self._watch: list[asyncio.Task[None]] = []
         self._stuck: dict[str, Cell] = {}  # monitors in uninterruptible sleep, by instance
 
@@ -182,13 +185,15 @@ class GroupRunner:
         freshness: Freshness | None = None,
         interval_ms: int = 0,
     ) -> Ended:
-        return await run_in(
-            cell,
-            caller.argv(action),
-            timeout_ms=caller.timeout_ms(action),
-            environment=caller.environment(action, interval_ms),
-            freshness=freshness,
-        )
+        timeout_ms = caller.timeout_ms(action)
+        with self._calls.during(f"{action} of {caller.name}, group {self.plan.name}", timeout_ms):
+            return await run_in(
+                cell,
+                caller.argv(action),
+                timeout_ms=timeout_ms,
+                environment=caller.environment(action, interval_ms),
+                freshness=freshness,
+            )
 
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
         """One monitor; whatever it left behind is killed. None is begun while an earlier one cannot be killed."""
