@@ -12,7 +12,7 @@ set -eu
 RUNTIME="python3 python3-pexpect python3-serial python3-lxml iproute2 xfsprogs util-linux mount procps"
 # The independent peers and tools that the tests compare with.
 TESTS="python3-venv e2fsprogs resource-agents pacemaker-cli-utils fence-agents cluster-glue
-       libxml2-utils telnet psmisc kmod iputils-ping iputils-arping"
+       libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping"
 
 case "${1:-}" in
 rehearsal) wanted=$RUNTIME ;;
