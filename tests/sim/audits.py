@@ -340,17 +340,20 @@ class Audits:
         """Rules 2d and 4 about the peer, when the decision is first seen: in a beat, or handed to Persist."""
         say = f"grants {name} (epoch {epoch})"
         before = witness.before(name)
+        had = bool(before.right)
         if witness.stalled_counter >= 0:
             self.fail(machine, f"rule 21: {say} after a pause, on old facts")
         beat = witness.beat
         config = daemon.config
-        if beat is None or witness.silent_ms(config.initdead_ms, config.deadtime_ms) >= 0:
+        if beat is None or witness.current_ms is None or witness.last_ms - witness.current_ms > config.deadtime_ms:
             self.fail(machine, f"rule 4: {say} to a peer that is not current")
             return
         claim = beat.claim(name)
         if claim is None or not beat.ready or claim.parked or beat.digest != config.digest:
             self.fail(machine, f"rule 4: {say} to a peer that is not ready")
-        elif not before.right and (self._open(witness, before, claim) or claim.right or claim.grant or claim.held):
+        # Accepted and given back in one step: rule 2a.
+        had = had or any(group == name and before.top < heard < epoch for group, heard in witness.grants)
+        if claim is not None and not had and (self._open(witness, before, claim) or claim.right or claim.grant or claim.held):
             self.fail(machine, f"rule 2d: {say} while a right is visible: {before}, peer {claim}")
 
     def _open(self, witness: Witness, before: GroupRecord, claim: GroupClaim) -> bool:
@@ -454,7 +457,7 @@ class Audits:
             self.fail(machine, f"rule 10: shoots while a group is being stopped: {states}")
         if self.contact[machine.index] != machine.boot_id:
             self.alone_shots[machine.index] += 1
-            if not config.boot_alone or self.alone_shots[machine.index] > 1:
+            if not config.boot_alone or (self.alone_shots[machine.index] > 1 and not self.state_lost):
                 self.fail(machine, "rule 15: shoots without contact since its boot")
         records = [witness.before(name) for name in self.groups]
         beat = witness.beat
