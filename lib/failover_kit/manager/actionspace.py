@@ -23,6 +23,7 @@ import asyncio
 import errno
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,9 @@ KILL_WAIT_MS = 10_000
 
 _POLL_FIRST_S = 0.001
 _POLL_LONGEST_S = 0.05
+_SCAN_ATTEMPTS = 3
+_SCAN_PAUSE_S = 0.002
+_MARKER_PREFIX = MARKER.encode() + b"="
 _MOVE_ROUNDS = 200  # a service that forks faster than we move its processes is given up after so many
 
 
@@ -358,19 +362,37 @@ class MarkerCell(Cell):
 
 
 def _marked(proc: str) -> Iterator[tuple[int, str]]:
-    """(pid, marker) of every process that carries one. A zombie's environment reads empty."""
-    prefix = MARKER.encode() + b"="
-    for name in os.listdir(proc):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"{proc}/{name}/environ", "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            continue
-        for word in words:
-            if word.startswith(prefix):
-                yield int(name), word[len(prefix) :].decode("utf-8", "replace")
+    """(pid, marker) of every process that carries one."""
+    again = [name for name in os.listdir(proc) if name.isdigit()]
+    for attempt in range(_SCAN_ATTEMPTS):
+        names, again = again, []
+        if attempt and names:
+            time.sleep(_SCAN_PAUSE_S)
+        for name in names:
+            environment = _environment(proc, name)
+            if environment is None:
+                again.append(name)
+                continue
+            for word in environment:
+                if word.startswith(_MARKER_PREFIX):
+                    yield int(name), word[len(_MARKER_PREFIX) :].decode("utf-8", "replace")
+
+
+def _environment(proc: str, name: str) -> list[bytes] | None:
+    """None when it reads empty for now: in the middle of execve(2) a process shows no environment."""
+    try:
+        with open(f"{proc}/{name}/environ", "rb") as file:
+            data = file.read()
+        if data:
+            return data.split(b"\0")
+        with open(f"{proc}/{name}/stat", "rb") as file:
+            state = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
+    # proc(5): state is the first field after the name, flags the seventh; zombies and threads of the
+    # kernel (PF_KTHREAD, sched.h) have no environment and never get one.
+    gone = state[0] in (b"Z", b"X") or int(state[6]) & 0x00200000
+    return [] if gone else None
 
 
 class MarkerSpace(ActionSpace):
