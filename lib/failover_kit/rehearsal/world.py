@@ -237,7 +237,7 @@ class World:
                 self._attempts.append(call)
                 text = f"{call.resource} {call.verb}"
                 if call.what == "end":
-                    text += " done" if call.code == 0 else f" failed ({call.code})"
+                    text += " ... done" if call.code == 0 else f" ... failed ({call.code})"
                 self.diary.note(call.node, Kind.AGENT, text, t_ms=call.t_ms)
         return self._attempts
 

@@ -1,0 +1,198 @@
+"""The command ``rehearsal``: play the scenes, or talk to a rehearsal that was kept.
+
+Exit codes: 0 every scene passed, 1 a scene failed or the stage could not be built, 2 usage or something is
+missing on this machine (nothing was changed then), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+from failover_kit.rehearsal import needs, rundir
+from failover_kit.rehearsal.control import RequestError, request
+from failover_kit.rehearsal.events import Diary
+from failover_kit.rehearsal.picture import page
+from failover_kit.rehearsal.plan import NODES, SWITCH
+from failover_kit.rehearsal.play import play
+from failover_kit.rehearsal.report import Outcome, Printer
+from failover_kit.rehearsal.scenes import SCENES, Scene
+from failover_kit.rehearsal.stage import Stage
+from failover_kit.rehearsal.world import World
+
+PASSED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the rehearsal itself."""
+    options = argparse.ArgumentParser(
+        prog="rehearsal",
+        description="Two nodes, a disk, a power switch and a client on this machine, and eight disasters.",
+        epilog="With a kept rehearsal: 'rehearsal enter pete [COMMAND...]', "
+        "'rehearsal cable serial|network on|off', 'rehearsal press pete|mclaws on|off'. "
+        "Exit codes: 0 every scene passed, 1 not so, 2 usage or something is missing here, 130 interrupted.",
+    )
+    scene_help = "play scene N (repeatable; the first start is always played)"
+    options.add_argument("--scene", type=int, action="append", metavar="N", help=scene_help)
+    options.add_argument("--keep", action="store_true", help="leave the pair running at the end, until Ctrl-C")
+    options.add_argument("--json", action="store_true", help="print one JSON document instead of the timeline")
+    options.add_argument(
+        "--html", metavar="FILE", default="rehearsal.html", help="the picture; '' for none (%(default)s)"
+    )
+    options.add_argument("--clean", action="store_true", help="remove what crashed runs left, and end")
+    return options
+
+
+def main(argv: Sequence[str], kit: str) -> int:
+    """Run the command line ``argv`` (without the program's name) on the tree at ``kit``."""
+    if argv[:1] and argv[0] in ("enter", "cable", "press"):
+        try:
+            return _talk(argv[0], list(argv[1:]))
+        except RequestError as error:
+            print(f"rehearsal: {error}", file=sys.stderr)
+            return FAILED
+    given = parser().parse_args(argv)
+    chosen = sorted({1, *(given.scene or [scene.number for scene in SCENES])})
+    unknown = [number for number in chosen if number not in {scene.number for scene in SCENES}]
+    if unknown:
+        print(f"rehearsal: no scene {unknown[0]}; there are 1 to {len(SCENES)}", file=sys.stderr)
+        return USAGE
+    lacking = needs.missing()
+    if lacking:
+        for line in lacking:
+            print(f"rehearsal: {line}", file=sys.stderr)
+        return USAGE
+    if given.clean:
+        for line in rundir.clean():
+            print(line)
+        return PASSED
+    signal.signal(signal.SIGTERM, _interrupt)
+    return _Run(given, kit, [scene for scene in SCENES if scene.number in chosen]).run()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _Run:
+    """One rehearsal from an empty stage to an empty stage."""
+
+    def __init__(self, given: argparse.Namespace, kit: str, scenes: Sequence[Scene]) -> None:
+        self._given = given
+        self._kit = kit
+        self._scenes = scenes
+        self._printer = Printer(sys.stderr if given.json else sys.stdout)
+        self._outcomes: list[Outcome] = []
+
+    def run(self) -> int:
+        code = FAILED
+        place = rundir.RunDir()
+        try:
+            world = World(place.path, self._kit, Diary())
+            try:
+                passed = self._play_all(Stage(world))
+                code = PASSED if passed else FAILED
+                if self._given.keep:
+                    self._keep(world.directory)
+            finally:
+                _undisturbed()
+                world.close()
+        except KeyboardInterrupt:
+            # After --keep it is the way to end, and the scenes have their verdict already.
+            if not self._given.keep or len(self._outcomes) < len(self._scenes):
+                self._printer.line("\nrehearsal: interrupted")
+                code = INTERRUPTED
+        except Exception as error:  # outermost: the stage itself failed
+            traceback.print_exc()
+            print(f"rehearsal: the stage broke down: {error}", file=sys.stderr)
+            code = FAILED
+        finally:
+            _undisturbed()
+            place.close()
+        self._publish()
+        return code
+
+    def _play_all(self, stage: Stage) -> bool:
+        for scene in self._scenes:
+            outcome = Outcome(scene.number, scene.title, scene.expectation)
+            if not self._given.json:
+                self._printer.begin(outcome)
+            try:
+                play(scene, stage, outcome)
+            finally:
+                self._outcomes.append(outcome)
+                if not self._given.json:
+                    self._printer.end(outcome)
+            if not outcome.passed:
+                return False  # the next scene begins with a healthy pair, and there is none
+        return True
+
+    def _publish(self) -> None:
+        """Verdict, JSON and picture."""
+        good = [outcome for outcome in self._outcomes if outcome.passed]
+        verdict = f"{len(good)} of {len(self._scenes)} scenes passed"
+        if self._given.html and self._outcomes:
+            with open(self._given.html, "w", encoding="utf-8") as file:
+                file.write(page(self._outcomes, "failover-kit rehearsal"))
+            verdict += f"; the picture is in {os.path.abspath(self._given.html)}"
+        if self._given.json:
+            document = {
+                "passed": len(good) == len(self._scenes),
+                "scenes": [outcome.as_json() for outcome in self._outcomes],
+            }
+            print(json.dumps(document, indent=1))
+        self._printer.line()
+        self._printer.line(f"rehearsal: {verdict}", "bold")
+
+    def _keep(self, directory: str) -> None:
+        say = self._printer.line
+        me = os.path.join(self._kit, "bin", "rehearsal")
+        ctl = os.path.join(self._kit, "bin", "failoverctl")
+        say()
+        say(f"The pair keeps running until Ctrl-C; its directory is {directory}.", "bold")
+        say("From another terminal, as root:")
+        for node in NODES:
+            say(f"  {me} enter {node.name} {ctl} status      # any command; none: a shell on {node.name}")
+        for node in NODES:
+            say(f"  {me} press {node.name} off      # outlet {node.outlet} of {SWITCH}, by its button; then on")
+        say(f"  {me} cable serial off      # or network; then on")
+        say(f"  {os.path.join(self._kit, 'bin', 'wti-emulator')} ctl {directory}/emulator.ctl show")
+        signal.pause()
+
+
+def _undisturbed() -> None:
+    """Cleaning up must not be cut short; it takes a few seconds and every step of it ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+# --- talking to a rehearsal that runs ---------------------------------------------------------------------
+
+
+def _talk(verb: str, arguments: list[str]) -> int:
+    """``enter NODE [COMMAND...]``, ``cable NAME on|off``, ``press NODE on|off``. Raises RequestError."""
+    living = [path for path, alive in rundir.runs() if alive]
+    if len(living) != 1:
+        none = "no rehearsal runs; start one with --keep"
+        raise RequestError(f"several run: {', '.join(living)}" if living else none)
+    control = os.path.join(living[0], "control.sock")
+    if verb == "enter" and arguments:
+        entry = request(control, {"do": "where", "node": arguments[0]})["entry"]
+        command = arguments[1:] or [os.environ.get("SHELL", "/bin/sh")]
+        os.execvp(entry[0], [*entry, *command])  # noqa: S606
+    if verb == "cable" and len(arguments) == 2 and arguments[1] in ("on", "off"):
+        request(control, {"do": "cable", "node": arguments[0], "state": arguments[1]})
+        return PASSED
+    plan = {node.name: node for node in NODES}.get(arguments[0]) if arguments else None
+    if verb == "press" and plan is not None and arguments[1:] in (["on"], ["off"]):
+        button = {"do": "switch", "outlet": plan.outlet, "state": arguments[1]}
+        request(os.path.join(living[0], "emulator.ctl"), button)
+        return PASSED
+    print("rehearsal: enter NODE [COMMAND...] | cable serial|network on|off | press NODE on|off", file=sys.stderr)
+    return USAGE

@@ -1,0 +1,57 @@
+"""Plays one scene, proves what it must prove, and collects what is told of it."""
+
+from __future__ import annotations
+
+from failover_kit.emulator.control import ControlError
+from failover_kit.rehearsal import ledger
+from failover_kit.rehearsal.node import NodeError
+from failover_kit.rehearsal.plan import NODES
+from failover_kit.rehearsal.report import Outcome
+from failover_kit.rehearsal.scenes import Scene
+from failover_kit.rehearsal.stage import SceneFailed, Stage
+from failover_kit.rehearsal.status import StatusError
+from failover_kit.rehearsal.timeline import rows
+from failover_kit.spec.deadline import boottime_ms
+from failover_kit.spec.process import CommandMissing, CommandTimeout
+
+
+def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
+    """Fill ``outcome``. Only an interruption or a bug of ours is raised."""
+    stage.begin()
+    outcome.begin_ms = stage.begin_ms
+    try:
+        scene.play(stage)
+        outcome.proofs = stage.prove()
+        outcome.passed = True
+    except (SceneFailed, StatusError, NodeError, ControlError, CommandTimeout, CommandMissing) as error:
+        outcome.failure = str(error)
+        outcome.trouble = stage.picture_of_trouble()
+    finally:
+        _collect(stage, outcome)
+
+
+def _collect(stage: Stage, outcome: Outcome) -> None:
+    world = stage.world
+    outcome.end_ms = boottime_ms()
+    outcome.fault_ms = stage.fault_ms
+    attempts, power = world.attempts(), world.power()
+    events = world.switch_events()
+    acknowledged = world.acknowledgements.read()
+    first_ms = acknowledged[0].t_ms if acknowledged else outcome.end_ms
+    gap = stage.gap(max(outcome.begin_ms, first_ms), outcome.end_ms)
+    outcome.gap_ms = gap.ms
+    outcome.facts = list(stage.measured.facts)
+    outcome.rows = rows(world.diary.since(outcome.begin_ms), outcome.fault_ms, [gap])
+    outcome.acknowledged_ms = [ack.t_ms for ack in acknowledged if ack.t_ms >= outcome.begin_ms - 1_000]
+    outcome.held = ledger.held(attempts, power)
+    names = {plan.outlet: plan.name for plan in NODES}
+    outcome.outlets = [
+        (int(event["t_ms"]), names[event["outlet"]], str(event["to"]))
+        for event in events
+        if event["event"] == "switched" and event["outlet"] in names and int(event["t_ms"]) >= outcome.begin_ms
+    ]
+    for on in (entry for entry in power if entry.on):
+        cuts = (p.t_ms for p in power if (p.node, p.boot, p.on) == (on.node, on.boot, False))
+        end_ms = next(cuts, outcome.end_ms)
+        if end_ms >= outcome.begin_ms:
+            outcome.powered.append((on.node, on.t_ms, end_ms))

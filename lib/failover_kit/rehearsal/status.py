@@ -1,0 +1,73 @@
+"""What ``failoverctl status --json`` says on a node, as far as the rehearsal compares it with the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from failover_kit.rehearsal.node import Node
+from failover_kit.spec.process import CommandMissing, CommandTimeout
+
+STATUS_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One node's own account. ``links`` maps a link's name to up, None while nothing was heard on it."""
+
+    node: str
+    peer_state: str
+    peer_hears_us: bool
+    group: str
+    state: str
+    right: int
+    held: bool
+    doing: str
+    health: str
+    reason: str
+    todo: tuple[str, ...]
+    links: dict[str, bool | None]
+    fence_attempts: int
+    fence_last: str
+
+
+class StatusError(Exception):
+    """The node does not answer, or not as expected; ``str()`` says what came instead."""
+
+
+def ask(node: Node, ctl: str) -> Status:
+    """Run ``failoverctl status --json`` in the node. Raises StatusError."""
+    if not node.on:
+        raise StatusError(f"{node.name} has no power")
+    try:
+        result = node.run([ctl, "status", "--json"], STATUS_MS)
+    except (CommandTimeout, CommandMissing) as error:
+        raise StatusError(str(error)) from None
+    if result.code not in (0, 1, 2):
+        raise StatusError(result.describe())
+    try:
+        return parse(json.loads(result.stdout))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StatusError(f"{node.name}: status is not as expected ({error!r}): {result.stdout[:200]}") from None
+
+
+def parse(found: dict[str, Any]) -> Status:
+    """The JSON object of status as a Status. KeyError, TypeError when it is not one."""
+    group = found["groups"][0]
+    return Status(
+        node=found["node"],
+        peer_state=found["peer_state"],
+        peer_hears_us=found["peer_hears_us"],
+        group=group["name"],
+        state=group["state"],
+        right=group["right"],
+        held=group["held"],
+        doing=group["doing"],
+        health=found["health"],
+        reason=found["reason"],
+        todo=tuple(found["todo"]),
+        links={link["name"]: link["up"] for link in found["links"]},
+        fence_attempts=found["fence_attempts"],
+        fence_last=found["fence_last"],
+    )

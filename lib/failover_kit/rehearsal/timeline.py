@@ -1,0 +1,69 @@
+"""A scene as rows: who, what, when in ms from the fault. Pure.
+
+Beginnings and ends of an agent's call become one row with its duration; what only the switch's wire shows
+(status screens) is left out; the client appears where it waited long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from failover_kit.rehearsal.events import Happening, Kind
+from failover_kit.rehearsal.plan import CLIENT
+from failover_kit.rehearsal.records import Gap
+
+GAP_SHOWN_MS = 200
+"""Shorter waits of the client are its ordinary pace on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``at_ms`` is from the fault; ``lane`` "" is the rehearsal itself."""
+
+    at_ms: int
+    lane: str
+    kind: Kind
+    text: str
+    level: str
+
+
+def rows(happenings: Sequence[Happening], fault_ms: int, gaps: Iterable[Gap] = ()) -> list[Row]:
+    """The rows of one scene, in order of time."""
+    found = [*_plain(happenings, fault_ms), *_calls(happenings, fault_ms)]
+    for gap in gaps:
+        if gap.ms >= GAP_SHOWN_MS:
+            begin = gap.begin_ms - fault_ms
+            found.append(Row(begin, CLIENT, Kind.CLIENT, "last acknowledgement for a while", "info"))
+            text = f"acknowledged again, after {gap.ms} ms"
+            found.append(Row(gap.end_ms - fault_ms, CLIENT, Kind.CLIENT, text, "info"))
+    return sorted(found, key=lambda row: row.at_ms)
+
+
+def _plain(happenings: Sequence[Happening], fault_ms: int) -> list[Row]:
+    return [
+        Row(entry.t_ms - fault_ms, entry.lane, entry.kind, entry.text, entry.level)
+        for entry in happenings
+        if entry.kind is not Kind.AGENT
+    ]
+
+
+def _calls(happenings: Sequence[Happening], fault_ms: int) -> list[Row]:
+    """One row for each call of an agent, at its end; at its beginning when it has none."""
+    begun: dict[tuple[str, str], Happening] = {}
+    found = []
+    for entry in happenings:
+        if entry.kind is not Kind.AGENT:
+            continue
+        call, _, outcome = entry.text.partition(" ... ")
+        if not outcome:
+            begun[entry.lane, call] = entry
+            continue
+        start = begun.pop((entry.lane, call), entry)
+        level = "info" if outcome == "done" else "alarm"
+        text = f"{call} {outcome} in {entry.t_ms - start.t_ms} ms"
+        found.append(Row(entry.t_ms - fault_ms, entry.lane, Kind.AGENT, text, level))
+    for entry in begun.values():
+        text = f"{entry.text} begun, no end seen"
+        found.append(Row(entry.t_ms - fault_ms, entry.lane, Kind.AGENT, text, "warning"))
+    return found
