@@ -18,62 +18,19 @@ import pytest
 
 import status_examples
 from failover_kit.manager import client, control
-from failover_kit.manager.actions import ExitCode, Level
+from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer, ControlError, Request
 from failover_kit.manager.control import ControlServer
 from failover_kit.manager.events import Verb
 from failover_kit.manager.status import Status
+from fake_daemon import FakeDaemon
 
 LIB = str(Path(__file__).parents[2] / "lib")
 
 
-class Daemon:
-    """A control server on a loop of its own thread; orders are answered when the test says so."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.status = status_examples.status_of()
-        self.orders: list[tuple[Verb, tuple[str, ...], str]] = []
-        self.said: list[str] = []
-        self.answer_at_once = True
-        self.finished = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._gate = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self.server = ControlServer(
-            self._order, lambda: self.status, self._say, path, watch_interval_ms=1
-        )
-
-    def _say(self, level: Level, text: str) -> None:
-        self.said.append(text)
-
-    async def _order(self, verb: Verb, groups: tuple[str, ...], target: str) -> Answer:
-        self.orders.append((verb, groups, target))
-        if not self.answer_at_once:
-            await self._gate.wait()
-        self.finished.set()
-        return Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
-
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
-
-    def open_gate(self) -> None:
-        self._loop.call_soon_threadsafe(self._gate.set)
-
-    def start(self) -> None:
-        self._thread.start()
-        self.run(self.server.start())
-
-    def stop(self) -> None:
-        self.run(self.server.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-
-
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    made = Daemon(str(tmp_path / "run" / "control.sock"))
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    made = FakeDaemon(str(tmp_path / "run" / "control.sock"))
     made.start()
     yield made
     made.stop()
@@ -89,20 +46,20 @@ def raw(path: str, data: bytes) -> dict[str, Any]:
             return answer
 
 
-def test_status_comes_as_it_was_made(daemon: Daemon) -> None:
+def test_status_comes_as_it_was_made(daemon: FakeDaemon) -> None:
     assert client.status(daemon.path) == daemon.status
     plain = raw(daemon.path, b'{"verb":"status"}\n')
     assert plain["status"]["view"]["groups"][0]["state"] == "started"
 
 
-def test_an_order_is_answered_with_its_real_outcome(daemon: Daemon) -> None:
+def test_an_order_is_answered_with_its_real_outcome(daemon: FakeDaemon) -> None:
     answer = client.order(daemon.path, Request(verb="standby", groups=("web",)))
     assert answer == Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
     assert daemon.orders == [(Verb.STANDBY, ("web",), "")]
     assert daemon.said == [f"order: standby web (uid {os.getuid()}, pid {os.getpid()})"]
 
 
-def test_an_order_goes_on_when_its_client_waits_no_longer(daemon: Daemon) -> None:
+def test_an_order_goes_on_when_its_client_waits_no_longer(daemon: FakeDaemon) -> None:
     daemon.answer_at_once = False
     answer = client.order(daemon.path, Request(verb="fence", target="mclaws", timeout_ms=1))
     assert answer.code is ExitCode.TIMED_OUT
@@ -111,7 +68,7 @@ def test_an_order_goes_on_when_its_client_waits_no_longer(daemon: Daemon) -> Non
     assert daemon.finished.wait(30)
 
 
-def test_an_order_goes_on_when_its_client_goes_away(daemon: Daemon) -> None:
+def test_an_order_goes_on_when_its_client_goes_away(daemon: FakeDaemon) -> None:
     daemon.answer_at_once = False
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(daemon.path)
@@ -120,7 +77,7 @@ def test_an_order_goes_on_when_its_client_goes_away(daemon: Daemon) -> None:
     assert daemon.finished.wait(30)
 
 
-def test_watch_goes_on_and_on(daemon: Daemon) -> None:
+def test_watch_goes_on_and_on(daemon: FakeDaemon) -> None:
     seen: list[Status] = []
     for status in client.watch(daemon.path):
         seen.append(status)
@@ -143,14 +100,14 @@ def test_watch_goes_on_and_on(daemon: Daemon) -> None:
         (b'{"verb":"explode"}\n', "does not know 'explode'"),
     ],
 )
-def test_a_bad_request_is_refused_with_the_reason(daemon: Daemon, line: bytes, reason: str) -> None:
+def test_a_bad_request_is_refused_with_the_reason(daemon: FakeDaemon, line: bytes, reason: str) -> None:
     reply = raw(daemon.path, line)["reply"]
     assert reply["code"] == ExitCode.USAGE.value
     assert reason in reply["text"]
     assert daemon.orders == []
 
 
-def test_the_socket_is_for_root_only(daemon: Daemon) -> None:
+def test_the_socket_is_for_root_only(daemon: FakeDaemon) -> None:
     assert os.stat(daemon.path).st_mode & 0o777 == 0o600
     assert os.stat(os.path.dirname(daemon.path)).st_mode & 0o077 == 0
 
@@ -170,7 +127,7 @@ except ControlError as error:
 def test_another_user_is_refused_by_file_mode_and_by_credentials() -> None:
     with tempfile.TemporaryDirectory(prefix="fkctl") as name:
         os.chmod(name, 0o755)
-        daemon = Daemon(os.path.join(name, "control.sock"))
+        daemon = FakeDaemon(os.path.join(name, "control.sock"))
         daemon.start()
 
         def ask() -> str:
@@ -189,7 +146,7 @@ def test_another_user_is_refused_by_file_mode_and_by_credentials() -> None:
             daemon.stop()
 
 
-def test_a_client_that_says_nothing_is_let_go(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_says_nothing_is_let_go(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "CLIENT_TIMEOUT_MS", 1)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
@@ -197,7 +154,7 @@ def test_a_client_that_says_nothing_is_let_go(daemon: Daemon, monkeypatch: pytes
         assert connection.recv(1) == b""
 
 
-def test_the_end_of_the_daemon_is_told(daemon: Daemon) -> None:
+def test_the_end_of_the_daemon_is_told(daemon: FakeDaemon) -> None:
     daemon.answer_at_once = False
     caught: list[ControlError] = []
 
@@ -224,7 +181,7 @@ def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(ControlError) as caught:
         client.status(path)
     assert caught.value.code is ExitCode.NO_DAEMON
-    made = Daemon(path)
+    made = FakeDaemon(path)
     made.start()
     assert client.status(path) == made.status
     made.stop()

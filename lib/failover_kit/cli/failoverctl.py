@@ -1,0 +1,291 @@
+"""failoverctl: asks failoverd of this node for status, gives it orders, replays its journal.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused as unsafe, 4 no permission, 5 no daemon, 6 configuration,
+7 timed out. ``status``: 0 healthy, 1 degraded, 2 no service (and 4, 5, 7 when there is no answer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from failover_kit import VERSION
+from failover_kit.cli.screen import Style, render
+from failover_kit.manager import client
+from failover_kit.manager.actions import ExitCode
+from failover_kit.manager.client import ControlError, Request
+from failover_kit.manager.codec import to_plain
+from failover_kit.manager.events import Verb
+from failover_kit.manager.status import EXIT_CODES, Status, assess
+
+_CLEAR = "\033[H\033[J"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument as argparse takes it."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One verb: its help, its arguments, and what runs it. Parser, usage and manual come from here."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: tuple[Argument, ...] = ()
+    explanation: str = ""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    options = build_parser().parse_args(list(argv))
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except ControlError as error:
+        _complain(str(error))
+        return error.code.value
+    except BrokenPipeError:
+        # The reader (less, head) has seen enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED.value
+    except KeyboardInterrupt:
+        _complain("interrupted; an order that was given goes on, see failoverctl status")
+        return 128 + 2
+    return code
+
+
+def _complain(text: str) -> None:
+    print(f"failoverctl: {text}", file=sys.stderr)
+
+
+# --- status ---------------------------------------------------------------------------------------------
+
+
+def _status(options: argparse.Namespace) -> int:
+    if not options.watch:
+        status = client.status(options.socket)
+        _print_status(status, options)
+        return EXIT_CODES[assess(status)[0]]
+    code = ExitCode.NO_DAEMON.value
+    try:
+        for status in client.watch(options.socket):
+            if sys.stdout.isatty() and not options.json:
+                sys.stdout.write(_CLEAR)
+            _print_status(status, options)
+            if not sys.stdout.isatty() and not options.json:
+                print()
+            sys.stdout.flush()
+            code = EXIT_CODES[assess(status)[0]]
+    except KeyboardInterrupt:
+        print()
+    return code
+
+
+def _print_status(status: Status, options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(to_plain(status), indent=None if options.watch else 2))
+        return
+    sys.stdout.write(render(status, style_of(sys.stdout, os.environ.get("NO_COLOR", ""))))
+
+
+def style_of(stream: Any, no_color: str) -> Style:
+    """Colour and wrapping for people only; NO_COLOR with any text switches colour off (no-color.org)."""
+    if not stream.isatty():
+        return Style()
+    return Style(colour=not no_color, width=shutil.get_terminal_size().columns)
+
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+def _give(options: argparse.Namespace, verb: Verb, groups: Sequence[str] = (), target: str = "") -> int:
+    """Give the order, wait for its outcome, print its sentence."""
+    # Rounded up: 0 would mean no limit at all.
+    timeout_ms = math.ceil(options.timeout * 1000)
+    request = Request(verb=verb.value, groups=tuple(groups), target=target, timeout_ms=timeout_ms)
+    answer = client.order(options.socket, request)
+    if answer.code is ExitCode.DONE:
+        print(answer.text)
+    else:
+        _complain(answer.text)
+    return answer.code.value
+
+
+def _standby(options: argparse.Namespace) -> int:
+    return _give(options, Verb.STANDBY, options.group)
+
+
+def _takeover(options: argparse.Namespace) -> int:
+    return _give(options, Verb.TAKEOVER, options.group)
+
+
+def _fence(options: argparse.Namespace) -> int:
+    node = options.node.lower()
+    warning = (
+        f"This cuts the power of {node}. Whatever runs there ends at once, without a sync, and this node takes "
+        "its groups over when every plug reads OFF."
+    )
+    if not _confirmed(options, node, warning):
+        return _not_confirmed()
+    return _give(options, Verb.FENCE, target=node)
+
+
+def _confirm_dead(options: argparse.Namespace) -> int:
+    node = options.node.lower()
+    warning = (
+        f"You declare, in place of a power switch, that {node} is off or was reset, and that nothing of its last "
+        "boot runs any more. This node then starts its groups. If it still runs, both write to the same disk and "
+        f"the data is lost. Look at {node} itself, or pull its plugs, before you go on. It is on record."
+    )
+    if not _confirmed(options, node, warning):
+        return _not_confirmed()
+    return _give(options, Verb.CONFIRM_DEAD, target=node)
+
+
+def _confirmed(options: argparse.Namespace, node: str, warning: str) -> bool:
+    """Ask on a terminal, with what is known of the node. Off a terminal only ``--yes`` counts."""
+    if options.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        _complain("not on a terminal: nobody can be asked; add --yes when you are certain")
+        return False
+    status = client.status(options.socket)
+    if node != status.view.peer:
+        return True  # failoverd refuses it and says what the name should be: nothing to be asked
+    sys.stderr.write(render(status, style_of(sys.stderr, os.environ.get("NO_COLOR", ""))) + "\n" + warning + "\n")
+    try:
+        sys.stderr.write(f"Type the node's name ({node}) to go on: ")
+        sys.stderr.flush()
+        typed = sys.stdin.readline()
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return False
+    return typed.strip().lower() == node
+
+
+def _not_confirmed() -> int:
+    _complain("not confirmed, nothing was done")
+    return ExitCode.USAGE.value
+
+
+# --- replay ---------------------------------------------------------------------------------------------
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from failover_kit.cli.replay import replay_file
+
+    return replay_file(options.file, everything=options.verbose)
+
+
+# --- the declaration ------------------------------------------------------------------------------------
+
+
+
+def _seconds(text: str) -> float:
+    """A positive time for argparse, within what failoverd itself would wait."""
+    seconds = float(text)
+    if not 0 < seconds <= client.COMMAND_LIMIT_MS / 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {client.COMMAND_LIMIT_MS // 1000}")
+    return seconds
+
+
+_TIMEOUT = Argument(
+    ("--timeout",),
+    {
+        "type": _seconds,
+        "default": 0.0,
+        "metavar": "SECONDS",
+        "help": "wait no longer for the outcome; the order itself goes on (default: until there is one)",
+    },
+)
+_GROUPS = Argument(
+    ("group",), {"nargs": "*", "metavar": "GROUP", "help": "name of a group; none: all that it applies to"}
+)
+_NODE = Argument(("node",), {"metavar": "NODE", "help": "the other node, as in ha.cf"})
+_YES = Argument(("--yes",), {"action": "store_true", "help": "do not ask"})
+
+COMMANDS: tuple[Subcommand, ...] = (
+    Subcommand(
+        "status",
+        "show the state of the cluster, why, and what to do",
+        _status,
+        (
+            Argument(("--json",), {"action": "store_true", "help": "everything, as JSON"}),
+            Argument(("--watch",), {"action": "store_true", "help": "again every second, until interrupted"}),
+        ),
+        "Exit code: 0 healthy, 1 degraded, 2 no service; 5 when failoverd does not run here.",
+    ),
+    Subcommand(
+        "standby",
+        "hand groups over to the other node",
+        _standby,
+        (_GROUPS, _TIMEOUT),
+        "Stops the groups here and returns when the other node runs them, or with the reason why not.",
+    ),
+    Subcommand(
+        "takeover",
+        "take groups over from the other node",
+        _takeover,
+        (_GROUPS, _TIMEOUT),
+        "Asks the other node to hand the groups over and returns when this node runs them. Also ends the "
+        "parking of a group that failed to start here.",
+    ),
+    Subcommand(
+        "fence",
+        "cut the other node's power",
+        _fence,
+        (_NODE, _YES, _TIMEOUT),
+        "Done means: every plug of the node was read back OFF.",
+    ),
+    Subcommand(
+        "confirm-dead",
+        "declare the other node dead where no power switch can prove it",
+        _confirm_dead,
+        (_NODE, _YES, _TIMEOUT),
+        "Refused while any sign of life came within deadtime. Only for a node you have looked at.",
+    ),
+    Subcommand(
+        "replay",
+        "run the recorded decisions again and compare",
+        _replay,
+        (
+            Argument(("file",), {"metavar": "FILE", "help": "a journal file, or the directory of both"}),
+            Argument(("--verbose",), {"action": "store_true", "help": "print events without consequence, too"}),
+        ),
+        "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed.",
+    ),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of COMMANDS."""
+    parser = argparse.ArgumentParser(
+        prog="failoverctl",
+        description="Ask failoverd of this node, and give it orders.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused as unsafe, 4 no permission, 5 no daemon, "
+        "6 configuration, 7 timed out.",
+    )
+    parser.add_argument("--version", action="version", version=f"failoverctl {VERSION}")
+    parser.add_argument(
+        "--socket", metavar="PATH", default=client.DEFAULT_SOCKET, help="failoverd's socket (%(default)s)"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        about = f"{command.help[0].upper()}{command.help[1:]}. {command.explanation}"
+        verb = verbs.add_parser(command.name, help=command.help, description=about)
+        for argument in command.arguments:
+            verb.add_argument(*argument.names, **argument.options)
+        verb.set_defaults(run=command.run)
+    return parser
