@@ -63,6 +63,8 @@ class Witness:
         self.fence_op = 0
         self.fence_began_ms = 0
         self.fence_if_off = False
+        self.turns = 2  # rule 10, when the shot was decided
+        self.unsettled = stored is not None and stored.shot_pending  # rule 12: a shot without a look at the plugs
         self.device_op = 0
         self.power_on_op = 0
         self.fence_orders: set[int] = set()
