@@ -1,6 +1,7 @@
 """Fixtures for the resource agents. Whatever a test makes is taken away again, also when it fails."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from agents.agent_worlds import OCF, ROOT, AgentRunner, Disk, Network, sh
+
+CLONE_NEWNS = 0x00020000  # linux/sched.h
 
 
 @pytest.fixture
@@ -35,7 +38,29 @@ def ipaddr(network, tmp_path):
 
 
 @pytest.fixture
-def disks():
+def own_mounts():
+    """The test and all it starts live in a mount namespace of their own, which ends with the test.
+
+    Not only to leave nothing behind: whoever makes a mount namespace while our disk is mounted takes
+    a copy of the mount along and keeps the disk busy, as stop would then rightly say.
+    """
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    directory = Path.cwd()
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    sh("mount", "--make-rprivate", "/")
+    # And we keep nobody else's disk busy.
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    for point in [line.split()[4] for line in lines if " /dev/loop" in line]:
+        sh("umount", "-l", point, check=False)
+    yield
+    assert libc.setns(home, CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    os.close(home)
+    os.chdir(directory)
+
+
+@pytest.fixture
+def disks(own_mounts):
     """``disks("xfs", label=…)`` makes a loop disk with a filesystem."""
     base = Path(tempfile.mkdtemp(prefix=f"fkra{os.getpid()}-"))
     made = []
@@ -55,18 +80,13 @@ def disks():
             sh(f"mkfs.{fstype}", *quiet, *option, device)
         return Disk(base, image, device)
 
-    try:
-        yield make
-    finally:
-        text = Path("/proc/self/mountinfo").read_text()
-        points = [line.split()[4] for line in text.splitlines()]
-        for point in reversed([point for point in points if point.startswith(f"{base}/")]):
-            # Only here, to leave nothing behind after a failed test: force, then detach.
-            sh("umount", "-f", point, check=False)
-            sh("umount", "-l", point, check=False)
-        for device in made:
-            sh("losetup", "-d", device, check=False)
-        shutil.rmtree(base, ignore_errors=True)
+    yield make
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    for point in reversed([line.split()[4] for line in lines if f" {base}/" in line]):
+        sh("umount", "-l", point, check=False)
+    for device in made:
+        sh("losetup", "-d", device, check=False)
+    shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture

@@ -39,9 +39,10 @@ def test_probe_of_a_stopped_resource_is_quiet(disks, filesystem):
 
 @pytest.mark.parametrize("spelling", ["UUID={uuid}", "-U {uuid}", "--uuid {uuid}", "LABEL={label}", "-L {label}"])
 def test_device_by_uuid_and_label_without_udev(disks, filesystem, fstype, spelling):
-    disk = disks(fstype, label="home disk")
+    label = f"h {os.getpid() % 10**9}"  # of this run alone: all disks of the machine are searched
+    disk = disks(fstype, label=label)
     uuid = sh("blkid", "-p", "-s", "UUID", "-o", "value", disk.device).stdout.strip()
-    device = spelling.format(uuid=uuid, label="home disk")
+    device = spelling.format(uuid=uuid, label=label)
     agent = filesystem(device=device, directory=disk.base / "mnt", fstype=fstype)
     assert agent("monitor") == 7
     assert agent("validate-all", level=10) == 0
@@ -433,6 +434,17 @@ def test_what_the_mount_is_called_does_not_matter(disks, filesystem):
     assert agent("start") == 0
     assert agent("stop") == 0
     assert re.match(r"/dev/loop\d+$", disk.device)
+
+
+def test_starts_and_stops_at_once_all_succeed(disks, filesystem, background):
+    disk = disks("ext4")
+    agent = filesystem(device=disk.device, directory=disk.base / "mnt")
+    for verb, code in (("start", 0), ("stop", 7)):
+        environment = agent.environment(20, 10, 0, {})
+        children = [background([agent.path, verb], env=environment, stderr=-3, stdout=-3) for _ in range(4)]
+        assert [child.wait(60) for child in children] == [0, 0, 0, 0]
+        assert agent("monitor") == code
+        assert len(disk.mounts()) == (1 if verb == "start" else 0)
 
 
 def test_killed_in_the_middle_of_a_stop_the_next_stop_ends_it(disks, filesystem, background):

@@ -12,28 +12,28 @@ SHARED = {
     "failover_kit.ocf.codes", "failover_kit.ocf.runner", "failover_kit.spec", "failover_kit.spec.deadline",
     "failover_kit.spec.parameter", "failover_kit.spec.values", "__future__",
 }  # fmt: skip
-OS = {"_collections_abc", "_stat", "genericpath", "os", "os.path", "posixpath", "stat"}
 MONITOR = {
-    "IPaddr": SHARED | OS | {
+    "IPaddr": SHARED | {
         "_socket", "_struct", "failover_kit.agents.ipaddr", "failover_kit.kernel.addresses",
         "failover_kit.kernel.links", "failover_kit.kernel.netlink",
     },
-    "Filesystem": SHARED | OS | {
+    "Filesystem": SHARED | {
         "select", "failover_kit.agents.filesystem", "failover_kit.kernel.blockdev", "failover_kit.kernel.mounts",
     },
 }  # fmt: skip
 
 # Runs the launcher as it stands and prints what it imported on top of the bare interpreter.
 PROBE = """
+import os
 import sys
 bare = set(sys.modules)
 path = sys.argv[1]
 sys.argv = sys.argv[1:]
-try:
-    exec(compile(open(path).read(), path, "exec"), {"__file__": path, "__name__": "__main__"})
-except SystemExit as end:
+def leave(code):
     sys.stderr.write(" ".join(sorted(set(sys.modules) - bare)) + "\\n")
-    sys.exit(end.code)
+    sys.exit(code)
+os._exit = leave
+exec(compile(open(path).read(), path, "exec"), {"__file__": path, "__name__": "__main__"})
 """
 
 

@@ -7,7 +7,7 @@ from failover_kit.agents import filesystem
 from failover_kit.kernel import blockdev
 from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
 from failover_kit.ocf import codes
-from failover_kit.ocf.codes import failed, not_here
+from failover_kit.ocf.codes import AgentError, failed, not_here
 from failover_kit.spec.process import CommandMissing, CommandTimeout, run
 
 TYPE_CHECKING = False
@@ -37,11 +37,16 @@ def start(call: "Call") -> int:
     attempts = Attempts()
     tag = blockdev.parse_tag(device)
     path = await_device(tag, attempts, call.deadline)
-    await_unused(path, attempts, call.deadline)
-    make_directory(seen.directory)
-    if tag.kind != "path":
-        record(call, path)
-    mount(call, path, seen.directory)
+    try:
+        await_unused(path, attempts, call.deadline)
+        make_directory(seen.directory)
+        if tag.kind != "path":
+            record(call, path)
+        mount(call, path, seen.directory)
+    except AgentError:
+        if filesystem.observe(call).mount is None:
+            raise
+        # Another start of the same resource was faster: what counts is what is there now.
     result = _judge_mounted(call)
     call.log("info", f"{path} is mounted at {seen.directory}")
     return result
