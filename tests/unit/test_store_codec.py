@@ -71,3 +71,10 @@ def test_an_unknown_event_is_refused() -> None:
 def test_what_is_no_fact_has_no_plain_form() -> None:
     with pytest.raises(TypeError):
         to_plain(object())
+
+
+def test_a_truth_value_is_no_number() -> None:
+    assert from_plain(actions.ExitCode, 1) is actions.ExitCode.FAILED
+    for plain in (True, "1", 1.0, 9):
+        with pytest.raises(CodecError):
+            from_plain(actions.ExitCode, plain)

@@ -201,3 +201,12 @@ def test_a_directory_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"state directory .*file/state cannot be used"):
         Store(str(tmp_path / "file" / "state"))
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+    persist(store, RECORD)
+    assert store.load() == (RECORD, "")
+    store.close()

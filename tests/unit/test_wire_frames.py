@@ -276,3 +276,23 @@ def test_noise_on_the_line_never_raises_and_never_stays(chunks: list[bytes]) -> 
                 decode(candidate, KEYS)
         assert len(stream._buffer) <= wire.FRAME_LIMIT_BYTES + 300
     assert BEAT in decoded(stream.feed(b"\n" + encode(BEAT, KEYS, 1)))
+
+
+def test_awkward_names_travel_unchanged() -> None:
+    for name in ("-", "", "%2D", "=failover-kit 1", "=end", "a b", "web\n", "größe", "\x00"):
+        beat = dataclasses.replace(BEAT, node=name, digest=name, echoes=((name, 1),))
+        assert decode(encode(beat, KEYS, 1), KEYS) == beat
+
+
+def test_a_group_told_of_twice_is_refused() -> None:
+    """Two claims about one group could say two things; which one would hold?"""
+    twice = dataclasses.replace(BEAT, groups=(BEAT.groups[0], BEAT.groups[0]))
+    assert fault_of(encode(twice, KEYS, 1)) is Fault.MALFORMED
+
+
+def test_noise_is_counted_since_the_last_frame() -> None:
+    stream = StreamDecoder()
+    stream.feed(b"\x80" * 500)
+    assert stream.noise_bytes > 400
+    stream.feed(encode(BEAT, KEYS, 1))
+    assert stream.noise_bytes == 0
