@@ -47,13 +47,13 @@ def ask(node: Node, ctl: str) -> Status:
     if result.code not in (0, 1, 2):
         raise StatusError(result.describe())
     try:
-        return parse(json.loads(result.stdout))
+        return parse(json.loads(result.stdout)["view"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StatusError(f"{node.name}: status is not as expected ({error!r}): {result.stdout[:200]}") from None
 
 
 def parse(found: dict[str, Any]) -> Status:
-    """The JSON object of status as a Status. KeyError, TypeError when it is not one."""
+    """The ``view`` of status (manager/records.py, ClusterView) as a Status. KeyError, TypeError when it is not one."""
     group = found["groups"][0]
     return Status(
         node=found["node"],
