@@ -138,6 +138,7 @@ class CoreBase:
         self.beat_due = True  # something in our claims changed
         self.shot: Shot | None = None
         self.shot_next_ms = now_ms
+        self.look_next_ms = now_ms  # not before: a look whether its plugs read OFF already
         self.shot_attempts = 0  # failed in a row
         self.shot_last = ""
         self.proof: Proof | None = None
@@ -210,7 +211,10 @@ class CoreBase:
         if command:
             self._out.append(Reply(command, code, text))
             if self.shot is not None and self.shot.command == command:
-                self.shot.command = 0  # answered: its end is news, not an answer
+                # Answered: a shot that was not fired goes with its order, of one that was its end is news.
+                self.shot.command = 0
+                if not self.shot.op:
+                    self.shot = None
             self.orders = [order for order in self.orders if order.id != command]
 
     def _change(self, **fields: Any) -> None:
@@ -293,6 +297,15 @@ class CoreBase:
                 f"state cannot be made durable ({reason}): no start, no grant and no shot until it can; "
                 "free space or repair the state directory",
             )
+
+    def _on_disk(self, name: str) -> GroupRecord:
+        """The group's record if the disk cannot hold another right or intent just now, else an empty one."""
+        durable = self.durable_groups[name]
+        if self._in_flight is not None:
+            coming = self._in_flight[2][name]
+            if (coming.right, coming.held) != (durable.right, durable.held):
+                return GroupRecord(name=name)
+        return durable
 
     def _settled(self) -> bool:
         """Whether everything decided is on the disk."""

@@ -388,7 +388,7 @@ class GroupDecisions(CoreBase):
         return law.may_start(
             law.StartFacts(
                 wanted=wanted,
-                durable=self.durable_groups[group],
+                durable=self._on_disk(group),
                 state=book.state,
                 ready=self.ready_reason(),
                 stalled=self.stalled(),

@@ -229,12 +229,6 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
     def _give_up(self, order: Order) -> None:
         seconds = (self.now_ms - order.began_ms) / 1000
         if order.verb == Verb.FENCE.value:
-            shot = self.shot
-            if shot is not None and shot.command == order.id:
-                if not shot.op:
-                    self.shot = None
-                else:
-                    shot.command = 0
             text = "the shot did not end"
         elif order.verb == Verb.TAKEOVER.value:
             self._end_takeover(

@@ -72,8 +72,9 @@ class FenceDecisions(CoreBase):
         mine = any(self.is_active(group) for group in self.groups.values())
         theirs = False
         if self.hearing.beat is not None:
+            # Unknown under a right is a daemon that just restarted: it will have adopted by now.
             theirs = any(
-                claim.right and claim.state in (GroupState.STARTING, GroupState.STARTED)
+                claim.right and claim.state in (GroupState.STARTING, GroupState.STARTED, GroupState.UNKNOWN)
                 for claim in self.hearing.beat.groups
             )
         delay_ms = law.shoot_delay_ms(self.config, mine_active=mine, peer_active=theirs)
@@ -139,11 +140,7 @@ class FenceDecisions(CoreBase):
                 self.device_cancelled = True  # a pending on is finished or killed before any off, rule 13
                 self._act(CancelPowerOn(self.device_op))
             return
-        if shot.kind is not ShotKind.IF_OFF and not (
-            self.durable.shot_pending
-            and self.durable.shots == self.wanted.shots
-            and self.durable.boot_id == self.boot_id
-        ):
+        if shot.kind is not ShotKind.IF_OFF and not (self._settled() and self.durable.shot_pending):
             return
         self._fire(shot)
 
@@ -166,7 +163,7 @@ class FenceDecisions(CoreBase):
                 self._prepare_shot(Shot(ShotKind.SILENT, boot_id))
             return
         self._note_once(Level.WARNING, "no-shot", f"{self.config.peer} is silent and is not shot: {why}")
-        if why == law.NO_CONTACT and self.now_ms >= self.shot_next_ms:
+        if why == law.NO_CONTACT and self.now_ms >= self.look_next_ms:
             self.shot = Shot(ShotKind.IF_OFF, boot_id)
 
     def _prepare_shot(self, shot: Shot) -> None:
@@ -215,7 +212,7 @@ class FenceDecisions(CoreBase):
         self.shot = None
         proved = law.is_proof(event.evidence, shot.fired_ms)
         if shot.kind is ShotKind.IF_OFF:
-            self.shot_next_ms = self.now_ms + IF_OFF_INTERVAL_MS
+            self.look_next_ms = self.now_ms + IF_OFF_INTERVAL_MS
             if proved and self.peer_state is PeerState.SILENT:
                 self._proved(shot, "all its plugs read OFF already, and again after an off")
             return
