@@ -3,7 +3,9 @@
 import ctypes
 import os
 import re
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -258,20 +260,39 @@ def test_force_unmount_no_harms_nobody_and_names_the_user(disks, filesystem, bac
 
 
 def test_a_mapped_file_is_a_use(disks, filesystem, background):
+    """A library that was loaded is in no descriptor, only in the memory map."""
     disk = disks("ext4")
     point = disk.base / "mnt"
     agent = filesystem(device=disk.device, directory=point)
     assert agent("start") == 0
-    (point / "file").write_bytes(bytes(4096))
+    maps = Path("/proc/self/maps").read_text()
+    shutil.copy(next(line.split()[-1] for line in maps.splitlines() if "libc.so" in line), point / "library.so")
     script = (
-        "import mmap,os,time\n"
-        f"fd=os.open('{point}/file',os.O_RDWR)\nm=mmap.mmap(fd,4096)\nos.close(fd)\nprint('ready',flush=True)\ntime.sleep(600)"
+        f"import ctypes,sys,time; ctypes.CDLL('{point}/library.so'); print('ready', flush=True); time.sleep(600)"
     )
-    user = background(["/usr/bin/python3", "-c", script], stdout=-1)
+    user = background(["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE)
     assert user.stdout.readline() == b"ready\n"
-    os.close(user.stdout.fileno())
+    links = [os.readlink(entry) for entry in Path(f"/proc/{user.pid}/fd").iterdir()]
+    assert not any(link.startswith(f"{point}/") for link in links)
     assert agent("stop") == 0
-    assert user.wait(10) != 0
+    assert user.wait(10) == -signal.SIGTERM
+
+
+def test_the_same_path_in_another_mount_namespace_is_no_use(disks, filesystem, background):
+    """A path is text: in a container it may name something else, whose users are innocent."""
+    disk = disks("ext4")
+    point = disk.base / "mnt"
+    point.mkdir()
+    script = f"mount -t tmpfs mine {point} && cd {point} && touch {disk.base}/ready && exec sleep 600"
+    innocent = background(["unshare", "-m", "--propagation", "private", "sh", "-c", script])
+    eventually((disk.base / "ready").exists, "the container is there")
+    agent = filesystem(device=disk.device, directory=point)
+    assert agent("start") == 0
+    user = background(["sleep", "600"], cwd=point)
+    assert os.readlink(f"/proc/{innocent.pid}/cwd") == str(point)
+    assert agent("stop") == 0
+    assert user.wait(10) == -signal.SIGTERM
+    assert innocent.poll() is None
 
 
 def test_another_mount_namespace_makes_stop_fail(disks, filesystem, background):
@@ -361,7 +382,7 @@ class HungFilesystem:
         os.close(self.fd)
 
 
-def test_a_hung_filesystem_below_ours_does_not_hang_stop(disks, filesystem):
+def test_a_hung_filesystem_below_ours_does_not_hang_stop(disks, filesystem, background):
     disk = disks("ext4")
     point = disk.base / "mnt"
     agent = filesystem(device=disk.device, directory=point)
@@ -369,6 +390,8 @@ def test_a_hung_filesystem_below_ours_does_not_hang_stop(disks, filesystem):
     (point / "dead").mkdir()
     hung = HungFilesystem(point / "dead")
     try:
+        stuck = background(["stat", point / "dead" / "x"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: "fuse" in Path(f"/proc/{stuck.pid}/wchan").read_text(), "somebody hangs there")
         assert agent("monitor") == 0
         assert agent("stop") == 0
         assert disk.mounts() == []

@@ -171,17 +171,26 @@ def test_a_stale_record_never_kills_another_process(network, ipaddr, tmp_path, b
     assert ipaddr("a", ip=VIP)("stop") == 0
 
 
-def test_client_with_a_fresh_entry_follows_the_address(network, ipaddr):
-    """A Linux client ignores the first burst (its entry is younger than a second), not the second."""
+def test_a_client_follows_the_address_without_asking(network, ipaddr):
+    """The first burst reaches a client that knows the old place, a later one a client that missed it."""
     on_a, on_b = ipaddr("a", ip=VIP), ipaddr("b", ip=VIP)
+
+    def learnt():
+        return network.mac("b") in network.ip("c", "neigh", "show", VIP)
+
+    def forget():
+        """Back to the old place, and fresh: the client has no reason to ask."""
+        entry = (VIP, "lladdr", network.mac("a"), "dev", "eth0", "nud", "reachable")
+        network.ip("c", "neigh", "replace", *entry)
+
     assert on_a("start") == 0
     sh("ip", "netns", "exec", network.ns("c"), "ping", "-c", "1", "-W", "5", VIP)
     assert network.mac("a") in network.ip("c", "neigh", "show", VIP)
-    # From here on the client must not ask: it may only learn from what it is told.
-    network.ip("c", "neigh", "replace", VIP, "lladdr", network.mac("a"), "dev", "eth0", "nud", "reachable")
+    forget()
     assert on_a("stop") == 0
     assert on_b("start") == 0
-    eventually(lambda: network.mac("b") in network.ip("c", "neigh", "show", VIP), "the client learnt the new place")
+    forget()
+    eventually(learnt, "a later burst taught the client")
 
 
 def test_three_bursts_of_requests_and_replies(network, ipaddr, tmp_path, background):

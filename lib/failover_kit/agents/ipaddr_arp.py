@@ -1,9 +1,10 @@
 """Telling the network where the address is now: a burst at once, others later, by a detached process.
 
-Linux peers ignore a change of an ARP entry they learnt less than a second ago (``locktime`` in
-arp(7)), so one burst is not enough: a busy client has a fresh entry for the old node. The later
-bursts come from a process of its own session with no descriptor of ours, so that nobody who reads
-the agent's output waits for it, and Pacemaker's kill of the agent's group does not hit it.
+One burst is not enough: older Linux kernels ignore a change of an ARP entry they learnt less than a
+second ago (``locktime`` in arp(7)), and a busy client has just such an entry for the old node;
+packets get lost; a switch port may only just have come up. The later bursts come from a process of
+its own session with no descriptor of ours, so that nobody who reads the agent's output waits for
+it, and Pacemaker's kill of the agent's group does not hit it.
 """
 
 import os

@@ -3,7 +3,7 @@
 LONGDESC = """
 Brings an IPv4 address up on a network interface and takes it down again. When the address comes up,
 gratuitous ARP tells the network: a burst at once, and more bursts 1.2 and 3 seconds later, because
-Linux hosts ignore changes of an ARP entry that is younger than a second.
+older Linux hosts ignore changes of an ARP entry that is younger than a second, and packets get lost.
 
 The address is looked for on the whole node. If it is configured with another prefix or on another
 interface than declared, or its interface has no carrier, monitor reports a failure (1), never
