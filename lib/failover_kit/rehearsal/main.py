@@ -116,7 +116,12 @@ class _Run:
             _undisturbed()
             place.close()
         self._publish()
-        return code
+        left = rundir.left_behind(place.path)
+        for trace in left:
+            print(f"rehearsal: left behind: {trace}; try 'rehearsal --clean'", file=sys.stderr)
+        if not left:
+            self._printer.line("rehearsal: nothing is left behind (namespaces, mounts, loop device, processes)")
+        return code or (FAILED if left else PASSED)
 
     def _play_all(self, stage: Stage) -> bool:
         for scene in self._scenes:

@@ -6,11 +6,15 @@ after SIGKILL is its directory and its empty control group; ``clean`` removes bo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import glob
 import os
 import shutil
+import time
 
 from failover_kit.rehearsal.node import remove_cgroups
+from failover_kit.spec.deadline import Deadline
 
 BASES = ("/run/failover-kit-rehearsal", "/var/tmp/failover-kit-rehearsal")  # noqa: S108 - mode 0700, root's
 NEEDED_BYTES = 300 << 20
@@ -58,6 +62,32 @@ def _alive(path: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def left_behind(path: str, patience_ms: int = 5_000) -> list[str]:
+    """What this process's run at ``path`` has not taken away with it; the kernel tidies in the background."""
+    deadline = Deadline(patience_ms)
+    while True:
+        found = _traces(path)
+        if not found or deadline.expired():
+            return found
+        time.sleep(0.05)
+
+
+def _traces(path: str) -> list[str]:
+    found = [f"directory {path}"] if os.path.exists(path) else []
+    own = f"{CGROUP_PREFIX}{os.path.basename(path)}"
+    found += [f"control group {group}" for group in leftover_cgroups() if os.path.basename(group) == own]
+    for backing in glob.glob("/sys/block/loop*/loop/backing_file"):
+        with contextlib.suppress(OSError), open(backing, encoding="utf-8", errors="replace") as file:
+            if file.read().startswith(path + "/"):
+                found.append(f"loop device /dev/{backing.split('/')[3]}")
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        found += [f"mount {line.split(' ')[4]}" for line in file if path in line]
+    for task in glob.glob("/proc/self/task/*/children"):
+        with contextlib.suppress(OSError), open(task, encoding="ascii") as file:
+            found += [f"process {pid}" for pid in file.read().split()]
+    return found
 
 
 def runs() -> list[tuple[str, bool]]:

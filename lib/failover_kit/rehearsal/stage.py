@@ -27,6 +27,9 @@ SERVED_MS = 1_000
 """A node that acknowledged a record within this time serves."""
 
 
+CALM_MS = 1_000
+
+
 class SceneFailed(Exception):
     """A scene did not go as it must; ``str()`` is the sentence."""
 
@@ -84,6 +87,12 @@ class Stage:
         """SceneFailed with ``sentence`` unless ``fact``."""
         if not fact:
             raise SceneFailed(sentence)
+
+    def let_it_run(self, for_ms: int = CALM_MS) -> None:
+        """The client must be served all this time: a scene begins and ends in peace."""
+        before = len(self.world.acknowledgements.read())
+        self.stays("the client is served", self.serving, for_ms)
+        self.require(len(self.world.acknowledgements.read()) > before, "the client got no acknowledgement")
 
     # --- facts -------------------------------------------------------------------------------------
 
@@ -189,7 +198,8 @@ class Stage:
         starts = sum(call.verb == "start" and call.what == "begin" for call in attempts)
         proofs = [f"never two holders: {starts} start attempts in {len(spans)} spans, none overlaps"]
         proofs.append(self._prove_records())
-        proofs.append(self._prove_status())
+        self.require_truth()
+        proofs.append("status on both nodes tells the truth")
         return proofs
 
     def _prove_records(self) -> str:
@@ -201,12 +211,13 @@ class Stage:
             raise SceneFailed(f"{len(lost)} acknowledged records are not in the file, the first is {lost[0]}")
         return f"all {len(acknowledged)} acknowledged records are on the disk of {holder.name}"
 
-    def _prove_status(self) -> str:
+    def require_truth(self) -> None:
+        """What both nodes say of themselves must come to agree with what is so. Raises SceneFailed."""
         deadline = Deadline(TRUTH_MS)
         while True:
             lies = [lie for name in self.world.nodes for lie in self.lies(name)]
             if not lies:
-                return "status on both nodes tells the truth"
+                return
             if deadline.expired():
                 raise SceneFailed("status does not tell the truth: " + "; ".join(lies))
             time.sleep(POLL_S)

@@ -53,7 +53,7 @@ def ask(node: Node, ctl: str) -> Status:
 
 
 def parse(found: dict[str, Any]) -> Status:
-    """The ``view`` of status (manager/records.py, ClusterView) as a Status. KeyError, TypeError when it is not one."""
+    """The ``view`` of status (``ClusterView`` in manager/records.py). KeyError, TypeError when it is not one."""
     group = found["groups"][0]
     return Status(
         node=found["node"],

@@ -1,7 +1,7 @@
 """A scene as rows: who, what, when in ms from the fault. Pure.
 
-Beginnings and ends of an agent's call become one row with its duration; what only the switch's wire shows
-(status screens) is left out; the client appears where it waited long.
+Beginnings and ends of an agent's call become one row with its duration, status screens read from the switch
+in one go become one row, log-outs are left out, and the client appears where it waited long.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from failover_kit.rehearsal.events import Happening, Kind
-from failover_kit.rehearsal.plan import CLIENT
+from failover_kit.rehearsal.plan import CLIENT, SWITCH
 from failover_kit.rehearsal.records import Gap
 
 GAP_SHOWN_MS = 200
 """Shorter waits of the client are its ordinary pace on a busy machine."""
+
+
+STATUS_COMMAND = "/S"
+LOGOUTS = ("/X,Y", "/X")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,27 @@ def rows(happenings: Sequence[Happening], fault_ms: int, gaps: Iterable[Gap] = (
 
 
 def _plain(happenings: Sequence[Happening], fault_ms: int) -> list[Row]:
-    return [
-        Row(entry.t_ms - fault_ms, entry.lane, entry.kind, entry.text, entry.level)
-        for entry in happenings
-        if entry.kind is not Kind.AGENT
-    ]
+    """Everything that is not an agent's call. Of status screens read in one go the first says how many."""
+    found: list[Row] = []
+    screens: list[int] = []  # when the switch's status was read since it was last told something
+
+    def flush() -> None:
+        if screens:
+            count = f", {len(screens)} times until {screens[-1]:+d}" if len(screens) > 1 else ""
+            found.append(Row(screens[0], SWITCH, Kind.SWITCH, f"status screen read{count}", "info"))
+            screens.clear()
+
+    for entry in happenings:
+        at_ms = entry.t_ms - fault_ms
+        if entry.kind is Kind.SWITCH and entry.text == STATUS_COMMAND:
+            screens.append(at_ms)
+            continue
+        if entry.kind is Kind.SWITCH:
+            flush()
+        if entry.kind is not Kind.AGENT and not (entry.kind is Kind.SWITCH and entry.text in LOGOUTS):
+            found.append(Row(at_ms, entry.lane, entry.kind, entry.text, entry.level))
+    flush()
+    return found
 
 
 def _calls(happenings: Sequence[Happening], fault_ms: int) -> list[Row]:

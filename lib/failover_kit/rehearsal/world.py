@@ -172,7 +172,6 @@ class World:
 
     def pull_power_cable(self, name: str) -> None:
         """The node dies; the switch knows nothing of it and shows the outlet ON."""
-        self.diary.note(name, Kind.FAULT, "power cable pulled")
         self.nodes[name].switch_off("its power cable was pulled")
 
     def set_serial(self, *, connected: bool) -> None:
@@ -260,14 +259,16 @@ class World:
 
 
 def _switch_text(event: dict[str, Any]) -> str:
-    """What the timeline shows of an event of the switch; "" for nothing."""
+    """What the timeline may show of an event of the switch; "" for nothing."""
     name = event["event"]
     if name == "command":
         return str(event["text"])
+    if name == "login_refused":
+        return "login refused: wrong password"
     if name in ("switched", "stuck", "switch_failed"):
         what = {"switched": "outlet is", "stuck": "relay is stuck, not", "switch_failed": "failed to go"}[name]
         return f"{event['outlet']} {event['name']}: {what} {str(event['to']).upper()}"
-    return {"login": "login", "disconnect": "session ends"}.get(name, "")
+    return ""
 
 
 def make_cgroup(name: str) -> str:
