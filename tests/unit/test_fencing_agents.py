@@ -1,0 +1,281 @@
+"""Fence agents are driven by their stdin protocol, and only what was read back is reported as OFF."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from failover_kit.manager import actionspace, hacf, law
+from failover_kit.manager.actionspace import CgroupSpace, cgroup2_mount
+from failover_kit.manager.callers import Search
+from failover_kit.manager.children import Calls, Freshness
+from failover_kit.manager.config import ClusterConfig
+from failover_kit.manager.fencing import Fencer, agent_input, find_agents
+from failover_kit.manager.records import FenceEvidence, PlugState
+from failover_kit.spec.deadline import boottime_ms
+
+pytestmark = pytest.mark.root
+
+# Every outlet is a file. Files beside it say what goes wrong.
+AGENT = """#!/bin/sh
+while IFS= read -r line; do case $line in
+  action=*) action=${line#*=};; plug=*) plug=${line#*=};; password=*) password=${line#*=};; ip=*) ip=${line#*=};;
+esac; done
+cd "$(dirname "$0")"
+[ $# = 0 ] || { echo "arguments: $*" >> calls; exit 1; }
+echo "$ip $action $plug" >> calls
+[ -e "$ip-hang-$action" ] && sleep 300
+[ -e "$ip-fail-$action" ] && { echo "login with $password refused" >&2; exit 1; }
+case $action in
+off) [ -e "$ip-stuck" ] || echo off > "$ip.$plug" ;;
+on) echo on > "$ip.$plug" ;;
+status) [ -e "$ip.$plug" ] && [ "$(cat "$ip.$plug")" = off ] && exit 2 ;;
+esac
+exit 0
+"""
+
+ONE = "fence_device sw fence_x ip=sw password=sesam plug.pete=1 plug.mclaws=2\n"
+TWO_SUPPLIES = (
+    "fence_device a fence_x ip=a password=sesam plug.pete=1 plug.mclaws=2\n"
+    "fence_device b fence_x ip=b password=sesam plug.pete=1 plug.mclaws=2\n"
+    "fence_level pete 1 a b\nfence_level mclaws 1 a b\n"
+)
+TWO_LEVELS = TWO_SUPPLIES.replace("fence_level pete 1 a b\nfence_level mclaws 1 a b\n", (
+    "fence_level pete 1 a\nfence_level pete 2 b\nfence_level mclaws 1 a\nfence_level mclaws 2 b\n"
+))
+
+
+def config_of(devices: str) -> ClusterConfig:
+    parsed = hacf.parse("node pete mclaws\nucast eth1 10.0.0.1\nop_timeout 20\n" + devices)
+    assert parsed.value is not None, parsed.problems
+    return parsed.value
+
+
+class Bench:
+    """Fences mclaws."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.node = f"fencetest-{os.getpid()}"
+        self.mount = cgroup2_mount(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+        self.space = CgroupSpace(self.node, (self.mount,))
+        self.calls = Calls()
+        agent = folder / "fence_x"
+        agent.write_text(AGENT)
+        agent.chmod(0o755)
+
+    def fencer(self, devices: str, timeout_ms: int = 20_000) -> Fencer:
+        config = config_of(devices)
+        programs, problems = find_agents(config, "mclaws", Search(ocf_own=(), fence=(str(self.folder),)))
+        assert problems == ()
+        fencer = Fencer(config, "mclaws", programs, self.space, self.calls)
+        fencer._timeout_ms = timeout_ms
+        return fencer
+
+    def fence(self, devices: str, *, only_if_off: bool = False, timeout_ms: int = 20_000) -> FenceEvidence:
+        fencer = self.fencer(devices, timeout_ms)
+        fresh = Freshness(boottime_ms(), 60_000)
+        return asyncio.run(fencer.fence(3, fresh, only_if_off=only_if_off)).evidence
+
+    def wrong(self, what: str) -> None:
+        (self.folder / what).touch()
+
+    def outlet(self, name: str, state: str) -> None:
+        (self.folder / name).write_text(f"{state}\n")
+
+    def log(self) -> list[str]:
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def close(self) -> None:
+        asyncio.run(self.space.clear(actionspace.FENCING))
+        top = Path(self.mount) / actionspace.BRANCH / self.node
+        for folder, _, _ in sorted(os.walk(top), reverse=True):
+            Path(folder).rmdir()
+        with contextlib.suppress(OSError):
+            top.parent.rmdir()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def test_off_then_a_separate_reading_is_proof(bench: Bench) -> None:
+    began_ms = boottime_ms()
+    evidence = bench.fence(ONE)
+    assert bench.log() == ["sw off 2", "sw status 2"]
+    (reading,) = evidence.readings
+    assert (reading.device, reading.plug, reading.off_exit, reading.state) == ("sw", "2", 0, PlugState.OFF)
+    assert began_ms <= reading.off_began_ms <= reading.off_ended_ms <= reading.read_began_ms
+    assert evidence.in_time
+    assert evidence.reason == ""
+    assert law.is_proof(evidence, began_ms)
+
+
+def test_no_reading_begins_before_the_last_off_ended(bench: Bench) -> None:
+    evidence = bench.fence(TWO_SUPPLIES)
+    assert bench.log() == ["a off 2", "b off 2", "a status 2", "b status 2"]
+    assert len(evidence.readings) == 2
+    last_off_ms = max(reading.off_ended_ms for reading in evidence.readings)
+    assert all(reading.read_began_ms >= last_off_ms for reading in evidence.readings)
+    assert law.is_proof(evidence, 0)
+
+
+def test_success_without_switching_is_no_proof(bench: Bench) -> None:
+    bench.wrong("sw-stuck")
+    evidence = bench.fence(ONE)
+    assert evidence.readings[0].state is PlugState.ON
+    assert evidence.reason == "sw plug 2 reads on after the off"
+    assert not law.is_proof(evidence, 0)
+
+
+def test_a_failed_off_is_told_without_the_password(bench: Bench) -> None:
+    bench.wrong("sw-fail-off")
+    evidence = bench.fence(ONE)
+    assert evidence.readings[0].off_exit == 1
+    assert evidence.reason == "sw plug 2: off failed: login with *** refused"
+    assert not law.is_proof(evidence, 0)
+
+
+def test_a_failed_status_is_unknown(bench: Bench) -> None:
+    bench.wrong("sw-fail-status")
+    evidence = bench.fence(ONE)
+    assert evidence.readings[0].state is PlugState.UNKNOWN
+    assert "status failed" in evidence.reason
+    assert not law.is_proof(evidence, 0)
+
+
+def test_one_supply_of_two_is_no_proof(bench: Bench) -> None:
+    bench.wrong("b-stuck")
+    evidence = bench.fence(TWO_SUPPLIES)
+    assert [reading.state for reading in evidence.readings] == [PlugState.OFF, PlugState.ON]
+    assert not law.is_proof(evidence, 0)
+
+
+@pytest.mark.parametrize("action", ["off", "status"])
+def test_a_hanging_agent_is_killed_at_the_deadline_and_proves_nothing(bench: Bench, action: str) -> None:
+    bench.wrong(f"sw-hang-{action}")
+    evidence = bench.fence(ONE, timeout_ms=700)
+    assert not law.is_proof(evidence, 0)
+    assert "and was killed" in evidence.reason
+    assert bench.space.leftovers(actionspace.FENCING) == []
+
+
+def test_the_second_level_is_tried_when_the_first_fails(bench: Bench) -> None:
+    bench.wrong("a-fail-off")
+    evidence = bench.fence(TWO_LEVELS)
+    assert bench.log() == ["a off 2", "b off 2", "b status 2"]
+    assert [reading.device for reading in evidence.readings] == ["b"]
+    assert law.is_proof(evidence, 0)
+
+
+def test_the_second_level_is_left_alone_when_the_first_works(bench: Bench) -> None:
+    bench.fence(TWO_LEVELS)
+    assert bench.log() == ["a off 2", "a status 2"]
+
+
+def test_only_if_off_switches_nothing_that_reads_on(bench: Bench) -> None:
+    evidence = bench.fence(ONE, only_if_off=True)
+    assert bench.log() == ["sw status 2"]
+    assert not law.is_proof(evidence, 0)
+    assert evidence.reason == "nothing was switched: not all plugs read OFF"
+
+
+def test_only_if_off_orders_off_again_and_reads_again(bench: Bench) -> None:
+    bench.outlet("sw.2", "off")
+    assert law.is_proof(bench.fence(ONE, only_if_off=True), 0)
+    assert bench.log() == ["sw status 2", "sw off 2", "sw status 2"]
+
+
+def test_an_old_decision_switches_nothing(bench: Bench) -> None:
+    old = Freshness(boottime_ms() - 9_000, 1_000)
+    evidence = asyncio.run(bench.fencer(ONE).fence(3, old)).evidence
+    assert bench.log() == []
+    assert evidence.readings == ()
+    assert not evidence.in_time
+    assert "must be made again" in evidence.reason
+
+
+def test_a_trusted_device_is_not_asked_for_a_status(bench: Bench) -> None:
+    evidence = bench.fence(ONE + "fence_trust sw\n")
+    assert bench.log() == ["sw off 2"]
+    assert evidence.readings[0].trusted
+    assert law.is_proof(evidence, 0)
+
+
+def test_power_on_is_read_back(bench: Bench) -> None:
+    bench.outlet("sw.2", "off")
+    done = asyncio.run(bench.fencer(ONE).power_on(4))
+    assert (done.op, done.ok, done.reason) == (4, True, "")
+    assert bench.log() == ["sw on 2", "sw status 2"]
+
+
+def test_power_comes_back_from_the_outer_level_inwards(bench: Bench) -> None:
+    asyncio.run(bench.fencer(TWO_LEVELS).power_on(4))
+    assert bench.log() == ["b on 2", "b status 2", "a on 2", "a status 2"]
+
+
+def test_a_cancelled_power_on_answers_when_its_agent_is_gone(bench: Bench) -> None:
+    bench.wrong("sw-hang-on")
+
+    async def story() -> tuple[bool, str]:
+        fencer = bench.fencer(ONE)
+        task = asyncio.create_task(fencer.power_on(4))
+        while not bench.log():
+            await asyncio.sleep(0.01)
+        fencer.cancel_power_on()
+        done = await task
+        return done.ok, done.reason
+
+    assert asyncio.run(asyncio.wait_for(story(), 60)) == (False, "it was called off")
+    assert bench.space.leftovers(actionspace.FENCING) == []
+
+
+def read(bench: Bench, devices: str) -> PlugState:
+    return asyncio.run(bench.fencer(devices).read_plugs(5)).state
+
+
+def test_plugs_are_read_together(bench: Bench) -> None:
+    assert read(bench, TWO_SUPPLIES) is PlugState.ON
+    bench.outlet("a.2", "off")
+    assert read(bench, TWO_SUPPLIES) is PlugState.UNKNOWN
+    bench.outlet("b.2", "off")
+    assert read(bench, TWO_SUPPLIES) is PlugState.OFF
+
+
+def test_calls_in_flight_are_shown(bench: Bench) -> None:
+    bench.wrong("sw-hang-off")
+
+    async def story() -> list[str]:
+        task = asyncio.create_task(bench.fencer(ONE, 3_000).fence(3, Freshness(boottime_ms(), 60_000)))
+        while not bench.log():
+            await asyncio.sleep(0.01)
+        shown = [what for what, _, _ in bench.calls.running()]
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return shown
+
+    assert asyncio.run(story()) == ["off of mclaws by sw plug 2"]
+    assert bench.calls.running() == ()
+
+
+def test_the_agent_reads_its_action_and_parameters() -> None:
+    device = config_of(ONE).fence_devices[0]
+    assert agent_input(device, "mclaws", "off") == b"action=off\nip=sw\npassword=sesam\nplug=2\n"
+
+
+def test_a_missing_agent_is_named_with_place_and_remedy(tmp_path: Path) -> None:
+    search: Callable[[str], Search] = lambda place: Search(ocf_own=(), fence=(place,))  # noqa: E731
+    _, problems = find_agents(config_of(TWO_LEVELS), "mclaws", search(str(tmp_path)))
+    assert len(problems) == 2
+    assert problems[0].startswith("ha.cf:4:1: no fence agent 'fence_x' for device a: looked at ")
+    assert "sesam" not in " ".join(problems)
