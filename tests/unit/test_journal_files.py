@@ -181,21 +181,42 @@ class CountingCore:
 
 
 def record_life(
-    directory: Path, count: int, life: Life = LIFE, *, change: Callable[[int, list[Action]], None] | None = None,
+    directory: Path,
+    count: int,
+    life: Life = LIFE,
+    *,
+    change: Callable[[int, list[Action]], None] | None = None,
+    snapshots: bool = False,
     **options: Any,
-) -> None:  # fmt: skip
-    core = CountingCore(life)
-    calls: list[tuple[int, ev.Event, list[Action]]] = []
-    for now in range(count):
-        actions = core.handle(now, ev.Persisted(now))
-        if change is not None:
-            change(now, actions)
-        calls.append((now, ev.Persisted(now), actions))
-    write(directory, calls, life, **options)
+) -> None:
+    """A life of ``count`` events, flushed after every fifth."""
+
+    async def story() -> None:
+        core = CountingCore(life)
+        if snapshots:
+            options["snapshot"] = lambda: {"asked": core.asked}
+        journal = Journal(str(directory), life, wall_s=lambda: 1000.5, **options)
+        for now in range(count):
+            actions = core.handle(now, ev.Persisted(now))
+            if change is not None:
+                change(now, actions)
+            journal.record(now, ev.Persisted(now), actions)
+            if now % 5 == 4 and "ring_entries" not in options:
+                await journal._flush()
+        await journal.close()
+        journal._worker._thread.join(10)
+
+    asyncio.run(story())
+
+
+def restore(plain: Any) -> CountingCore:
+    core = CountingCore(LIFE)
+    core.asked = plain["asked"]
+    return core
 
 
 def run(path: Path) -> tuple[list[Step], list[Remark]]:
-    found = list(replay(str(path), CountingCore))
+    found = list(replay(str(path), CountingCore, restore))
     return [x for x in found if isinstance(x, Step)], [x for x in found if isinstance(x, Remark)]
 
 
@@ -223,7 +244,7 @@ def test_replay_goes_through_both_files_of_a_life(tmp_path: Path) -> None:
     record_life(tmp_path, 60, limit_bytes=size)
     assert os.path.exists(tmp_path / PREVIOUS)
     total = sum(os.path.getsize(tmp_path / name) for name in (PREVIOUS, CURRENT))
-    assert total < size + 2000
+    assert total < size + 4000
     for path in (tmp_path, tmp_path / CURRENT):
         steps, remarks = run(path)
         assert len(steps) == 60 and all(step.agrees for step in steps)
@@ -238,6 +259,46 @@ def test_a_life_whose_beginning_is_gone_is_not_replayed_and_said_so(tmp_path: Pa
     texts = " | ".join(remark.text for remark in remarks)
     assert "life-1" in texts and "no longer kept" in texts and "could not be replayed" in texts
     assert remarks[-1].text.startswith("life life-2") and not remarks[-1].broken
+
+
+def test_a_life_whose_beginning_is_gone_goes_on_from_a_snapshot(tmp_path: Path) -> None:
+    record_life(tmp_path, 300, limit_bytes=2 * 6000, snapshots=True)
+    steps, remarks = run(tmp_path)
+    assert 50 < len(steps) < 300 and all(step.agrees for step in steps)
+    assert [remark.broken for remark in remarks] == [False]
+    assert "from the snapshot" in remarks[0].text
+    alone = tmp_path / "copied"
+    os.rename(tmp_path / CURRENT, alone)
+    steps, remarks = run(alone)
+    assert steps and all(step.agrees for step in steps) and not remarks[0].broken
+
+
+def test_after_a_gap_replay_goes_on_at_the_next_snapshot(tmp_path: Path) -> None:
+    record_life(tmp_path, 90, limit_bytes=2 * 6000, snapshots=True)
+    path = tmp_path / PREVIOUS
+    path.write_text(path.read_text() + '{"gap":1,"why":"a test"}\n')
+    steps, remarks = run(tmp_path)
+    assert all(step.agrees for step in steps) and steps[-1].entry.now_ms == 89
+    assert [remark.broken for remark in remarks] == [False, True, False]
+
+
+def test_parts_that_do_not_follow_each_other_are_not_joined(tmp_path: Path) -> None:
+    record_life(tmp_path, 60, limit_bytes=2 * 6000)
+    path = tmp_path / CURRENT
+    path.write_text(path.read_text().replace('"part":2', '"part":3', 1))
+    steps, remarks = run(tmp_path)
+    assert len(steps) < 60
+    assert any("no longer kept" in remark.text for remark in remarks)
+
+
+def test_a_changed_echo_is_written_in_full(tmp_path: Path) -> None:
+    """A short beat keeps the nonces of the one before it: a peer that hears another life is a new story."""
+    other = dataclasses.replace(BEAT, counter=2, echoes=(("life-2", 1),))
+    calls: list[tuple[int, ev.Event, list[Action]]] = [
+        (1, ev.BeatReceived("eth1", BEAT), []), (2, ev.BeatReceived("eth1", other), [])
+    ]  # fmt: skip
+    write(tmp_path, calls)
+    assert [entry.event for entry in entries(tmp_path)] == [event for _, event, _ in calls]
 
 
 def test_replay_ends_at_a_gap(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 JSON lines in two files, ``previous.jsonl`` and ``current.jsonl``, together within a limit. A line is a head,
 an entry or a gap:
 
-    {"journal":1,"part":1,"life":{...}}    a life of failoverd begins or goes on in a new file
+    {"journal":1,"part":1,"life":{..}}     a life of failoverd begins
+    {"journal":1,"part":2,"life":{..},"core":{..}}  it goes on in a new file, with a snapshot of the core
     {"t":8120400}                          a Tick at that time
     {"t":..,"b":["eth1",17,[12]]}          the last beat of that link again, with new counters
     {"t":..,"w":..,"e":{..},"a":[..]}      an event and the actions it led to, SendBeat left out
@@ -34,6 +35,7 @@ from failover_kit.manager.core import Core
 from failover_kit.manager.events import BeatReceived, Event, Tick
 from failover_kit.manager.offloop import Worker
 from failover_kit.manager.records import Beat, CoreConfig, NodeRecord
+from failover_kit.manager.snapshot import import_core
 from failover_kit.manager.states import InvariantViolation
 
 DEFAULT_DIR = "/var/lib/failover-kit/journal"
@@ -119,12 +121,16 @@ class Journal:
         directory: str,
         life: Life,
         *,
+        snapshot: Callable[[], dict[str, Any]] | None = None,
         limit_bytes: int = LIMIT_BYTES,
         ring_entries: int = RING_ENTRIES,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
+        """``snapshot`` is ``lambda: export_core(core)``: without it, a file that is not the first of its life
+        can be replayed only together with all before it."""
         self.error = ""  # one sentence while the files cannot be written; the cluster goes on without
-        self._ring: deque[Entry] = deque()
+        self._ring: deque[Entry | _Rotation] = deque()
+        self._snapshot = snapshot
         self._ring_entries = ring_entries
         self._lost = 0
         self._wall_s = wall_s
@@ -140,8 +146,7 @@ class Journal:
     def record(self, now_ms: int, event: Event, actions: Sequence[Action]) -> None:
         """Note one call of the core. Cheap; never raises; the oldest entry is lost when the ring is full."""
         if len(self._ring) >= self._ring_entries:
-            self._ring.popleft()
-            self._lost += 1
+            self._lost += isinstance(self._ring.popleft(), Entry)
         kept = tuple(action for action in actions if not isinstance(action, SendBeat))
         self._ring.append(Entry(now_ms, int(self._wall_s() * 1000), event, kept))
         self._wake.set()
@@ -159,11 +164,14 @@ class Journal:
         self._worker.close()
 
     async def _flush_always(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._flush()
-            await asyncio.sleep(FLUSH_PAUSE_MS / 1000)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+                await asyncio.sleep(FLUSH_PAUSE_MS / 1000)
+        except Exception as error:
+            self.error = f"this is a bug in failover-kit: the journal ends here ({error!r})"
 
     async def _flush(self) -> None:
         """Hand everything in the ring to the thread; a failed write becomes a gap in front of the next."""
@@ -172,12 +180,22 @@ class Journal:
         if not entries and not lost:
             return
         try:
-            await self._worker.run(lambda: self._files.write(entries, lost))
+            full = await self._worker.run(lambda: self._files.write(entries, lost))
         except OSError as error:
-            self._lost += lost + len(entries)
+            self._lost += lost + sum(isinstance(entry, Entry) for entry in entries)
             self.error = f"the journal cannot be written ({error.strerror}); replay will miss this time"
-        else:
-            self.error = ""
+            return
+        self.error = ""
+        if full:
+            # Now, between two turns of the core, the snapshot stands behind exactly what is in the ring.
+            self._ring.append(_Rotation(None if self._snapshot is None else self._snapshot()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    """In the ring: begin a new file here. ``core`` is the core's state at this point, if it can be had."""
+
+    core: dict[str, Any] | None
 
 
 class _Files:
@@ -194,20 +212,25 @@ class _Files:
         self._torn = False  # the file may end with half a line
         self._beats = _BeatShortener()
 
-    def write(self, entries: Sequence[Entry], lost: int) -> None:
-        """Append; OSError when it could not. The next call then begins with a head of its own."""
+    def write(self, entries: Sequence[Entry | _Rotation], lost: int) -> bool:
+        """Append; true when the file has reached its size and a rotation should be ordered.
+
+        OSError when it could not; the next call then begins with a head of its own.
+        """
         try:
             if self._fd < 0:
                 self._open()
             if lost:
                 self._line({"gap": lost, "why": "the disk was too slow or full"})
             for entry in entries:
-                if self._size >= self._file_bytes:
-                    self._rotate()
-                self._line(_entry_plain(entry, self._beats))
+                if isinstance(entry, _Rotation):
+                    self._rotate(entry.core)
+                else:
+                    self._line(_entry_plain(entry, self._beats))
         except OSError:
             self.close()
             raise
+        return self._size >= self._file_bytes
 
     def close(self) -> None:
         """Close the file. Never raises."""
@@ -224,24 +247,25 @@ class _Files:
         # A crash or a full disk may have left half a line.
         self._torn = self._size > 0
         if self._size >= self._file_bytes:
-            self._rotate()
+            self._rotate(None)
         else:
-            self._head()
+            self._head(None)
 
-    def _rotate(self) -> None:
+    def _rotate(self, core: dict[str, Any] | None) -> None:
         path = os.path.join(self._directory, CURRENT)
         os.rename(path, os.path.join(self._directory, PREVIOUS))
         self.close()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = 0
         self._torn = False
-        self._head()
+        self._head(core)
 
-    def _head(self) -> None:
+    def _head(self, core: dict[str, Any] | None) -> None:
         self._part += 1
         self._beats = _BeatShortener()
         head = {"journal": FORMAT, "version": VERSION, "part": self._part, "w": self._wall_ms}
-        self._line({**head, "life": to_plain(self._life)})
+        state = {} if core is None else {"core": core}
+        self._line({**head, "life": to_plain(self._life), **state})
 
     def _line(self, plain: dict[str, Any]) -> None:
         data = json.dumps(plain, separators=(",", ":")).encode() + b"\n"
@@ -279,6 +303,7 @@ class Head:
     part: int
     wall_ms: int
     version: str
+    core: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +359,7 @@ def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
             from_plain(int, plain.get("part")),
             from_plain(int, plain.get("w")),
             from_plain(str, plain.get("version")),
+            plain.get("core"),
         )
     if "gap" in plain:
         return Gap(from_plain(int, plain["gap"]), from_plain(str, plain.get("why", "")))
@@ -388,11 +414,15 @@ def make_core(life: Life) -> Replayed:
     )
 
 
-def replay(path: str, make: Callable[[Life], Replayed] = make_core) -> Iterator[Step | Remark]:
+def replay(
+    path: str,
+    make: Callable[[Life], Replayed] = make_core,
+    restore: Callable[[object], Replayed] = import_core,
+) -> Iterator[Step | Remark]:
     """Run the core again over the journal at ``path``: a directory, or one file.
 
-    A life whose first part is in the other file of the directory is replayed from there. What cannot be
-    replayed (its beginning is no longer kept, or entries are missing) is passed over with a Remark.
+    A life is replayed from its beginning, or from the snapshot its file begins with. What cannot be
+    replayed (no snapshot, or entries are missing) is passed over with a Remark.
     """
     core: Replayed | None = None
     life: Life | None = None
@@ -420,15 +450,25 @@ def replay(path: str, make: Callable[[Life], Replayed] = make_core) -> Iterator[
         elif item.part == 1:
             core, life, next_part = make(item.life), item.life, 2
             yield Remark(_life_sentence(item))
-        elif life == item.life and item.part == next_part:
+        elif core is not None and life == item.life and item.part == next_part:
             next_part += 1
         else:
-            core, life = None, None
-            yield Remark(
-                f"{_life_sentence(item)}; its beginning is no longer kept (this is part {item.part})", broken=True
-            )
+            core, remark = _resume(item, restore)
+            life, next_part = item.life, item.part + 1
+            yield remark
     if skipped:
         yield Remark(f"{skipped} events could not be replayed", broken=True)
+
+
+def _resume(head: Head, restore: Callable[[object], Replayed]) -> tuple[Replayed | None, Remark]:
+    """Go on in the middle of a life, from its snapshot."""
+    where = f"{_life_sentence(head)}; this is part {head.part}"
+    if head.core is None:
+        return None, Remark(f"{where}, and its beginning is no longer kept", broken=True)
+    try:
+        return restore(head.core), Remark(f"{where}, replayed from the snapshot it begins with")
+    except CodecError as error:
+        return None, Remark(f"{where}: {error}", broken=True)
 
 
 def files_for(path: str) -> list[str]:
