@@ -98,6 +98,20 @@ def test_directory_behind_a_symbolic_link(disks, filesystem):
     assert agent("monitor") == 7
 
 
+def test_the_device_s_link_vanishes_while_mounted(disks, filesystem):
+    """udev takes a link away when its disk fails; "not running" would then be a lie, and stop's, too."""
+    disk = disks("ext4")
+    link = disk.base / "by-path"
+    link.symlink_to(disk.device)
+    agent = filesystem(device=link, directory=disk.base / "mnt")
+    assert agent("start") == 0
+    link.unlink()
+    assert [agent("monitor"), agent("start")] == [0, 0]
+    assert agent("stop") == 0
+    assert disk.mounts() == []
+    assert agent("monitor") == 7
+
+
 def test_something_else_at_the_directory(disks, filesystem):
     disk, other = disks("ext4"), disks("ext4")
     point = disk.base / "mnt"

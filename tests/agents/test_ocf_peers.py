@@ -83,6 +83,30 @@ def test_crm_resource_validates(installed, name, options, code):
     assert result.returncode == code, result.stdout + result.stderr
 
 
+CIB = """<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="0">
+<configuration><crm_config/><nodes><node id="1" uname="n1"/></nodes><resources>
+<primitive id="vip" class="ocf" provider="failover-kit" type="IPaddr"><instance_attributes id="a">
+<nvpair id="ip" name="ip" value="192.0.2.9"/><nvpair id="mask" name="cidr_netmask" value="24"/>
+<nvpair id="nic" name="nic" value="eth0"/>
+</instance_attributes></primitive></resources><constraints/></configuration><status/></cib>
+"""
+
+
+@pytest.mark.root
+def test_pacemaker_s_own_executor_runs_ipaddr(installed, network, tmp_path):
+    """crm_resource --force-…: Pacemaker's environment, process group and reading of exit codes."""
+    cib = tmp_path / "cib.xml"
+    cib.write_text(CIB)
+    script = (
+        'mount -t overlay none -o "lowerdir=$0/usr:/usr" /usr; mount -t tmpfs none /run; export CIB_file=$1; shift;'
+        ' for verb in "$@"; do crm_resource -r vip --force-$verb >&2; echo $?; done'
+    )
+    verbs = ["check", "start", "start", "check", "stop", "stop", "check"]
+    namespace = ["ip", "netns", "exec", network.ns("a"), "unshare", "-m"]
+    result = sh(*namespace, "sh", "-c", script, installed, cib, *verbs)
+    assert result.stdout.split() == ["7", "0", "0", "0", "0", "0", "7"], result.stderr
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["IPaddr", "Filesystem"])
 def test_metadata_as_nobody_from_the_installed_tree(installed, name):

@@ -91,7 +91,7 @@ def known_number(tag: "Tag") -> int:
 
 
 def recorded_number(call: "Call") -> int:
-    """Which device the UUID or label was when our start mounted it; 0 when that is not on record.
+    """Which device ``device`` was when our start mounted it; 0 when that is not on record.
 
     Good for one question only, whether what is mounted at our directory is what start mounted:
     later the same number may be given to another disk.
@@ -108,7 +108,7 @@ def recorded_number(call: "Call") -> int:
 
 
 def record_name(call: "Call") -> str:
-    """Where start writes which device a UUID or label was; stop takes it away."""
+    """Where start writes which device its setting meant; stop takes it away."""
     return call.values.text("directory") + ".device"
 
 
@@ -116,10 +116,11 @@ def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
     """Whether ``mount`` is the filesystem asked for."""
     if device:
         return mount.device == device
-    if tag.kind != "path" and mount.device == recorded_number(call):
+    if mount.device == recorded_number(call):
         return True
     if tag.kind == "path":
-        # The node is gone and the filesystem still mounted: the name it was mounted by must do.
+        # The node is gone (a link of udev's goes with its disk) and so is the record, and something
+        # is mounted: the name it was mounted by must do.
         return mount.source == tag.value
     if mount.fstype not in FSTYPES:
         return False

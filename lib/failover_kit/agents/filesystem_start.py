@@ -40,8 +40,7 @@ def start(call: "Call") -> int:
     try:
         await_unused(path, attempts, call.deadline)
         make_directory(seen.directory)
-        if tag.kind != "path":
-            record(call, path)
+        record(call, path)
         mount(call, path, seen.directory)
     except AgentError:
         if filesystem.observe(call).mount is None:
@@ -131,7 +130,7 @@ def make_directory(directory: str) -> None:
 
 
 def record(call: "Call", path: str) -> None:
-    """Write down which device the UUID or label is, for monitors: they read no disk."""
+    """Write down which device the setting means now, for monitors: they read no disk."""
     number = blockdev.number_of(path)
     text = f"{call.values.text('device')} {os.major(number)}:{os.minor(number)}\n"
     call.write_state(filesystem.record_name(call), text)

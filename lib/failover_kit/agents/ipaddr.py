@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # An interface we had to bring up ourselves may need this long for its link (autonegotiation takes
 # two to three seconds on copper).
 CARRIER_WAIT_MS = 5000
+# One that is up and without link may just be blinking (the other node lost power, a switch restarts).
+CARRIER_BLINK_MS = 1000
 _CARRIER_POLL_S = 0.05
 
 
@@ -171,20 +173,19 @@ def broadcast_of(declared: str, address: bytes, prefix: int) -> bytes:
 
 def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline") -> "Link":
     """The interface, brought up if need be, with carrier; else an error and no address on it."""
-    if interface.up() and not interface.carrier():
-        raise failed(f"{interface.name} has no carrier; check cable and switch port")
-    if interface.up():
+    if interface.carrier():
         return interface
     import time
 
-    links.set_up(link, interface.index)
-    patience = deadline.at_most(CARRIER_WAIT_MS)
+    if not interface.up():
+        links.set_up(link, interface.index)
+    patience = deadline.at_most(CARRIER_BLINK_MS if interface.up() else CARRIER_WAIT_MS)
     while not patience.expired():
         seen = links.by_index(link, interface.index)
         if seen is not None and seen.carrier():
             return seen
         time.sleep(_CARRIER_POLL_S)
-    raise failed(f"{interface.name} was down, is up now, and still has no carrier; check cable and switch port")
+    raise failed(f"{interface.name} is up and has no carrier; check cable and switch port")
 
 
 def stop(call: "Call") -> int:
