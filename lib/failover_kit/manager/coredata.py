@@ -182,6 +182,7 @@ class CoreBase:
                 self._change_group(name, right=0)
             self._change(boot_id=self.boot_id, contact=False)
         for name, group in self.groups.items():
+            self._change_group(name, moving=False)  # an order does not outlive the life it was given to
             group.inherited = self.wanted_groups[name].right
         # A life that begins has not left.
         self._change(leaving="")

@@ -11,6 +11,7 @@ session. Levels are tried in order until one reads OFF everywhere (PROTOCOL rule
 from __future__ import annotations
 
 import asyncio
+import re
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -233,7 +234,7 @@ class Fencer:
 
     def _said(self, device: _Device, ended: Ended) -> str:
         """Why a call failed, in the agent's words, without its secrets."""
-        text = ended.failure or ended.last_line() or f"{device.device.agent} exited {ended.code}"
+        text = ended.failure or _without_log_head(ended.last_line()) or f"{device.device.agent} exited {ended.code}"
         for name, value in device.device.parameters:
             if value and is_secret_name(name):
                 text = text.replace(value, "***")
@@ -270,3 +271,8 @@ def _not_touched(level: Sequence[_Device], first: list[tuple[PlugState, int, str
     )
     said = [reason for _, _, reason in first if reason] or ["not all plugs read OFF"]
     return FenceEvidence(readings=readings, in_time=True, reason=f"nothing was switched: {'; '.join(said)}")
+
+
+def _without_log_head(line: str) -> str:
+    """A fence agent's line without what logging puts before it (fence-agents: ``DATE TIME,MS LEVEL: ``)."""
+    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: ", "", line)

@@ -80,7 +80,7 @@ class GroupDecisions(CoreBase):
         group.reason = ""
         took_ms = self.now_ms - group.since_ms
         self._become(group, GroupTrigger.START_OK)
-        self._change_group(group.name, failed_here=False)
+        self._change_group(group.name, failed_here=False, moving=False)
         self._note(
             Level.INFO, "started", f"group {group.name}: started on {self.config.node} in {took_ms} ms"
         )
@@ -188,7 +188,7 @@ class GroupDecisions(CoreBase):
             self._order_stop(group, Purpose.SHUTDOWN)
             return
         if group.purpose is Purpose.MOVE:
-            self._order_stop(group, Purpose.MOVE)
+            self._begin_move(group)
             return
         claim = self.peer_claim(group.name)
         if claim is None:
@@ -208,7 +208,21 @@ class GroupDecisions(CoreBase):
             group.served = (self.hearing.nonce, claim.want)
         why = f"{self.config.peer} asked for it" if asked else "it goes back to its home node (auto_failback)"
         self._note(Level.INFO, "move", f"group {group.name}: moving to {self.config.peer}, {why}")
-        self._order_stop(group, Purpose.MOVE)
+        group.purpose = Purpose.MOVE
+        self._begin_move(group)
+
+    def _begin_move(self, group: Group) -> None:
+        """Stop for a planned move only after the disk took a record: a grant that cannot be written later
+        would leave the group with nobody."""
+        if self.persist_error:
+            group.purpose = Purpose.NONE
+            group.reason = "the state directory cannot be written"
+            self._change_group(group.name, moving=False)
+            self._note(Level.WARNING, "move-dropped", f"group {group.name}: not moved, {group.reason}")
+        elif not self.wanted_groups[group.name].moving:
+            self._change_group(group.name, moving=True)
+        elif self.durable_groups[group.name].moving and self._settled():
+            self._order_stop(group, Purpose.MOVE)
 
     def move_refusal(self, group: Group) -> str:
         """"" when a planned move to the peer can begin, else why not."""
@@ -343,6 +357,7 @@ class GroupDecisions(CoreBase):
             grant=epoch,
             grant_nonce=self.hearing.nonce,
             held=False,
+            moving=False,
         )
         group.purpose = Purpose.NONE
         self._note(
@@ -363,7 +378,8 @@ class GroupDecisions(CoreBase):
         known = max(record.known, claim.top, claim.grant)
         if known != record.known:
             self._change_group(group.name, known=known)
-        if law.grant_is_valid(claim, self.nonce, record):
+        # A life that said it leaves takes nothing any more (rule 5); its next life answers the grant's end.
+        if law.grant_is_valid(claim, self.nonce, record) and self.wanted.leaving != self.nonce:
             self._change_group(
                 group.name,
                 right=claim.grant,
