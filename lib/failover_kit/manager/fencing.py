@@ -11,8 +11,8 @@ session. Levels are tried in order until one reads OFF everywhere (PROTOCOL rule
 from __future__ import annotations
 
 import asyncio
-import re
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
