@@ -72,7 +72,8 @@ def main(argv: Sequence[str], kit: str) -> int:
         for line in rundir.clean():
             print(line)
         return PASSED
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _interrupt)
     return _Run(given, kit, [scene for scene in SCENES if scene.number in chosen]).run()
 
 

@@ -14,7 +14,8 @@ from failover_kit.rehearsal.timeline import GAP_SHOWN_MS, Row
 WIDTH = 1000
 LEFT = 90
 LANE = 46
-TOP = 34
+TOP = 48
+RIGHT = 40
 LANES = (NODES[0].name, NODES[1].name, SWITCH, CLIENT)
 
 STYLE = """
@@ -55,7 +56,7 @@ def _legend() -> str:
         "<p>In a node's lane: the thin grey bar is power, the thick blue bar is <em>holds the group</em> "
         "(from the first start attempt to the last verified stop or the power cut). In the switch's lane: outlets "
         "turning OFF (red) and ON (green). In the client's lane: green where records are acknowledged, red where "
-        "the client waits. Dashed lines: what the rehearsal did.</p>"
+        "the client waits. Dashed lines: what the rehearsal did. Triangles: warnings and alarms; point at one to read it.</p>"
     )
 
 
@@ -93,7 +94,7 @@ class _Scale:
 
     def x(self, t_ms: int) -> float:
         inside = min(max(t_ms, self.begin_ms), self.end_ms)
-        return LEFT + (inside - self.begin_ms) * (WIDTH - LEFT - 10) / (self.end_ms - self.begin_ms)
+        return LEFT + (inside - self.begin_ms) * (WIDTH - LEFT - RIGHT) / (self.end_ms - self.begin_ms)
 
 
 def picture(outcome: Outcome) -> str:
@@ -104,11 +105,12 @@ def picture(outcome: Outcome) -> str:
     for index, lane in enumerate(LANES):
         y = _middle(index)
         parts.append(f"<text x='8' y='{y + 4}'>{escape(lane)}</text>")
-        parts.append(_bar(LEFT, WIDTH - 10, y, 1, "#e3e7ec"))
+        parts.append(_bar(LEFT, WIDTH - RIGHT, y, 1, "#e3e7ec"))
     parts += _ticks(outcome, scale, height)
     parts += _nodes(outcome, scale)
     parts += _switch(outcome, scale)
     parts += _client(outcome, scale)
+    parts += _warnings(outcome, scale)
     parts += _faults(outcome, scale, height)
     return "".join([*parts, "</svg>"])
 
@@ -160,7 +162,22 @@ def _switch(outcome: Outcome, scale: _Scale) -> list[str]:
         x = scale.x(t_ms)
         text = f"{node} {state.upper()}"
         parts.append(f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{colour}'><title>{escape(text)}</title></circle>")
-        parts.append(f"<text class='axis' x='{x + 7:.1f}' y='{y - 6 if state == 'off' else y + 14}'>{text}</text>")
+        left = x > WIDTH - 110
+        place = f"x='{x - 8 if left else x + 8:.1f}' y='{y - 7 if state == 'off' else y + 16}'"
+        parts.append(f"<text class='axis' {place} text-anchor='{'end' if left else 'start'}'>{text}</text>")
+    return parts
+
+
+def _warnings(outcome: Outcome, scale: _Scale) -> list[str]:
+    """A small triangle above the lane of whoever warned; red for an alarm, the sentence as its title."""
+    parts = []
+    for row in outcome.rows:
+        if row.level == "info" or row.lane not in LANES:
+            continue
+        x, y = scale.x(outcome.fault_ms + row.at_ms), _middle(LANES.index(row.lane)) - 12
+        colour = "#b00020" if row.level == "alarm" else "#d08a00"
+        points = f"{x - 4:.1f},{y} {x + 4:.1f},{y} {x:.1f},{y - 8}"
+        parts.append(f"<polygon points='{points}' fill='{colour}'><title>{escape(row.text)}</title></polygon>")
     return parts
 
 
@@ -182,17 +199,22 @@ def _client(outcome: Outcome, scale: _Scale) -> list[str]:
 
 
 def _faults(outcome: Outcome, scale: _Scale, height: int) -> list[str]:
+    """A dashed line for each thing the rehearsal did; neighbours share one label, labels use two heights."""
     parts = []
-    for row in outcome.rows:
-        if row.kind is Kind.FAULT:
-            x = scale.x(outcome.fault_ms + row.at_ms)
-            parts.append(
-                f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{TOP - 6}' y2='{height - 24}' stroke='#d08a00' "
-                f"stroke-dasharray='4 3'><title>{escape(row.text)}</title></line>"
-            )
-    first = next((row for row in outcome.rows if row.kind is Kind.FAULT), None)
-    if first is not None:
-        x = scale.x(outcome.fault_ms + first.at_ms)
+    labels: list[tuple[float, list[str]]] = []
+    for row in (row for row in outcome.rows if row.kind is Kind.FAULT):
+        x = scale.x(outcome.fault_ms + row.at_ms)
+        parts.append(
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{TOP - 8}' y2='{height - 24}' stroke='#d08a00' "
+            f"stroke-dasharray='4 3'><title>{escape(row.text)}</title></line>"
+        )
+        if labels and x - labels[-1][0] < 8:
+            labels[-1][1].append(row.text)
+        else:
+            labels.append((x, [row.text]))
+    for index, (x, texts) in enumerate(labels):
         anchor = "end" if x > WIDTH * 0.6 else "start"
-        parts.append(f"<text x='{x:.1f}' y='{TOP - 12}' text-anchor='{anchor}'>{escape(first.text)}</text>")
+        y = TOP - 14 - 16 * (index % 2)
+        title = f"<title>{escape('; '.join(texts))}</title>"
+        parts.append(f"<text x='{x:.1f}' y='{y}' text-anchor='{anchor}'>{escape(texts[0])}{title}</text>")
     return parts

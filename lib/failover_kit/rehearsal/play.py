@@ -41,7 +41,7 @@ def _collect(stage: Stage, outcome: Outcome) -> None:
     gap = stage.gap(max(outcome.begin_ms, first_ms), outcome.end_ms)
     outcome.gap_ms = gap.ms
     outcome.facts = list(stage.measured.facts)
-    outcome.rows = rows(world.diary.since(outcome.begin_ms), outcome.fault_ms, [gap])
+    outcome.rows = rows(world.diary.since(outcome.begin_ms), outcome.fault_ms, [gap], outcome.end_ms)
     outcome.acknowledged_ms = [ack.t_ms for ack in acknowledged if ack.t_ms >= outcome.begin_ms - 1_000]
     outcome.held = ledger.held(attempts, power)
     names = {plan.outlet: plan.name for plan in NODES}

@@ -32,14 +32,17 @@ class Row:
     level: str
 
 
-def rows(happenings: Sequence[Happening], fault_ms: int, gaps: Iterable[Gap] = ()) -> list[Row]:
-    """The rows of one scene, in order of time."""
+def rows(
+    happenings: Sequence[Happening], fault_ms: int, gaps: Iterable[Gap] = (), end_ms: int | None = None
+) -> list[Row]:
+    """The rows of one scene, in order of time. A gap that lasts until ``end_ms`` was not ended by a record."""
     found = [*_plain(happenings, fault_ms), *_calls(happenings, fault_ms)]
     for gap in gaps:
         if gap.ms >= GAP_SHOWN_MS:
             begin = gap.begin_ms - fault_ms
             found.append(Row(begin, CLIENT, Kind.CLIENT, "last acknowledgement for a while", "info"))
-            text = f"acknowledged again, after {gap.ms} ms"
+            ended = end_ms is None or gap.end_ms < end_ms
+            text = f"{'acknowledged again, after' if ended else 'still waits, since'} {gap.ms} ms"
             found.append(Row(gap.end_ms - fault_ms, CLIENT, Kind.CLIENT, text, "info"))
     return sorted(found, key=lambda row: row.at_ms)
 
