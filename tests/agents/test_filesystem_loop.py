@@ -98,7 +98,7 @@ def test_directory_behind_a_symbolic_link(disks, filesystem):
     assert agent("monitor") == 7
 
 
-def test_the_device_s_link_vanishes_while_mounted(disks, filesystem):
+def test_the_device_s_link_vanishes_or_moves_while_mounted(disks, filesystem):
     """udev takes a link away when its disk fails; "not running" would then be a lie, and stop's, too."""
     disk = disks("ext4")
     link = disk.base / "by-path"
@@ -106,6 +106,8 @@ def test_the_device_s_link_vanishes_while_mounted(disks, filesystem):
     agent = filesystem(device=link, directory=disk.base / "mnt")
     assert agent("start") == 0
     link.unlink()
+    assert [agent("monitor"), agent("start")] == [0, 0]
+    link.symlink_to(disks("ext4").device)
     assert [agent("monitor"), agent("start")] == [0, 0]
     assert agent("stop") == 0
     assert disk.mounts() == []
@@ -348,6 +350,23 @@ def test_a_lazy_unmount_is_not_a_stop(disks, filesystem, background):
     holder.kill()
     holder.wait()
     assert agent("stop") == 0
+
+
+def test_a_lazy_unmount_is_not_a_stop_even_if_the_link_is_gone(disks, filesystem, background):
+    disk = disks("ext4")
+    link, point = disk.base / "by-path", disk.base / "mnt"
+    link.symlink_to(disk.device)
+    agent = filesystem(device=link, directory=point)
+    assert agent("start") == 0
+    holder = background(["sleep", "600"], cwd=point)
+    eventually(lambda: os.readlink(f"/proc/{holder.pid}/cwd") == str(point), "the holder is there")
+    sh("umount", "-l", point)
+    link.unlink()
+    assert agent("stop", timeout_s=2) == 1
+    holder.kill()
+    holder.wait()
+    assert agent("stop") == 0
+    assert list(agent.state_dir.iterdir()) == []
 
 
 def test_a_filesystem_shut_down_by_the_kernel_is_a_failure_at_depth_0(disks, filesystem, fstype, background):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FSTYPES = ("xfs", "ext4", "ext3", "ext2")
 # ext4 shows these from Linux 6.15 on; before, only stat() or a write tells.
 _BROKEN_OPTIONS = ("shutdown", "emergency_ro")
+_SUPERBLOCK_PATIENCE_MS = 5000
 
 
 def check_device(text: str) -> str:
@@ -93,8 +94,8 @@ def known_number(tag: "Tag") -> int:
 def recorded_number(call: "Call") -> int:
     """Which device ``device`` was when our start mounted it; 0 when that is not on record.
 
-    Good for one question only, whether what is mounted at our directory is what start mounted:
-    later the same number may be given to another disk.
+    It tells whether what is mounted at our directory is what start mounted, and what a stop must see
+    free. Never what may be unmounted: the number may have been given to another disk since.
     """
     try:
         with open(call.state_path(record_name(call)), encoding="utf-8") as file:
@@ -114,10 +115,11 @@ def record_name(call: "Call") -> str:
 
 def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
     """Whether ``mount`` is the filesystem asked for."""
-    if device:
-        return mount.device == device
-    if mount.device == recorded_number(call):
+    if mount.device == device or mount.device == recorded_number(call):
+        # The record counts even if the setting leads to another device now: links of udev's move.
         return True
+    if device:
+        return False
     if tag.kind == "path":
         # The node is gone (a link of udev's goes with its disk) and so is the record, and something
         # is mounted: the name it was mounted by must do.
@@ -136,9 +138,6 @@ def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
     except GivenUp as error:
         raise failed(f"cannot tell what is mounted at {mount.point}: {error}") from None
     return bool(matching)
-
-
-_SUPERBLOCK_PATIENCE_MS = 5000
 
 
 def describe_state(seen: Observation, device: str) -> str:

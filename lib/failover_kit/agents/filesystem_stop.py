@@ -39,7 +39,9 @@ def stop(call: "Call") -> int:
     devices = devices_of(call, seen, attempts)
     for device in devices:
         release(call, device, attempts)
-    for device in devices:
+    # What start mounted must be free even if the setting leads elsewhere, or nowhere, by now.
+    recorded = filesystem.recorded_number(call)
+    for device in dict.fromkeys([*devices, recorded] if recorded else devices):
         node = node_of(call, device)
         if node:
             prove_free(node, device, attempts, call.deadline)
