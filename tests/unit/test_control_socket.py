@@ -174,6 +174,26 @@ def test_the_end_of_the_daemon_is_told(daemon: FakeDaemon) -> None:
     assert not os.path.exists(daemon.path)
 
 
+def test_an_outcome_that_is_there_at_the_end_still_arrives(daemon: FakeDaemon) -> None:
+    """Shutting down answers every order first; the answer must not be lost in the closing of the socket."""
+    daemon.answer_at_once = False
+    answers: list[Answer] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(client.order(daemon.path, Request(verb="standby"))), daemon=True
+    )
+    thread.start()
+    while not daemon.orders:
+        assert thread.is_alive()
+
+    async def end() -> None:
+        daemon._gate.set()
+        await daemon.server.close()
+
+    daemon.run(end())
+    thread.join(30)
+    assert [answer.text for answer in answers] == ["group web stays: mclaws is silent"]
+
+
 def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path) -> None:
     path = str(tmp_path / "control.sock")
     with socket.socket(socket.AF_UNIX) as stale:

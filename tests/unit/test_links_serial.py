@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import termios
 import tty
 from collections.abc import Iterator
 
@@ -135,6 +136,8 @@ def test_a_full_line_finishes_the_frame_it_began(cable: Cable) -> None:
 def test_a_line_that_takes_nothing_is_flushed_and_named(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         now = [1000]
+        flushed: list[int] = []
+        monkeypatch.setattr(termios, "tcflush", lambda fd, queue: flushed.append(queue))
         monkeypatch.setattr(links, "boottime_ms", lambda: now[0])
         link = cable.link()
         link.start(lambda *what: None)
@@ -143,6 +146,7 @@ def test_a_line_that_takes_nothing_is_flushed_and_named(cable: Cable, monkeypatc
         now[0] += links.STALL_MS + 1
         await until(lambda: link.error)
         assert "takes no data" in link.error
+        assert flushed[-1] == termios.TCOFLUSH, "what the driver holds would arrive as old news"
         assert link._next is None and link._writing == b""
         monkeypatch.setattr(link, "_in_kernel", lambda: 0)
         link.send(frame(2))
