@@ -1,0 +1,58 @@
+"""The stories, played again: what two real cores say now is what the transcripts say, word for word.
+
+After a change that was meant: ``python tests/scenarios/stage.py --rewrite``. Only commit a changed
+transcript when you understand what changed it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+from scenarios import stage
+from scenarios.stage_world import StageError
+
+STORIES = stage.stories()
+PAGE = stage.HERE.parents[1] / "docs" / "scenarios.md"
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_story_goes_as_written(path: pathlib.Path) -> None:
+    written = path.read_text()
+    assert stage.play(written, path.name) == written, "stage.py --rewrite, if you understand what changed"
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_story_begins_with_one_sentence_and_the_rules_it_shows(path: pathlib.Path) -> None:
+    first, second = path.read_text().splitlines()[:2]
+    assert re.fullmatch(r"# [A-Z].*\.", first)
+    assert re.match(r"# Shows PROTOCOL", second)
+
+
+def test_each_story_is_in_the_table_of_failures() -> None:
+    page = PAGE.read_text()
+    assert [path.name for path in STORIES if path.name not in page] == []
+
+
+def test_a_story_can_fail() -> None:
+    written = (stage.HERE / "first-start.txt").read_text()
+    assert stage.play(written.replace("run for 3 s", "run for 2 s"), "changed") != written
+
+
+def test_a_story_with_two_active_nodes_is_stopped_there() -> None:
+    story = "> both nodes run and every group is at home\n> cluster is started by hand on mclaws\n"
+    with pytest.raises(StageError, match="story:2: at 5000 ms group cluster is active on pete and mclaws"):
+        stage.play(story)
+
+
+def test_an_unknown_command_is_told_with_its_place_and_the_known_ones() -> None:
+    with pytest.raises(StageError, match="story:2: no such command: 'unplug everything'") as caught:
+        stage.play("# A story.\n> unplug everything\n")
+    assert "cut both links" in str(caught.value)
+
+
+def test_a_line_that_is_nothing_is_told_with_its_place() -> None:
+    with pytest.raises(StageError, match="story:1: not a command"):
+        stage.play("run for 3 s\n")
