@@ -58,8 +58,10 @@ class Violation(Exception):
 class Audits:
     """All checks of one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, outcome_only: bool = False) -> None:
         self.world = world
+        self.outcome_only = outcome_only  # look only at S1 and the rights, not at how it came about
+        self.s1_only = False  # not even at the rights: what really runs
         self.groups = tuple(name for name, _ in world.faults.groups)
         self.witness: list[Witness | None] = [None, None]
         self.contact = ["", ""]  # boot in which a current beat was received
@@ -75,6 +77,8 @@ class Audits:
 
     def fail(self, machine: Machine, text: str) -> None:
         """A rule was broken on ``machine``."""
+        if self.outcome_only:
+            return
         raise Violation(f"{machine.name} at {self.world.now / 1000:.3f} s: {text}")
 
     # --- the world's own news ----------------------------------------------------------------------
@@ -123,7 +127,7 @@ class Audits:
             if one.resources[name].active and other.resources[name].active:
                 raise Violation(f"S1: {name} is possibly active on both nodes at {self.world.now / 1000:.3f} s")
             mine = self.usable_right(one, name)
-            if mine:
+            if mine and not self.s1_only:
                 theirs = self.usable_right(other, name)
                 if theirs:
                     raise Violation(
@@ -145,7 +149,7 @@ class Audits:
         if not record.held:
             self.fail(machine, f"starts {name}; its disk does not say held")
         if machine.peer.resources[name].active:
-            self.fail(machine, f"S1: starts {name} while it is possibly active on {machine.peer.name}")
+            raise Violation(f"S1: {machine.name} starts {name} while it is possibly active on {machine.peer.name}")
         if self.usable_right(machine.peer, name):
             self.fail(machine, f"starts {name} while {machine.peer.name} has a usable right to it")
 
@@ -299,9 +303,14 @@ class Audits:
 
     def _new_right(self, machine: Machine, witness: Witness, before: GroupRecord, after: GroupRecord) -> None:
         """Rule 2: a grant heard by this life, or a leave to take that nothing has voided."""
-        name, epoch = after.name, after.right
-        if epoch <= before.top:
-            self.fail(machine, f"rule 2: right to {name} with epoch {epoch}, not above {before.top}")
+        if after.right <= before.top:
+            self.fail(machine, f"rule 2: right to {after.name} with epoch {after.right}, not above {before.top}")
+        if witness.decided_rights.get(after.name) != after.right:
+            self._right_decided(machine, witness, after.name, after.right)
+
+    def _right_decided(self, machine: Machine, witness: Witness, name: str, epoch: int) -> None:
+        """Where a right comes from, when it is first seen: claimed in a beat, or handed to Persist."""
+        witness.decided_rights[name] = epoch
         if witness.left:
             self.fail(machine, f"rule 5: takes {name} after it said leaving")
         if not self._own_parity(machine, epoch):
@@ -315,8 +324,8 @@ class Audits:
             self.fail(machine, f"rule 2b: the proof was already used for {name}")
         else:
             leave.used.add(name)
-        if epoch <= before.known:
-            self.fail(machine, f"epoch {epoch} of {name} is not above the known {before.known}")
+        if epoch <= witness.before(name).known:
+            self.fail(machine, f"epoch {epoch} of {name} is not above the known {witness.before(name).known}")
 
     def _new_grant(
         self,
@@ -378,6 +387,11 @@ class Audits:
                 self.fail(machine, f"S3: says {claim.name} is not held while it may be active")
             if claim.state in RUNNING_STATES and not claim.right:
                 self.fail(machine, f"rule 3: {claim.name} is {claim.state.value} without a right")
+            if claim.right and claim.right not in (
+                witness.decided_rights.get(claim.name),
+                witness.before(claim.name).right,
+            ):
+                self._right_decided(machine, witness, claim.name, claim.right)
             if claim.grant_nonce:
                 self._sent_grant(machine, claim)
             elif claim.grant and witness.decided.get(claim.name, (0, ""))[0] != claim.grant:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 
+from failover_kit.manager.core import Core
 from failover_kit.manager.states import GROUP_TABLE, PEER_TABLE
 from sim import liveness
 from sim.chaos import Chaos
 from sim.faults import Faults, draw
-from sim.world import ROWS_USED, TRACE_KEPT, World
+from sim.world import ROWS_USED, TRACE_KEPT, TracedCore, World
 
 REPEAT = "PYTHONPATH=lib:tests /usr/bin/python3 -m sim.run"
 
@@ -36,9 +37,15 @@ class Outcome:
     details: str = ""  # options, trace, command
 
 
-def run_world(faults: Faults, *, trace: int | None = None) -> World:
+def run_world(
+    faults: Faults,
+    *,
+    trace: int | None = None,
+    core_class: type[Core] = TracedCore,
+    outcome_only: bool = False,
+) -> World:
     """One run to its end; raises what it finds. The world is left on the exception as ``world``."""
-    world = World(faults, trace=trace)
+    world = World(faults, trace=trace, core_class=core_class, outcome_only=outcome_only)
     try:
         for machine in world.machines:
             machine.power_changed()

@@ -49,6 +49,7 @@ class Witness:
         self.decided: dict[str, tuple[int, str]] = {  # grants already judged: (epoch, life)
             name: (record.grant, record.grant_nonce) for name, record in records.items()
         }
+        self.decided_rights: dict[str, int] = {}  # epochs of rights already judged
         self.persist_token = 0  # in flight
         self.counter = 0
         self.first_heard: dict[str, int] = {}

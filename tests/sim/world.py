@@ -47,7 +47,14 @@ class Link:
 class World:
     """Everything outside the cores, and the loop that drives them."""
 
-    def __init__(self, faults: Faults, *, core_class: type[Core] = TracedCore, trace: int | None = None) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        *,
+        core_class: type[Core] = TracedCore,
+        trace: int | None = None,
+        outcome_only: bool = False,
+    ) -> None:
         self.faults = faults
         self.core_class = core_class
         self.rng = Random(f"run-{faults.seed}")
@@ -64,7 +71,7 @@ class World:
         self.replies: dict[int, Reply] = {}
         self.shots = 0
         self.commands = 0
-        self.audits = Audits(self)
+        self.audits = Audits(self, outcome_only=outcome_only)
         self.links = [Link(name) for name in faults.links]
         self.machines = [Machine(self, index, name) for index, name in enumerate(NODES)]
         self.quiet_network = False  # no loss, no odd delays: the healed world

@@ -1,0 +1,376 @@
+"""Planted bugs: the real core with one rule broken. Each proves that an audit would notice.
+
+A bug is a subclass of the real core, or a replaced predicate of ``law.py``, that breaks one rule and
+nothing else. It is run over seeds of a fault profile that makes its schedule likely, twice: with all
+audits, and with the outcome alone (S1 and the rights: what a customer would lose data by).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from unittest import mock
+
+from failover_kit.manager import law
+from failover_kit.manager.coredata import Group, Proof, Purpose
+from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
+from failover_kit.manager.hearing import Hearing
+from failover_kit.manager.records import Beat, GroupClaim, GroupRecord
+from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
+from sim import liveness
+from sim.audits import Violation
+from sim.faults import Faults, draw
+from sim.machine import Machine
+from sim.run import run_world
+from sim.world import TracedCore, World
+
+DURATION_MS = 300_000
+
+
+# --- Heartbeat's four double activations (heartbeat.md §0.1) ---------------------------------------
+
+
+class NoneNeedsNoFence(TracedCore):
+    """Takes over from a silent peer without a shot when its last beat claimed nothing (rule 5)."""
+
+    def _choose_shot(self) -> None:
+        beat = self.hearing.beat
+        if self.peer_state is PeerState.SILENT and beat is not None and self.proof is None:
+            if not any(claim.right or claim.held or claim.grant for claim in beat.groups):
+                self._peer_becomes(PeerTrigger.PROOF)
+                self.proof = Proof(beat.boot_id, self.counter, self.now_ms)
+                return
+        super()._choose_shot()
+
+
+class _ClaimsNothing(NoneNeedsNoFence):
+    """Says it has nothing in a state in which something may be active."""
+
+    def _is_said_none(self, group: Group) -> bool:
+        raise NotImplementedError
+
+    def _claim(self, group: Group) -> GroupClaim:
+        claim = super()._claim(group)
+        if self._is_said_none(group):
+            return replace(claim, state=GroupState.STOPPED, held=False, right=0, fence_me=0)
+        return claim
+
+
+class StandbyHungStop(_ClaimsNothing):
+    """Says none when a standby begins its stop."""
+
+    def _is_said_none(self, group: Group) -> bool:
+        return group.state is GroupState.STOPPING and group.purpose is Purpose.MOVE
+
+
+class ShutdownHungStop(_ClaimsNothing):
+    """Says none when a clean shutdown begins its stop."""
+
+    def _is_said_none(self, group: Group) -> bool:
+        return self.shutting_down and group.state is GroupState.STOPPING
+
+
+class FailedStopNoReboot(_ClaimsNothing):
+    """Says none after a failed stop, counting on a reboot that never happens."""
+
+    def _is_said_none(self, group: Group) -> bool:
+        return group.stop_failed and group.state in (GroupState.FAILED, GroupState.STOPPING)
+
+
+class NewOwnerStarting(_ClaimsNothing):
+    """Claims a group only when its start is done."""
+
+    def _is_said_none(self, group: Group) -> bool:
+        return group.state is GroupState.STARTING or (
+            group.state is GroupState.STOPPED and bool(self.wanted_groups[group.name].right)
+        )
+
+
+# --- the others ------------------------------------------------------------------------------------
+
+
+class GrantBeforeDurable(TracedCore):
+    """Sends a grant that is not on the disk yet (rules 4, 7)."""
+
+    def _claim(self, group: Group) -> GroupClaim:
+        return replace(super()._claim(group), grant_nonce=self.wanted_groups[group.name].grant_nonce)
+
+
+class StaleProof(TracedCore):
+    """Uses a fence's proof again at the next silence of the node that came back (rule 2b)."""
+
+    used: Proof | None = None
+
+    def _beat_received(self, event: BeatReceived) -> None:
+        if self.proof is not None:
+            self.used = self.proof
+        super()._beat_received(event)
+
+    def _choose_shot(self) -> None:
+        if self.peer_state is PeerState.SILENT and self.used is not None and self.proof is None:
+            self._peer_becomes(PeerTrigger.PROOF)
+            self.proof = Proof(self.used.boot_id, self.counter, self.now_ms)
+            return
+        super()._choose_shot()
+
+
+class RestartTakenForReset(TracedCore):
+    """Takes a new nonce under the same boot_id for a reset of the node (rule 9)."""
+
+    def _beat_received(self, event: BeatReceived) -> None:
+        nonce, boot_id = self.hearing.nonce, self.wanted.peer_boot_id
+        super()._beat_received(event)
+        if nonce and self.hearing.nonce != nonce and event.beat.boot_id == boot_id:
+            self.proof = Proof(boot_id, self.counter, self.now_ms)
+
+
+class RightKeptUntilDurable(TracedCore):
+    """✗ of rule 4: a failed Persist of a grant brings the right back."""
+
+    def _persist_failed(self, token: int, reason: str) -> None:
+        super()._persist_failed(token, reason)
+        for name, record in self.wanted_groups.items():
+            durable = self.durable_groups[name]
+            if record.grant and record.grant != durable.grant and durable.right:
+                self._change_group(name, right=durable.right, grant=0, grant_nonce="")
+
+
+class EpochCountsWhenDurable(TracedCore):
+    """✗ of rule 4: an epoch that was not made durable is issued again."""
+
+    def _persist_failed(self, token: int, reason: str) -> None:
+        super()._persist_failed(token, reason)
+        for name, record in self.wanted_groups.items():
+            durable = self.durable_groups[name]
+            if record.grant and record.grant != durable.grant:
+                self._change_group(name, top=durable.top, known=durable.known, grant=0, grant_nonce="")
+
+
+def _any_echo(self: Hearing, beat: Beat, candidate: object, my_counter: int) -> bool:
+    return law.echo_of(beat, self.my_nonce) > 0
+
+
+def _adopt_all(record: GroupRecord, inherited: int) -> bool:
+    return True
+
+
+def _always(*args: object, **kwargs: object) -> bool:
+    return True
+
+
+# --- the list --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """One mutation, and where it shows."""
+
+    name: str
+    rule: str
+    core_class: type[TracedCore] = TracedCore
+    patches: tuple[tuple[object, str, Callable[..., object]], ...] = ()
+    kinds: tuple[str, ...]
+    changes: tuple[tuple[str, object], ...] = ()  # to the drawn options
+    seeds: int = 60  # within so many it must be caught
+    outcome: bool = True  # the outcome alone must show it, too
+    story: Callable[[Faults, type[TracedCore]], None] | None = None  # the schedule of heartbeat.md §0.1
+
+    @contextmanager
+    def applied(self) -> Iterator[type[TracedCore]]:
+        """The mutated core's class, while the mutation holds."""
+        with ExitStack() as stack:
+            for target, attribute, replacement in self.patches:
+                stack.enter_context(mock.patch.object(target, attribute, replacement))
+            yield self.core_class
+
+    def faults(self, seed: int) -> Faults:
+        """The options of one run of its profile."""
+        faults = draw(seed, kinds=self.kinds, duration_ms=DURATION_MS)
+        return replace(faults, can_fence=True, gap_ms=5_000, **dict(self.changes))  # type: ignore[arg-type]
+
+
+MOVES = ("mid_move_cut", "standby", "takeover", "cut_all")
+STORY = (("loss", 0.0), ("long_delay", 0.0), ("duplicate", 0.0), ("agent_fail", 0.0), ("unkillable", 0.0))
+
+
+def _pair_at_work(faults: Faults, core_class: type[TracedCore]) -> tuple[World, Machine]:
+    """A pair whose first group runs; and the node that runs it."""
+    world = World(faults, core_class=core_class, outcome_only=True)
+    world.quiet_network = True
+    world.audits.s1_only = True
+    for machine in world.machines:
+        machine.power_changed()
+    liveness.converge(world)
+    return world, liveness.holder_of(world, faults.groups[0][0])
+
+
+def _cut_and_wait(world: World, after_ms: int) -> None:
+    world.run_until(world.now + after_ms)
+    for link in world.links:
+        link.cut = [True, True]
+    world.run_until(world.now + 60_000)
+
+
+def standby_story(faults: Faults, core_class: type[TracedCore]) -> None:
+    """Standby with a stop that hangs; both links cut while it does (T5a)."""
+    world, holder = _pair_at_work(faults, core_class)
+    holder.agent_mode["stop"] = "hang"
+    world.command(holder, Verb.STANDBY)
+    _cut_and_wait(world, 2 * faults.keepalive_ms)
+
+
+def shutdown_story(faults: Faults, core_class: type[TracedCore]) -> None:
+    """Clean shutdown with a stop that hangs; both links cut while it does (T6)."""
+    world, holder = _pair_at_work(faults, core_class)
+    holder.agent_mode["stop"] = "hang"
+    assert holder.daemon is not None
+    holder.daemon.handle(ShutdownRequested())
+    _cut_and_wait(world, 2 * faults.keepalive_ms)
+
+
+def failed_stop_story(faults: Faults, core_class: type[TracedCore]) -> None:
+    """A stop fails, the switch does not obey, so the reset never happens; then both links are cut (T9)."""
+    world, holder = _pair_at_work(faults, core_class)
+    holder.agent_mode["stop"] = "fail"
+    holder.device_mode = "fail"
+    world.command(holder, Verb.STANDBY)
+    _cut_and_wait(world, faults.stop_ms + 2_000)
+
+
+def starting_story(faults: Faults, core_class: type[TracedCore]) -> None:
+    """Both links cut while the new owner is still starting (T5c)."""
+    world, holder = _pair_at_work(faults, core_class)
+    holder.peer.agent_mode["start"] = "hang"
+    world.command(holder, Verb.STANDBY)
+    while not holder.peer.resources[faults.groups[0][0]].active:
+        world.run_until(world.now + 10)
+    _cut_and_wait(world, 2 * faults.keepalive_ms)
+
+
+SLOW = (("start_ms", 8_000), ("stop_ms", 8_000), ("keepalive_ms", 200), ("deadtime_ms", 1_000))
+RESTARTS = ("crash_daemon", "standby", "takeover", "cut_all")
+BAD_DISK = ("disk_full", "standby", "takeover", "crash_daemon")
+
+PLANTED = (
+    Planted(name="standby-hung-stop", rule="5, S3", core_class=StandbyHungStop, kinds=("mid_move_cut",), changes=SLOW, story=standby_story),
+    Planted(
+        name="shutdown-hung-stop", rule="5, S3", core_class=ShutdownHungStop, kinds=("shutdown", "agent_mode"), changes=SLOW, story=shutdown_story
+    ),
+    Planted(
+        name="failed-stop-no-reboot",
+        rule="5, 17, S9",
+        core_class=FailedStopNoReboot,
+        kinds=("mid_move_cut", "agent_mode"),
+        changes=SLOW, story=failed_stop_story,
+    ),
+    Planted(name="new-owner-starting", rule="5, S3", core_class=NewOwnerStarting, kinds=MOVES, changes=SLOW, story=starting_story),
+    Planted(
+        name="released-is-permission",
+        rule="introduction, 2, 5",
+        core_class=NoneNeedsNoFence,
+        kinds=(*MOVES, "crash_daemon", "cut_one_way"),
+        changes=SLOW,
+    ),
+    Planted(
+        name="grant-before-durable",
+        rule="4, 7",
+        core_class=GrantBeforeDurable,
+        kinds=(*RESTARTS, "disk_slow"),
+        changes=(("persist_ms", 300),),
+    ),
+    Planted(
+        name="right-survives-reboot",
+        rule="3",
+        patches=((law, "right_survives", _always),),
+        kinds=("mains_cut", "reboot", "standby", "crash_daemon"),
+    ),
+    Planted(name="stale-proof", rule="2b", core_class=StaleProof, kinds=("cut_all", "takeover", "standby", "mains_cut")),
+    Planted(name="restart-is-reset", rule="9", core_class=RestartTakenForReset, kinds=("crash_daemon", "cut_link")),
+    Planted(
+        name="adoption-without-right",
+        rule="3",
+        patches=((law, "may_adopt", _adopt_all),),
+        kinds=("lose_state", "crash_daemon", "standby"),
+        outcome=False,
+    ),
+    Planted(
+        name="x-echo-nonce-alone",
+        rule="current beat",
+        patches=((Hearing, "_proves_life", _any_echo),),
+        kinds=("crash_daemon", "standby", "takeover", "replay"),
+        changes=(("long_delay", 0.05), ("long_delay_ms", 5_000)),
+        outcome=False,
+    ),
+    Planted(
+        name="x-right-kept-until-durable",
+        rule="4",
+        core_class=RightKeptUntilDurable,
+        kinds=BAD_DISK,
+        changes=(("persist_ms", 300),),
+        outcome=False,
+    ),
+    Planted(
+        name="x-epoch-counts-when-durable",
+        rule="4",
+        core_class=EpochCountsWhenDurable,
+        kinds=BAD_DISK,
+        outcome=False,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """The seed that caught a bug, and the sentence; seed -1 when none did."""
+
+    seed: int
+    sentence: str
+
+
+def hunt(planted: Planted, *, outcome_only: bool = False, limit: int | None = None) -> Caught:
+    """Run the mutated core until an audit objects."""
+    with planted.applied() as core_class:
+        for seed in range(limit or planted.seeds):
+            try:
+                run_world(planted.faults(seed), core_class=core_class, outcome_only=outcome_only)
+            except Violation as found:
+                if not outcome_only or "S1" in str(found) or "usable right" in str(found):
+                    return Caught(seed, str(found).splitlines()[0])
+            except Exception as error:
+                if not outcome_only:  # the core's own checks count, too
+                    return Caught(seed, f"{type(error).__name__}: {error}")
+    return Caught(-1, "not caught")
+
+
+def tell(planted: Planted, core_class: type[TracedCore] | None = None) -> str:
+    """The story's outcome under the mutation, or under ``core_class``: the violation, or ""."""
+    if planted.story is None:
+        raise ValueError(f"{planted.name} has no story")
+    faults = replace(planted.faults(1), **dict(STORY), groups=(("g1", "pete"),), auto_failback=False)  # type: ignore[arg-type]
+    try:
+        planted.story(faults, core_class or planted.core_class)
+    except Violation as found:
+        return str(found).splitlines()[0]
+    return ""
+
+
+def main() -> int:
+    """Every planted bug, and how it is caught."""
+    missed = 0
+    for planted in PLANTED:
+        caught = hunt(planted)
+        outcome = hunt(planted, outcome_only=True, limit=None if planted.outcome else 20)
+        missed += caught.seed < 0 or (planted.outcome and outcome.seed < 0)
+        print(f"{planted.name} (rule {planted.rule})")
+        print(f"    seed {caught.seed}: {caught.sentence}")
+        print(f"    outcome, seed {outcome.seed}: {outcome.sentence}", flush=True)
+        if planted.story is not None:
+            told, plain = tell(planted), tell(planted, TracedCore)
+            missed += not told.startswith("S1") or bool(plain)
+            print(f"    story: {told or 'nothing happened'}; the real core: {plain or 'holds'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
