@@ -123,6 +123,15 @@ except ControlError as error:
 """
 
 
+def test_a_refusal_arrives_although_the_request_was_not_read(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing over unread bytes would reset the connection and throw the reply away."""
+    monkeypatch.setattr(control, "_peer_of", lambda writer: (1, 65534))
+    for size in (10, 300_000):
+        assert raw(daemon.path, b"x" * size + b"\n")["reply"]["code"] == ExitCode.PERMISSION.value
+
+
 @pytest.mark.root
 def test_another_user_is_refused_by_file_mode_and_by_credentials() -> None:
     with tempfile.TemporaryDirectory(prefix="fkctl") as name:
@@ -144,6 +153,13 @@ def test_another_user_is_refused_by_file_mode_and_by_credentials() -> None:
             assert daemon.orders == []
         finally:
             daemon.stop()
+
+
+def test_one_client_too_many_is_told_so(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "CLIENT_LIMIT", 1)
+    with socket.socket(socket.AF_UNIX) as first:
+        first.connect(daemon.path)
+        assert "clients already" in raw(daemon.path, b'{"verb":"status"}\n')["reply"]["text"]
 
 
 def test_a_client_that_says_nothing_is_let_go(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,8 @@ CLIENT_LIMIT = 32
 CLIENT_TIMEOUT_MS = 10_000  # for the request to come in and for an answer to be taken
 WATCH_INTERVAL_MS = 1_000
 
+_UNREAD_LIMIT_BYTES = 1 << 20  # of a refused request, read and thrown away
+
 _ADDRESS_LIMIT_BYTES = 107  # sun_path of unix(7) without its NUL
 
 
@@ -111,12 +113,16 @@ class ControlServer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._clients) >= CLIENT_LIMIT:
-            writer.close()
-            return
+        if task is None:
+            raise RuntimeError("a client is served outside of a task")
+        too_many = len(self._clients) >= CLIENT_LIMIT
         self._clients.add(task)
         try:
-            await self._serve(reader, writer)
+            if too_many:
+                text = f"failoverd serves {CLIENT_LIMIT} clients already; end some of them"
+                await _refuse(reader, writer, ExitCode.FAILED, text)
+            else:
+                await self._serve(reader, writer)
         except (OSError, TimeoutError):
             pass  # the client went away, or does not read: its own loss
         except asyncio.CancelledError:
@@ -128,13 +134,13 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pid, uid = _peer_of(writer)
         if uid not in (0, os.geteuid()):
-            await _reply(writer, ExitCode.PERMISSION, "only root may talk to failoverd")
+            await _refuse(reader, writer, ExitCode.PERMISSION, "only root may talk to failoverd")
             return
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT_MS / 1000):
                 request = _parse(await reader.readline())
         except ValueError as error:
-            await _reply(writer, ExitCode.USAGE, f"the request cannot be read: {error}")
+            await _refuse(reader, writer, ExitCode.USAGE, f"the request cannot be read: {error}")
             return
         if request.verb == STATUS:
             await _send(writer, {"status": to_plain(self._status())})
@@ -192,6 +198,19 @@ def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", raw)
     return pid, uid
+
+
+async def _refuse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: ExitCode, text: str
+) -> None:
+    """Reply without having read everything, and let the reply arrive: closing a unix socket with unread bytes
+    resets the connection, and the other side may then lose what was sent (net/unix/af_unix.c)."""
+    await _reply(writer, code, text)
+    writer.write_eof()
+    async with asyncio.timeout(CLIENT_TIMEOUT_MS / 1000):
+        for _ in range(_UNREAD_LIMIT_BYTES // REQUEST_LIMIT_BYTES):
+            if not await reader.read(REQUEST_LIMIT_BYTES):
+                return
 
 
 async def _reply(writer: asyncio.StreamWriter, code: ExitCode, text: str) -> None:
