@@ -56,7 +56,8 @@ def _legend() -> str:
         "<p>In a node's lane: the thin grey bar is power, the thick blue bar is <em>holds the group</em> "
         "(from the first start attempt to the last verified stop or the power cut). In the switch's lane: outlets "
         "turning OFF (red) and ON (green). In the client's lane: green where records are acknowledged, red where "
-        "the client waits. Dashed lines: what the rehearsal did. Triangles: warnings and alarms; point at one to read it.</p>"
+        "the client waits. Dashed lines: what the rehearsal did. Triangles: warnings "
+        "and alarms; point at one to read it.</p>"
     )
 
 

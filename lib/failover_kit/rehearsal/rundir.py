@@ -68,13 +68,14 @@ def left_behind(path: str, patience_ms: int = 5_000) -> list[str]:
     """What this process's run at ``path`` has not taken away with it; the kernel tidies in the background."""
     deadline = Deadline(patience_ms)
     while True:
-        found = _traces(path)
+        found = traces(path)
         if not found or deadline.expired():
             return found
         time.sleep(0.05)
 
 
-def _traces(path: str) -> list[str]:
+def traces(path: str) -> list[str]:
+    """Directory, control group, loop device, mounts of the run at ``path``, and children of this process."""
     found = [f"directory {path}"] if os.path.exists(path) else []
     own = f"{CGROUP_PREFIX}{os.path.basename(path)}"
     found += [f"control group {group}" for group in leftover_cgroups() if os.path.basename(group) == own]

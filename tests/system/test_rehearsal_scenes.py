@@ -1,0 +1,225 @@
+"""A short rehearsal with everything real, and the promises around it: it sees a double start, it leaves nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from failover_kit.rehearsal import rundir
+from failover_kit.rehearsal.events import Diary
+from failover_kit.rehearsal.plan import CLUSTER_ADDRESS, MOUNT_POINT, NODES
+from failover_kit.rehearsal.stage import SceneFailed, Stage
+from failover_kit.rehearsal.world import World
+from failover_kit.spec.deadline import Deadline
+
+pytestmark = pytest.mark.root
+
+KIT = str(Path(__file__).resolve().parents[2])
+REHEARSAL = [f"{KIT}/bin/rehearsal"]
+PATIENCE_MS = 180_000
+
+
+def finished(child):
+    """Exit code and output of a rehearsal that must end by itself; it is killed if it does not."""
+    try:
+        out, err = child.communicate(timeout=PATIENCE_MS / 1000)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        raise
+    return child.returncode, out, err
+
+
+def started(tmp_path, *arguments):
+    html = ["--html", str(tmp_path / "picture.html")]
+    argv = [*REHEARSAL, *arguments, *html]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+
+
+def traces_of(pid):
+    """What a run of that pid left on the machine."""
+    found = []
+    for base in rundir.BASES:
+        found += rundir.traces(os.path.join(base, str(pid)))
+    return [trace for trace in found if not trace.startswith("process ")]
+
+
+def processes_of(pid):
+    """Processes, of any parent, whose command line names the directory of that run or its node programs."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            try:
+                words = Path(f"/proc/{entry}/cmdline").read_bytes()
+                environment = Path(f"/proc/{entry}/cgroup").read_text()
+            except OSError:
+                continue
+            if f"rehearsal/{pid}/".encode() in words or f"rehearsal-{pid}/" in environment:
+                found.append(words)
+    return found
+
+
+def read_until(child, words):
+    """Lines of the rehearsal until one with ``words``."""
+    for line in child.stdout:
+        if words in line:
+            return
+    pytest.fail(f"the rehearsal ended before it said {words!r}: {child.stderr.read()}")
+
+
+def test_a_short_rehearsal_passes_and_leaves_nothing(tmp_path):
+    child = started(tmp_path, "--scene", "2", "--scene", "8", "--json")
+    code, out, err = finished(child)
+    told = json.loads(out)
+    assert code == 0, (told, err)
+    assert [(scene["scene"], scene["passed"]) for scene in told["scenes"]] == [(1, True), (2, True), (8, True)]
+    assert all(len(scene["proofs"]) == 3 for scene in told["scenes"])
+    assert 0 < told["scenes"][1]["client_gap_ms"] < 10_000
+    assert "nothing is left behind" in err
+    assert traces_of(child.pid) == [] and processes_of(child.pid) == []
+    assert "3 of 3 scenes passed" in (tmp_path / "picture.html").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_the_middle_of_a_disaster_it_leaves_nothing(tmp_path, number):
+    child = started(tmp_path, "--scene", "3")
+    read_until(child, "Scene 3")
+    child.send_signal(number)
+    code, _, err = finished(child)
+    assert code == 130, err
+    assert traces_of(child.pid) == [] and processes_of(child.pid) == []
+
+
+def test_killed_it_takes_its_processes_with_it_and_clean_removes_the_rest(tmp_path):
+    child = started(tmp_path, "--scene", "3")
+    read_until(child, "Scene 3")
+    assert processes_of(child.pid)
+    child.kill()
+    child.communicate()
+    deadline = Deadline(20_000)
+    while processes_of(child.pid) and not deadline.expired():
+        time.sleep(0.05)
+    assert processes_of(child.pid) == []
+    kinds = {trace.split(" /")[0] for trace in traces_of(child.pid)}
+    assert kinds <= {"directory", "control group", "loop device"}
+    done = subprocess.run([*REHEARSAL, "--clean"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert f"/{child.pid}: removed" in done.stdout
+    while traces_of(child.pid) and not deadline.expired():
+        time.sleep(0.05)
+    assert traces_of(child.pid) == []
+
+
+@pytest.fixture
+def stage():
+    """Both nodes on, nobody in charge: no failoverd runs."""
+    place = rundir.RunDir()
+    try:
+        world = World(place.path, KIT, Diary(), daemon=False)
+        try:
+            for plan in NODES:
+                world.press(plan.name, "on")
+            yield Stage(world)
+        finally:
+            world.close()
+    finally:
+        place.close()
+    assert rundir.left_behind(place.path) == []
+
+
+def by_hand(stage, name, verb):
+    """An administrator calls the agents himself."""
+    node = stage.node(name)
+    common = ["env", "OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=hand"]
+    disk = [f"OCF_RESKEY_device={stage.world.disk.device}", f"OCF_RESKEY_directory={MOUNT_POINT}"]
+    address = [f"OCF_RESKEY_ip={CLUSTER_ADDRESS}", "OCF_RESKEY_cidr_netmask=24", "OCF_RESKEY_nic=eth0"]
+    calls = [
+        [*common, *disk, "OCF_RESKEY_fstype=xfs", f"{KIT}/ocf/Filesystem", verb],
+        ["/etc/ha.d/resource.d/recordd", verb],
+        [*common, *address, f"{KIT}/ocf/IPaddr", verb],
+    ]
+    return [node.run(argv).code for argv in (calls if verb == "start" else reversed(calls))]
+
+
+def test_the_ledger_sees_a_second_holder(stage):
+    assert by_hand(stage, "pete", "start") == [0, 0, 0]
+    stage.world.start_client()
+    stage.wait("the client is served", lambda: stage.serving() == "pete", 20_000)
+    with pytest.raises(SceneFailed, match=r"pete: .*failoverctl"):
+        stage.prove()  # everything is proved but status: there is no daemon to ask
+    by_hand(stage, "mclaws", "start")
+    with pytest.raises(SceneFailed, match="pete and mclaws held the group together"):
+        stage.prove()
+
+
+def test_a_move_by_hand_is_clean_and_a_mount_past_the_agents_is_seen(stage):
+    assert by_hand(stage, "pete", "start") == [0, 0, 0]
+    assert by_hand(stage, "pete", "stop") == [0, 0, 0]
+    assert by_hand(stage, "mclaws", "start") == [0, 0, 0]
+    assert stage.holder() == "mclaws"
+    assert stage.parts_on("mclaws") == {"disk": True, "address": True, "service": True}
+    assert stage.parts_on("pete") == {"disk": False, "address": False, "service": False}
+    with pytest.raises(SceneFailed, match="failoverctl"):
+        stage.prove()
+    mount = ["mount", "-t", "xfs", stage.world.disk.device, MOUNT_POINT]
+    assert stage.node("pete").run(mount).code == 0, "one kernel: both mounts succeed"
+    stage.wait("it is seen", lambda: any(seen.present for seen in stage.node("pete").sightings[-1:]), 10_000)
+    with pytest.raises(SceneFailed, match="the disk appeared on pete"):
+        stage.prove()
+
+
+def test_power_is_gone_at_once_and_the_disk_of_the_node_stays(stage):
+    pete = stage.node("pete")
+    first = pete.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout
+    assert pete.run(["sh", "-c", "echo kept > /var/lib/failover-kit/note; touch /run/note /tmp/note"]).code == 0
+    assert by_hand(stage, "pete", "start") == [0, 0, 0]
+    stage.world.pull_power_cable("pete")
+    assert stage.world.disk.free()
+    assert stage.world.switch.outlet_state(pete.plan.outlet) == "on", "the switch knows nothing of it"
+    pete.switch_on()
+    assert pete.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout != first
+    assert pete.run(["cat", "/var/lib/failover-kit/note"]).stdout == "kept\n"
+    assert pete.run(["ls", "/run/note", "/tmp/note"]).code != 0
+    assert pete.run(["hostname"]).stdout == "pete\n"
+    assert stage.parts_on("pete") == {"disk": False, "address": False, "service": False}
+
+
+def test_cables_carry_and_are_cut(stage):
+    world, pete, mclaws = stage.world, stage.node("pete"), stage.node("mclaws")
+    ping = ["ping", "-c", "1", "-W", "1", mclaws.plan.heartbeat_address]
+    assert pete.run(ping).code == 0
+    world.set_network(connected=False)
+    assert pete.run(ping).code != 0
+    assert "10.99.1.1/24" in pete.run(["ip", "-br", "addr", "show", "eth1"]).stdout, "the card keeps its address"
+    world.set_network(connected=True)
+    ends = [os.open(world.cable.end_of(index), os.O_RDWR | os.O_NOCTTY) for index in (0, 1)]
+    try:
+        os.set_blocking(ends[1], False)
+        for connected, expected in ((True, b"one"), (False, b""), (True, b"two")):
+            world.set_serial(connected=connected)
+            os.write(ends[0], expected or b"lost")
+            assert arrived(ends[1], len(expected)) == expected
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def arrived(fd, count):
+    """What comes within a moment; with ``count`` it is waited for."""
+    got = b""
+    deadline = Deadline(5_000 if count else 300)
+    while not deadline.expired() and (not count or len(got) < count):
+        try:
+            got += os.read(fd, 100)
+        except BlockingIOError:
+            time.sleep(0.01)
+    return got
+
+
+def test_the_command_runs_from_anywhere_and_explains_itself(tmp_path):
+    done = subprocess.run([*REHEARSAL, "--help"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--scene" in done.stdout
