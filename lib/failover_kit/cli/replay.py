@@ -6,7 +6,7 @@ import sys
 import time
 
 from failover_kit.manager import events, journal
-from failover_kit.manager.actions import Action, ExitCode, Note, Persist
+from failover_kit.manager.actions import Action, ExitCode, Note, Persist, Reply
 from failover_kit.manager.journal import JournalError, Remark, Step
 
 
@@ -59,6 +59,8 @@ def _event(event: events.Event) -> str:
 def _action(action: Action, *, whole: bool = False) -> str:
     if isinstance(action, Note):
         return _printable(f"{action.level.value}: {action.text}")
+    if isinstance(action, Reply):
+        return _printable(f"answer to order {action.id}: {action.code.name}: {action.text}")
     if isinstance(action, Persist) and not whole:
         return f"Persist {action.token}"
     return _printable(str(action))
