@@ -127,6 +127,7 @@ class Core(OrderDecisions):
         beat = event.beat
         if beat.node == self.config.peer and beat.nonce not in self.hearing.retired:
             self._void_confirmation(beat.boot_id)
+        life = self.hearing.nonce
         verdict = self.hearing.receive(beat, event.link, self.counter, self.now_ms)
         if verdict is not Verdict.CURRENT or self._check_fenced_boot(beat):
             return
@@ -138,11 +139,14 @@ class Core(OrderDecisions):
             if claim is not None:
                 self._take_in_claim(group, claim)
         was = self.peer_state
-        if beat.hears or was in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
+        new_life = self.hearing.nonce != life
+        if new_life:
+            # It answered us, so it hears us; it says so as soon as it believes us: deadtime for that.
+            self.silence_floor_ms = self.now_ms
+        back = was in (PeerState.FENCED, PeerState.CONFIRMED_DEAD) or (new_life and was is PeerState.SILENT)
+        if beat.hears or back:
             self._peer_becomes(PeerTrigger.BEAT)
             if was is not PeerState.UP and self.peer_state is PeerState.UP:
-                # One that just came back may not have heard us yet: it is given deadtime for that.
-                self.silence_floor_ms = self.now_ms
                 self._unsay("no-shot")
                 self._unsay("fence-failed")
                 self._note(Level.INFO, "peer-up", f"{self.config.peer} is up (boot {beat.boot_id[:8]})")
@@ -190,6 +194,11 @@ class Core(OrderDecisions):
         elif self.peer_state is PeerState.UP and self.now_ms >= self._silent_from_ms():
             self._peer_becomes(PeerTrigger.SILENCE)
             self.silent_since_ms = self.now_ms
+            if self.has_left():
+                self._note(
+                    Level.INFO, "peer-left", f"{self.config.peer} has left: failoverd was ended there in good order"
+                )
+                return
             deaf = self.hearing.hears(self.now_ms, self.config.deadtime_ms)
             what = "does not hear us" if deaf else "is silent"
             self._note(
@@ -203,7 +212,8 @@ class Core(OrderDecisions):
         """Warn of one silent link while another still carries beats; a takeover does not follow from it."""
         for name, heard_ms in self.hearing.links.items():
             code = f"link-{name}"
-            since_ms = self.peer_since_ms if heard_ms is None else max(heard_ms, self.peer_since_ms)
+            floor_ms = max(self.peer_since_ms, self.silence_floor_ms)
+            since_ms = floor_ms if heard_ms is None else max(heard_ms, floor_ms)
             silent = heard_ms is None or self.now_ms - heard_ms >= self.config.deadtime_ms
             long_enough = self.now_ms - since_ms >= self.config.deadtime_ms
             if silent and long_enough and self.peer_state is PeerState.UP and self._other_link_alive(name):

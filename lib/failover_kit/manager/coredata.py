@@ -33,6 +33,7 @@ from failover_kit.manager.states import (
 )
 
 PERSIST_RETRY_MS = 1_000
+PERSIST_CHECK_MS = 60_000
 
 
 class Purpose(Enum):
@@ -155,6 +156,7 @@ class CoreBase:
         self.exited = False
         self.persist_error = ""
         self.persist_retry_ms = now_ms
+        self.persist_check_ms = now_ms + PERSIST_CHECK_MS
         self.said: dict[str, str] = {}  # notes that are repeated only when they change
         self.want_number = 0
         self._out: list[Action] = []
@@ -264,8 +266,11 @@ class CoreBase:
     # --- the way to the disk -----------------------------------------------------------------------
 
     def _persist_if_needed(self) -> None:
+        if self._settled() and self.now_ms >= self.persist_check_ms:
+            self._dirty = True  # "ready" promises that the disk takes a record: find out before a move does
         if not self._dirty or self._in_flight is not None or self.now_ms < self.persist_retry_ms:
             return
+        self.persist_check_ms = self.now_ms + PERSIST_CHECK_MS
         self._token += 1
         groups = dict(self.wanted_groups)
         record = replace(self.wanted, groups=tuple(groups.values()))
@@ -329,6 +334,10 @@ class CoreBase:
     def peer_beat(self) -> Beat | None:
         """The peer's last beat while it is current and hears us, else None."""
         return self.hearing.beat if self.peer_state is PeerState.UP else None
+
+    def has_left(self) -> bool:
+        """Whether the last thing the peer said was that it leaves (rule 5)."""
+        return self.hearing.beat is not None and self.hearing.beat.leaving
 
     def peer_claim(self, name: str) -> GroupClaim | None:
         """The up peer's claim about a group, else None."""

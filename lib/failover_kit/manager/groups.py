@@ -45,13 +45,14 @@ class GroupDecisions(CoreBase):
             return
         record = self.wanted_groups[group.name]
         if not law.may_adopt(record, group.inherited):
+            group.reason = event.reason or "found running here, without a right"
             self._become(group, GroupTrigger.PROBED_DOUBT)
             group.next_ms = self.now_ms + self.config.monitor_interval_ms
             self._note_once(
                 Level.ALARM,
                 code,
                 f"group {group.name}: resources are not stopped here and this node has no right to them "
-                f"({event.reason or 'found running'}); stop them by hand, they are looked at again",
+                f"({group.reason}); stop them by hand, they are looked at again",
             )
             return
         self._change_group(group.name, held=True)

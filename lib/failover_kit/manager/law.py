@@ -202,14 +202,14 @@ def may_shoot(facts: ShotFacts) -> str:
         return "no fence device is configured for the peer"
     if facts.shutting_down:
         return "this node is leaving"
+    if not facts.can_persist:
+        return "the state directory cannot be written"
     if any(state in (GroupState.STOPPING, GroupState.FAILED) for state in facts.group_states):
         return "a group is being stopped here, and a node does not shoot while that lasts"
     if not facts.needed:
         return "there is nothing to take over"
     if facts.stalled:
         return "this node was paused and waits for fresh facts"
-    if not facts.can_persist:
-        return "the state directory cannot be written"
     contact = facts.record.contact and facts.record.boot_id == facts.boot_id
     if not contact and not (facts.config.boot_alone and facts.record.shots == 0):
         return NO_CONTACT

@@ -199,7 +199,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             if record.failed_here or record.parked or group.state is GroupState.FAILED:
                 self._end_takeover(order, ExitCode.FAILED, f"group {group.name}: {group.reason}")
                 return
-            if claim is not None and claim.state is GroupState.FAILED:
+            fencing = self.shot is not None or self._request_to_honour()
+            if claim is not None and claim.state is GroupState.FAILED and not fencing:
                 text = f"group {group.name}: {self.config.peer} could not stop it"
                 self._end_takeover(order, ExitCode.FAILED, text)
                 return

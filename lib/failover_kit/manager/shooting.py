@@ -18,7 +18,7 @@ from failover_kit.manager.actions import (
 )
 from failover_kit.manager.coredata import CoreBase, Proof, Shot, ShotKind
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone
-from failover_kit.manager.records import Beat, PlugState
+from failover_kit.manager.records import Beat, GroupClaim, PlugState
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 
 IF_OFF_INTERVAL_MS = 30_000
@@ -34,10 +34,9 @@ class FenceDecisions(CoreBase):
         """Whether there is a group to take over, or to protect from the peer's own shot."""
         protect = any(self.is_active(group) for group in self.groups.values())
         if self._all_rights_here():
-            beat = self.hearing.beat
             # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
             # the last contact needs no second shot (rule 15).
-            return protect and not (beat is not None and beat.leaving) and not self.wanted.fenced_boot_id
+            return protect and not self.has_left() and not self.wanted.fenced_boot_id
         if self.ready_reason():
             return False
         take = any(
@@ -133,7 +132,8 @@ class FenceDecisions(CoreBase):
         if shot is None or shot.op:
             return
         if not self._still_wanted(shot):
-            self._abort_shot("the peer answers again" if self.peer_beat() else "the reason for it is gone")
+            why = "the peer answers again" if self.peer_beat() else self.shot_refusal()
+            self._abort_shot(why or "the reason for it is gone")
             return
         if self.device_op:
             if self.device_is_on and not self.device_cancelled:
@@ -162,7 +162,8 @@ class FenceDecisions(CoreBase):
             if self.now_ms >= self.silent_shot_at_ms():
                 self._prepare_shot(Shot(ShotKind.SILENT, boot_id))
             return
-        self._note_once(Level.WARNING, "no-shot", f"{self.config.peer} is silent and is not shot: {why}")
+        level = Level.INFO if self.has_left() or self.shutting_down else Level.WARNING
+        self._note_once(level, "no-shot", f"{self.config.peer} is silent and is not shot: {why}")
         if why == law.NO_CONTACT and self.now_ms >= self.look_next_ms:
             self.shot = Shot(ShotKind.IF_OFF, boot_id)
 
@@ -198,7 +199,9 @@ class FenceDecisions(CoreBase):
                 ShotKind.CONFLICT: "both nodes have a right and this one has the higher epoch",
             }[shot.kind]
             self._peer_becomes(PeerTrigger.SHOT)
-            self._note(Level.WARNING, "fencing", f"fencing {self.config.peer}: {why}")
+            again = f" (attempt {self.shot_attempts + 1})" if self.shot_attempts else ""
+            level = Level.INFO if self.shot_attempts else Level.WARNING
+            self._note(level, "fencing", f"fencing {self.config.peer}{again}: {why}")
         self._act(Fence(shot.op, self.config.peer, shot.kind is ShotKind.IF_OFF))
 
     def _silence_ms(self) -> int:
@@ -297,6 +300,7 @@ class FenceDecisions(CoreBase):
                 self._change(shot_pending=False)  # its plugs were read, and read ON
             self._change(on_owed=False)
             self._unsay("power-on-failed")
+            self._note(Level.INFO, "power-is-on", f"the power of {self.config.peer} is on: all its plugs read ON")
             return
         self.device_next_ms = self.now_ms + DEVICE_RETRY_MS
         if not self.device_cancelled:
@@ -396,13 +400,17 @@ class FenceDecisions(CoreBase):
             if claim.right == record.right:
                 continue
             if law.loses_conflict(record.right, claim.right):
-                self._lose_conflict(group.name)
+                self._lose_conflict(group.name, claim)
             elif self.shot is None and self.config.can_fence and self.now_ms >= self.shot_next_ms:
                 self._prepare_shot(Shot(ShotKind.CONFLICT, beat.boot_id))
 
-    def _lose_conflict(self, name: str) -> None:
+    def _lose_conflict(self, name: str, claim: GroupClaim) -> None:
+        """Drop a right that is not in use; in use, reset, unless the other side cannot be active either."""
         group = self.groups[name]
         if group.state is GroupState.STOPPED:
             self._change_group(name, right=0, held=False)
+            return
+        if claim.state is GroupState.STOPPED:
+            # It may not start while it hears our claim; it drops its right, or fences this node.
             return
         self._act(SelfReset(f"group {name}: the peer has it under a higher epoch"))

@@ -112,10 +112,13 @@ def _stopped_because(core: OrderDecisions, group: Group) -> str:
         return f"granted to {core.config.peer} (epoch {record.grant}), waiting for its answer"
     if record.right:
         return core.may_start(group.name) or "is about to be started here"
+    beat = core.peer_beat()
     if claim is not None and (claim.right or claim.held):
-        return f"{core.config.peer} has it ({claim.state.value})"
-    if core.peer_beat() is not None:
-        return f"waiting: nobody has it, {group.config.home} is its home"
+        unready = "" if beat is None or beat.ready or claim.state is GroupState.STARTED else ", and is not ready"
+        return f"{core.config.peer} has it ({claim.state.value}){unready}"
+    if beat is not None:
+        why = core.ready_reason() or core.peer_ready(group.name)
+        return f"waiting: nobody has it, {group.config.home} is its home" + (f"; {why}" if why else "")
     return f"not started: {_why_no_takeover(core)}"
 
 
@@ -128,7 +131,8 @@ def _why_no_takeover(core: OrderDecisions) -> str:
     if core.shot_attempts:
         return f"{peer} is not fenced: {core.shot_last}"
     if core.peer_state is PeerState.SILENT:
-        return core.shot_refusal() or f"{peer} is silent, its fencing waits for the delay of this node"
+        left_s = max(0, core.silent_shot_at_ms() - core.now_ms) / 1000
+        return core.shot_refusal() or f"{peer} is silent and is fenced in {left_s:.1f} s unless it answers"
     return f"{peer} is {core.peer_state.value}"
 
 
@@ -138,18 +142,29 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
     for group in groups:
         here = group.state is GroupState.STARTED
         there = group.peer_state is GroupState.STARTED
-        if not here and not there:
-            return "no-service", f"group {group.name} runs on no node: {group.doing}"
+        if here or there:
+            continue
+        if group.state in (GroupState.UNKNOWN, GroupState.FAILED, GroupState.STOPPING, GroupState.STARTING):
+            return "no-service", f"group {group.name} is {group.state.value} here: {group.doing}"
+        if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and not core.has_left():
+            return (
+                "no-service",
+                f"group {group.name} does not run here, and whether it runs on {peer} is not known: {group.doing}",
+            )
+        return "no-service", f"group {group.name} runs on no node: {group.doing}"
+    if "heard-after-off" in core.said:
+        return "degraded", f"{peer} is heard although its plugs read OFF"
     if core.persist_error:
         return "degraded", f"the state directory cannot be written: {core.persist_error}"
     if core.peer_state is not PeerState.UP:
-        return "degraded", f"{peer} is {core.peer_state.value}: a second failure would not be covered"
+        state = "gone (failoverd was ended there)" if core.has_left() else core.peer_state.value
+        return "degraded", f"{peer} is {state}: a second failure would not be covered"
     for group in groups:
         if group.parked or group.failed_here:
-            return "degraded", f"group {group.name} cannot run here: {group.parked or 'it failed to start'}"
+            return "degraded", f"group {group.name} cannot run here: {group.parked or 'it failed here'}"
         claim = core.peer_claim(group.name)
         if claim is not None and (claim.parked or claim.failed_here):
-            return "degraded", f"group {group.name} cannot run on {peer}: it failed to start there"
+            return "degraded", f"group {group.name} cannot run on {peer}: it failed there"
     for name in core.hearing.links:
         link = _link(core, name, now_ms)
         if not link.up and now_ms - core.peer_since_ms >= core.config.deadtime_ms:
@@ -171,12 +186,21 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and rightless:
         if core.shot_attempts:
             todo.append(f"repair the power switch of {peer}, or its way there; the shot is repeated by itself")
-        if core.peer_state is not PeerState.FENCING:
+        certain = core.peer_state is PeerState.FENCING or (not core.shot_refusal() and not core.shot_attempts)
+        if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
     for group in core.groups.values():
-        if core.wanted_groups[group.name].parked:
-            todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
         claim = core.peer_claim(group.name)
+        runs_there = claim is not None and claim.state is GroupState.STARTED
+        if core.wanted_groups[group.name].parked and runs_there:
+            todo.append(f"repair group {group.name} here; the next failoverctl takeover here clears this")
+        elif core.wanted_groups[group.name].parked:
+            todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
+        if claim is not None and claim.fence_me and core.wanted_groups[group.name].failed_here:
+            todo.append(
+                f"{peer} cannot stop group {group.name}: free it there, or try it here: "
+                f"failoverctl takeover {group.name}"
+            )
         if claim is not None and claim.parked and claim.right:
             todo.append(f"repair group {group.name}, then run on {peer}: failoverctl takeover {group.name}")
         if group.state is GroupState.FAILED:
