@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 if not __package__:  # run as a program
-    sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[up]) + rest for up, rest in ((1, ""), (2, "/lib"))]
+    _TOP = pathlib.Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(_TOP / "lib"), str(_TOP / "tests")]
 
 from failover_kit.manager.events import Command, ShutdownRequested, Verb
 from failover_kit.manager.records import CoreGroup

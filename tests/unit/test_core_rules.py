@@ -1,0 +1,702 @@
+"""The rules of the right to run a group, one by one, each shown by one core and beats made by hand.
+
+The numbers are those of the protocol (docs/glossary.md has its words). Whole stories are in
+tests/scenarios, random worlds in tests/sim; here a reader sees one rule at work, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, Bench, stored
+from failover_kit.manager.actions import (
+    CancelPowerOn,
+    ExitCode,
+    Fence,
+    PowerOn,
+    Reply,
+    SelfReset,
+    SendBeat,
+    Start,
+    Stop,
+)
+from failover_kit.manager.core import Core
+from failover_kit.manager.events import (
+    BeatReceived,
+    MonitorFailed,
+    Persisted,
+    PowerOnDone,
+    ProbeOutcome,
+    StartFailed,
+    StopFailed,
+    Tick,
+    Verb,
+)
+from failover_kit.manager.records import CoreConfig, CoreGroup, GroupClaim, PlugState
+from failover_kit.manager.states import GroupState
+
+GRANT = replace(EMPTY, top=3, grant=3, grant_nonce="mclaws life 1")
+RUNS = replace(EMPTY, state=GroupState.STARTED, held=True, right=3, top=3)
+AT_HOME = replace(CONFIG, groups=(CoreGroup(name="cluster", home="mclaws"),))
+
+
+def code_of_reply(bench: Bench) -> ExitCode | None:
+    reply = bench.last(Reply)
+    return reply.code if reply is not None else None
+
+
+# --- 1 to 4: the right -------------------------------------------------------------------------------
+
+
+def test_rule_01_a_group_is_started_only_with_a_right_that_is_on_the_disk() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    assert bench.core.may_start("cluster") == "this node has no right to it"
+    bench.hear(GRANT)
+    assert bench.right() == 3
+    assert bench.core.may_start("cluster") == "the right is not on the disk yet"
+    assert bench.count(Start) == 0
+    bench.write()
+    assert bench.count(Start) == 1
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [replace(GRANT, grant_nonce="mclaws life 0"), replace(GRANT, grant_nonce="")],
+    ids=["to another life", "not durable there"],
+)
+def test_rule_02a_a_grant_is_for_one_life_only(grant: GroupClaim) -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.hear(grant)
+    assert bench.right() == 0
+
+
+def test_rule_02a_a_grant_is_above_every_epoch_known_here_or_it_is_old() -> None:
+    bench = Bench()
+    bench.meet(GRANT)
+    assert bench.right() == 3
+    bench.handle(Tick())
+    bench.hear(replace(GRANT, top=1, grant=1))
+    assert bench.right() == 3
+
+
+def test_rule_02a_a_grant_is_accepted_by_a_node_that_is_not_ready() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.now_ms += KEEPALIVE_MS
+    bench.hear(replace(RUNS, top=5))
+    bench.disk_fails()
+    assert bench.core.ready_reason()
+    bench.hear(replace(GRANT, top=7, grant=7))
+    assert bench.right() == 7
+
+
+def test_rule_02b_a_proved_fence_gives_a_right_once() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.lose_peer()
+    bench.wait(2 * DELAY_MS, writing=True)
+    bench.fenced()
+    assert bench.right() == 4  # even, and above pete's 3
+    bench.write()
+    assert bench.count(Start) == 1
+
+
+def test_rule_02b_the_proof_is_void_when_the_peer_is_heard_again() -> None:
+    bench = Bench()  # the group is not looked at yet, so nothing can be taken over at once
+    bench.order(Verb.FENCE, "pete")
+    bench.write()
+    bench.fenced()
+    bench.reset_peer()
+    for _ in range(2):
+        bench.hear(RUNS)
+        bench.wait(KEEPALIVE_MS, writing=True)
+    bench.probe()
+    bench.write()
+    assert bench.right() == 0
+    assert bench.count(Start) == 0
+
+
+def test_rule_02c_the_operators_word_is_refused_while_there_is_any_sign_of_life() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    old = bench.beat(RUNS)
+    bench.hear(RUNS)
+    bench.lose_peer()
+    bench.handle(BeatReceived("eth1", old))  # authentic, not current
+    bench.order(Verb.CONFIRM_DEAD, "pete")
+    assert code_of_reply(bench) is ExitCode.REFUSED
+    bench.wait(DEADTIME_MS)
+    bench.order(Verb.CONFIRM_DEAD, "pete")
+    assert bench.right() == 4
+
+
+def test_rule_02c_the_operators_word_is_void_when_that_boot_is_heard_before_the_right_is_durable() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.lose_peer()
+    bench.write()
+    bench.order(Verb.CONFIRM_DEAD, "pete")
+    bench.hear(RUNS)
+    assert bench.right() == 0
+    assert code_of_reply(bench) is ExitCode.FAILED
+    bench.write()
+    assert bench.count(Start) == 0
+
+
+def test_rule_02d_nobody_has_a_right_and_all_is_stopped_then_the_home_node_is_given_it() -> None:
+    bench = Bench()
+    bench.meet()
+    assert bench.claim().grant == 2
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        replace(EMPTY, held=True),
+        replace(EMPTY, state=GroupState.UNKNOWN),
+        replace(EMPTY, right=1),
+        replace(EMPTY, grant=1),
+        replace(EMPTY, parked=True),
+    ],
+    ids=["held", "unknown", "right", "grant", "parked"],
+)
+def test_rule_02d_not_while_anything_is_left_on_the_other_side(claim: GroupClaim) -> None:
+    bench = Bench()
+    bench.meet(claim)
+    assert bench.claim().grant == 0
+
+
+def test_rule_02d_not_before_all_is_verified_stopped_here() -> None:
+    bench = Bench()
+    bench.hear()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear()
+    bench.write()
+    assert bench.core.peer_beat() is not None
+    assert bench.claim().grant == 0
+
+
+def test_rule_03_a_right_dies_with_its_boot() -> None:
+    bench = Bench(record=stored(4, boot_id="mclaws boot 0"))
+    assert bench.right() == 0
+    assert bench.claim().top == 4  # what was issued stays issued
+
+
+def test_rule_03_running_resources_are_adopted_under_a_right_of_this_boot() -> None:
+    bench = Bench(record=stored(4, held=True))
+    bench.probe(ProbeOutcome.RUNNING)
+    assert bench.state() is GroupState.STARTED
+    assert bench.count(Start) == bench.count(Stop) == 0
+
+
+def test_rule_03_running_resources_without_a_right_are_held_and_left_alone() -> None:
+    bench = Bench(record=stored(4, boot_id="mclaws boot 0", held=True))
+    bench.probe(ProbeOutcome.RUNNING)
+    assert bench.state() is GroupState.UNKNOWN
+    assert bench.claim().held
+    assert bench.claim().right == 0
+    assert bench.count(Start) == bench.count(Stop) == 0
+    assert "probe-cluster" in bench.codes()
+
+
+def test_rule_04_a_granted_right_is_gone_at_once_and_sent_when_it_is_durable() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    bench.stopped()
+    assert bench.right() == 0
+    assert (bench.claim().grant, bench.claim().grant_nonce) == (4, "")  # shown, not valid
+    bench.write()
+    assert (bench.claim().grant, bench.claim().grant_nonce) == (4, "pete life 1")
+
+
+def test_rule_04_a_failed_write_does_not_bring_the_right_back() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    bench.stopped()
+    bench.disk_fails()
+    bench.wait(KEEPALIVE_MS, hearing=EMPTY)
+    assert bench.right() == 0
+    assert bench.claim().grant_nonce == ""
+    assert bench.claim().top == 4  # and the epoch counts as issued
+    assert bench.count(Start) == 1  # the one of serve()
+
+
+def test_rule_04_a_grant_is_repeated_in_every_beat_until_it_was_answered() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    bench.stopped()
+    bench.write()
+    beats = [a.beat for a in bench.wait(DEADTIME_MS, hearing=replace(EMPTY, top=3)) if isinstance(a, SendBeat)]
+    assert len(beats) >= DEADTIME_MS // KEEPALIVE_MS
+    assert {beat.groups[0].grant for beat in beats} == {4}
+    bench.hear(replace(EMPTY, top=4, right=4))
+    bench.wait(KEEPALIVE_MS)
+    assert bench.claim().grant == 0
+
+
+# --- 5 to 7: silence, stops, the disk ----------------------------------------------------------------
+
+
+def test_rule_05_a_silent_peer_is_fenced_whatever_it_said_last() -> None:
+    bench = Bench()
+    bench.meet(replace(EMPTY, parked=True))  # nothing there: stopped, no right, no claim
+    bench.lose_peer()
+    bench.wait(2 * DELAY_MS, writing=True)
+    assert bench.count(Fence) == 1
+    assert bench.count(Start) == 0
+    bench.fenced()
+    bench.write()
+    assert bench.count(Start) == 1
+
+
+def test_rule_05_a_peer_that_left_is_not_shot_by_the_node_with_the_right() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(EMPTY, top=3), leaving=True, ready=False)
+    bench.wait(10 * DEADTIME_MS, writing=True)
+    assert bench.count(Fence) == 0
+
+
+def test_rule_05_a_peer_that_left_and_comes_back_is_not_shot_either() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(EMPTY, top=3), leaving=True, ready=False)
+    bench.wait(10 * DEADTIME_MS, writing=True)
+    bench.peer_nonce, bench.peer_counter = "pete life 2", 0
+    for hears in (False, False, True):  # a life that begins has not heard us yet
+        bench.hear(replace(EMPTY, top=3), hears=hears)
+        bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 0
+
+
+def test_rule_06_what_is_not_verified_stopped_is_not_granted() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    stop = bench.last(Stop)
+    assert stop is not None
+    bench.handle(StopFailed("cluster", stop.op, "Filesystem", "still in use"))
+    bench.write()
+    assert bench.claim().held
+    assert bench.claim().right == 3
+    assert bench.claim().grant == 0
+
+
+def test_rule_07_no_shot_before_it_is_on_the_disk() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.lose_peer()
+    assert bench.count(Fence) == 0
+    asked = bench.unwritten()
+    assert asked is not None
+    assert asked.record.shot_pending
+    bench.handle(Persisted(asked.token))
+    assert bench.count(Fence) == 1
+
+
+def test_rule_07_a_full_disk_stops_starts_grants_and_shots_and_lets_stopping_go_on() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.now_ms += KEEPALIVE_MS
+    bench.hear(replace(EMPTY, top=5))
+    bench.disk_fails()
+    bench.lose_peer()
+    assert bench.count(Fence) == 0
+    op = bench.core.groups["cluster"].watch_op
+    bench.handle(MonitorFailed("cluster", op, "recordd", "not running"))
+    assert bench.count(Stop) == 1
+    bench.stopped()
+    bench.wait(KEEPALIVE_MS)
+    assert bench.count(Start) == 1  # the one of serve()
+
+
+# --- 8 to 16: fencing --------------------------------------------------------------------------------
+
+
+def fenced_bench() -> Bench:
+    """A passive node whose shot at the holder is in flight."""
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.lose_peer()
+    bench.wait(2 * DELAY_MS, writing=True)
+    assert bench.count(Fence) == 1
+    bench.now_ms += 100
+    return bench
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"off_exit": 1},
+        {"off_exit": None},
+        {"state": PlugState.ON},
+        {"state": PlugState.UNKNOWN},
+        {"off_ended_ms": 10**9},
+        {"off_began_ms": 0},
+        {"in_time": False},
+        {"done": False},
+    ],
+    ids=[
+        "off failed",
+        "off was killed",
+        "reads ON",
+        "cannot be read",
+        "read before the off had ended",
+        "off from before the order",
+        "late",
+        "nothing was done",
+    ],
+)
+def test_rule_08_everything_but_off_and_a_separate_read_of_off_is_not_fenced(evidence: dict[str, Any]) -> None:
+    bench = fenced_bench()
+    bench.fenced(**evidence)
+    bench.write()
+    assert bench.core.view(bench.now_ms).peer_state == "silent"
+    assert bench.right() == 0
+    assert "fence-failed" in bench.codes()
+
+
+def test_rule_08_an_unproved_shot_is_repeated() -> None:
+    bench = fenced_bench()
+    bench.fenced(state=PlugState.ON)
+    bench.wait(CONFIG.fence_retry_ms + KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 2
+
+
+def test_rule_09_heard_after_off_raises_an_alarm_and_the_right_is_not_used() -> None:
+    bench = fenced_bench()
+    bench.fenced()
+    assert bench.right() == 4
+    bench.wait(KEEPALIVE_MS)  # a beat that the peer answers: sent after OFF was read
+    bench.hear(RUNS)
+    assert "heard-after-off" in bench.codes()
+    bench.write()
+    assert bench.right() == 0
+    assert bench.count(Start) == 0
+
+
+def test_rule_09_a_frame_that_was_on_its_way_is_no_news() -> None:
+    bench = fenced_bench()
+    late = bench.beat(RUNS)  # echoes nothing sent after OFF
+    bench.fenced()
+    bench.handle(BeatReceived("eth1", late))
+    assert "heard-after-off" not in bench.codes()
+    assert bench.right() == 4
+
+
+def test_rule_10_a_node_that_runs_a_group_shoots_at_once() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 0
+    bench.wait(2 * KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "delay_ms"), [(AT_HOME, DELAY_MS), (CONFIG, 2 * DELAY_MS)], ids=["home node", "other node"]
+)
+def test_rule_10_a_node_without_a_group_waits(config: CoreConfig, delay_ms: int) -> None:
+    bench = Bench(config=config)
+    bench.meet(RUNS)
+    bench.wait(DEADTIME_MS + delay_ms - KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 0
+    bench.wait(2 * KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 1
+
+
+def test_rule_10_a_node_that_is_stopping_does_not_shoot() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    bench.wait(10 * DELAY_MS, writing=True)
+    assert bench.state() is GroupState.STOPPING
+    assert bench.count(Fence) == 0
+
+
+def test_rule_11_a_peer_that_does_not_hear_us_counts_as_silent() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    for _ in range(2 * DEADTIME_MS // KEEPALIVE_MS):
+        bench.wait(KEEPALIVE_MS)
+        bench.hear(RUNS, hears=False)
+    assert bench.core.view(bench.now_ms).peer_state == "silent"
+
+
+def test_rule_12_a_shot_is_not_fired_when_the_peer_answers_again() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.lose_peer()
+    assert bench.unwritten() is not None  # decided, not durable, not fired
+    bench.hear(replace(EMPTY, top=3))
+    bench.write()
+    assert bench.count(Fence) == 0
+    assert "shot-aborted" in bench.codes()
+
+
+def test_rule_12_nothing_is_granted_before_the_plugs_were_read_again() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.lose_peer()
+    bench.hear(replace(EMPTY, top=3))
+    bench.write()
+    bench.standby()
+    assert code_of_reply(bench) is ExitCode.REFUSED
+
+
+def test_rule_13_takeover_first_then_the_power_is_given_back() -> None:
+    bench = fenced_bench()
+    bench.fenced()
+    assert bench.count(PowerOn) == 0
+    bench.write()
+    kinds = [type(action) for action in bench.done if isinstance(action, Start | PowerOn)]
+    assert sorted(kinds, key=str) == sorted([Start, PowerOn], key=str)
+    assert bench.core.view(bench.now_ms).on_owed
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    assert not bench.core.view(bench.now_ms).on_owed
+
+
+def test_rule_13_a_pending_power_on_ends_before_any_off() -> None:
+    bench = fenced_bench()
+    bench.fenced()
+    bench.write()
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.order(Verb.FENCE, "pete")
+    bench.write()
+    assert bench.count(CancelPowerOn) == 1
+    assert bench.count(Fence) == 1
+    bench.handle(PowerOnDone(on.op, ok=False))
+    assert bench.count(Fence) == 2
+
+
+def test_rule_13_the_debt_of_an_earlier_life_is_paid() -> None:
+    bench = Bench(record=stored(4, held=True, contact=True, on_owed=True, fenced_boot_id="pete boot 1"))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.wait(INITDEAD_MS + KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+    assert bench.count(Fence) == 0
+
+
+def test_rule_14_a_beating_peer_is_shot_when_it_asks_for_it() -> None:
+    bench = Bench()
+    bench.meet(replace(RUNS, state=GroupState.FAILED))
+    assert bench.count(Fence) == 0
+    bench.hear(replace(RUNS, state=GroupState.FAILED, fence_me=3))
+    bench.write()
+    assert bench.count(Fence) == 1
+
+
+def test_rule_14_only_for_the_very_right_it_has() -> None:
+    bench = Bench()
+    bench.meet(replace(RUNS, state=GroupState.FAILED, fence_me=1))
+    bench.write()
+    assert bench.count(Fence) == 0
+
+
+def test_rule_15_no_contact_since_the_boot_no_shot() -> None:
+    bench = Bench()
+    bench.probe()
+    bench.wait(20 * DELAY_MS, writing=True)
+    assert [shot.only_if_off for shot in bench.done if isinstance(shot, Fence)] == [True]  # it looks, no more
+
+
+def test_rule_15_a_plug_that_reads_off_is_enough() -> None:
+    bench = Bench()
+    bench.probe()
+    bench.wait(INITDEAD_MS + KEEPALIVE_MS, writing=True)
+    shot = bench.last(Fence)
+    assert shot is not None
+    assert shot.only_if_off
+    bench.fenced()
+    bench.write()
+    assert bench.count(Start) == 1
+    assert not bench.core.view(bench.now_ms).on_owed  # somebody switched it off on purpose
+
+
+def test_rule_15_boot_alone_allows_one_shot_counted_before_it_is_fired() -> None:
+    bench = Bench(config=replace(CONFIG, boot_alone=True))
+    bench.probe()
+    bench.wait(INITDEAD_MS + 2 * DELAY_MS + KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 1
+    assert bench.core.durable.shots == 1
+    again = Bench(config=replace(CONFIG, boot_alone=True), record=replace(bench.core.durable, boot_id="boot 0"))
+    again.probe()
+    again.wait(20 * DELAY_MS, writing=True)
+    assert not [shot for shot in again.done if isinstance(shot, Fence) and not shot.only_if_off]
+
+
+def test_rule_15_a_node_on_which_it_failed_too_does_not_honour_fence_me() -> None:
+    failed = replace(stored(), groups=(replace(stored().groups[0], failed_here=True),))
+    bench = Bench(record=failed)
+    bench.meet(replace(RUNS, state=GroupState.FAILED, fence_me=3))
+    bench.write()
+    assert bench.count(Fence) == 0
+    assert "fence-me-refused" in bench.codes()
+
+
+def test_rule_16_the_lower_epoch_resets_itself_and_does_not_unmount() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(RUNS, right=5, top=5))
+    assert bench.count(SelfReset) == 1
+    assert bench.count(Stop) == 0
+
+
+def test_rule_16_the_higher_epoch_fences_the_other() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(RUNS, right=1, top=1))
+    bench.write()
+    assert bench.count(Fence) == 1
+    assert bench.count(SelfReset) == bench.count(Stop) == 0
+
+
+def test_rule_16_equal_epochs_are_an_alarm_and_nothing_else() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(RUNS)
+    bench.write()
+    assert "conflict-cluster" in bench.codes()
+    assert bench.count(Fence) == bench.count(SelfReset) == bench.count(Stop) == 0
+
+
+# --- 17, 18: what fails ------------------------------------------------------------------------------
+
+
+def fail_stop(bench: Bench) -> None:
+    stop = bench.last(Stop)
+    assert stop is not None
+    bench.handle(StopFailed("cluster", stop.op, "Filesystem", "still in use"))
+    bench.write()
+
+
+def test_rule_17_a_failed_stop_keeps_the_right_and_asks_a_ready_peer_for_a_fence() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    fail_stop(bench)
+    assert bench.claim().right == 3
+    assert bench.claim().fence_me == 3
+
+
+def test_rule_17_peer_away_the_stop_is_tried_again_and_then_it_is_started_here() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    fail_stop(bench)
+    bench.wait(DEADTIME_MS, writing=True)
+    assert bench.claim().fence_me == 0
+    bench.wait(CONFIG.stop_retry_ms, writing=True)
+    assert bench.count(Stop) == 2
+    bench.stopped()
+    bench.write()
+    assert bench.count(Start) == 2
+    assert bench.right() == 3
+
+
+def fail_start(bench: Bench) -> None:
+    start = bench.last(Start)
+    assert start is not None
+    bench.handle(StartFailed("cluster", start.op, "Filesystem", "no device"))
+    bench.stopped()
+    bench.write()
+
+
+def test_rule_18_a_failed_start_is_given_to_the_other_side_once() -> None:
+    bench = Bench()
+    bench.meet(GRANT)
+    fail_start(bench)
+    assert bench.right() == 0
+    assert bench.claim().grant == 4
+
+
+@pytest.mark.parametrize("peer", ["failed there", "away"])
+def test_rule_18_else_it_is_parked_until_the_operator_says_so(peer: str) -> None:
+    bench = Bench()
+    bench.meet(replace(GRANT, failed_here=peer == "failed there"))
+    if peer == "away":
+        bench.lose_peer()
+    fail_start(bench)
+    assert bench.core.view(bench.now_ms).groups[0].parked
+    bench.wait(60_000, writing=True)
+    assert bench.count(Start) == 1
+    bench.order(Verb.TAKEOVER)
+    bench.write()
+    assert bench.count(Start) == 2
+
+
+# --- 20 to 23 ----------------------------------------------------------------------------------------
+
+
+def test_rule_20_planned_moves_are_refused_while_the_files_differ() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(EMPTY, top=3), digest="another")
+    bench.standby()
+    assert code_of_reply(bench) is ExitCode.REFUSED
+    assert bench.count(Stop) == 0
+
+
+def test_rule_20_after_a_proved_fence_the_survivor_goes_on() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.hear(RUNS, digest="another")
+    bench.lose_peer()
+    bench.wait(2 * DELAY_MS, writing=True)
+    bench.fenced()
+    bench.write()
+    assert bench.count(Start) == 1
+
+
+def test_rule_21_after_a_pause_nothing_is_shot_before_a_fresh_echo_or_deadtime() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.now_ms += 60_000
+    bench.handle(Tick())
+    bench.write()
+    assert bench.count(Fence) == 0
+    assert bench.core.view(bench.now_ms).peer_state == "up"
+    bench.wait(DEADTIME_MS + KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 1
+
+
+def test_rule_21_after_a_pause_nothing_is_granted_on_what_was_heard_before() -> None:
+    bench = Bench()
+    bench.serve()
+    bench.standby()
+    answer_from_before = bench.beat(replace(EMPTY, top=3))
+    bench.now_ms += DEADTIME_MS - KEEPALIVE_MS
+    bench.stopped()
+    bench.handle(BeatReceived("eth1", answer_from_before))
+    bench.write()
+    assert bench.claim().grant == 0
+    bench.hear(replace(EMPTY, top=3))
+    bench.write()
+    assert bench.claim().grant == 4
+
+
+def test_rule_21_time_that_goes_back_is_a_bug_and_stops_the_core() -> None:
+    core: Core = Bench().core
+    core.handle(1_000, Tick())
+    with pytest.raises(Exception, match="time went back"):
+        core.handle(999, Tick())
+
+
+def test_rule_23_a_lost_state_directory_is_no_right_no_epoch_no_contact() -> None:
+    bench = Bench(record=None)
+    view = bench.core.view(bench.now_ms)
+    assert (view.groups[0].right, view.contact) == (0, False)
+    assert bench.claim().top == 0
+    bench.probe(ProbeOutcome.RUNNING)
+    assert bench.claim().right == 0
