@@ -204,6 +204,13 @@ def test_an_old_decision_switches_nothing(bench: Bench) -> None:
     assert "must be made again" in evidence.reason
 
 
+def test_the_age_of_a_decision_does_not_matter_to_what_was_just_read_off(bench: Bench) -> None:
+    bench.outlet("sw.2", "off")
+    old = Freshness(boottime_ms() - 9_000, 1_000)
+    evidence = asyncio.run(bench.fencer(ONE).fence(3, old, only_if_off=True)).evidence
+    assert law.is_proof(evidence, 0)
+
+
 def test_a_trusted_device_is_not_asked_for_a_status(bench: Bench) -> None:
     evidence = bench.fence(ONE + "fence_trust sw\n")
     assert bench.log() == ["sw off 2"]

@@ -203,6 +203,8 @@ def test_a_failed_stop_does_not_keep_the_others_from_being_stopped(bench: Bench)
     answer = run(runner.stop(2))
     assert answer == StopFailed("web", 2, "right", "stop: stop went wrong (exit 1, error)")
     assert "left stop" in bench.acts()
+    # What its stop left alive is gone, so that a retry can succeed.
+    assert bench.processes() == []
 
 
 def test_a_stop_that_lies_is_found_by_the_monitor(bench: Bench) -> None:

@@ -197,19 +197,23 @@ def test_an_order_that_lay_around_is_given_back() -> None:
 
 
 def test_a_fact_that_comes_while_a_list_is_performed_waits_for_its_end() -> None:
-    async def story(shell: Shell) -> None:
-        world.parts_shell = shell  # type: ignore[attr-defined]
-        shell.begin()
-
     class Eager(World):
+        """A link that reports something in the middle of sending."""
+
+        own: Shell
+
         def send(self, frame: bytes) -> None:
             self.out.append("beat")
-            self.parts_shell.feed(Tick())  # type: ignore[attr-defined]
+            self.own.feed(ShutdownRequested())
 
-    world = Eager({Tick: [SendBeat(BEAT), Note(Level.INFO, "a", "behind it")]})
+    async def story(shell: Shell) -> None:
+        world.own = shell
+        shell.begin()
+
+    second = [Note(Level.INFO, "b", "what followed from it")]
+    world = Eager({Tick: [SendBeat(BEAT), Note(Level.INFO, "a", "behind it")], ShutdownRequested: [*second]})
     world.tell(story)
-    assert world.out == ["beat", "info: behind it"]
-    assert world.core.kinds() == ["Tick", "Tick"]
+    assert world.out == ["beat", "info: behind it", "info: what followed from it"]
 
 
 def test_a_command_is_answered_with_its_outcome() -> None:
