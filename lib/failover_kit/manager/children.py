@@ -103,9 +103,9 @@ async def run_in(
     """
     began_ms = boottime_ms()
     try:
-        child = await asyncio.wait_for(
-            _spawned(cell, argv, environment or {}, stdin, freshness), timeout_ms / 1000
-        )
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
+        async with asyncio.timeout(timeout_ms / 1000):
+            child = await _spawned(cell, argv, environment or {}, stdin, freshness)
     except asyncio.CancelledError:
         cell.kill()
         raise
@@ -118,7 +118,8 @@ async def run_in(
     left_s = max(0.0, timeout_ms / 1000 - (boottime_ms() - began_ms) / 1000)
     with _Listener(child) as listener:
         try:
-            await asyncio.wait_for(listener.ended.wait(), left_s)
+            async with asyncio.timeout(left_s):
+                await listener.ended.wait()
         except TimeoutError:
             pass
         except asyncio.CancelledError:
@@ -171,7 +172,19 @@ async def _spawned(
             _tell(loop, _deliver, result, cell, child)
 
     threading.Thread(target=spawn, daemon=True, name="spawn").start()
-    return await result
+    try:
+        return await result
+    except asyncio.CancelledError:
+        if result.done() and not result.cancelled() and result.exception() is None:
+            _disown(cell, result.result())
+        raise
+
+
+def _disown(cell: Cell, child: subprocess.Popen[bytes]) -> None:
+    """Nobody waits for it any more: it must not run unseen."""
+    cell.kill()
+    _close(child)
+    _reap_later(child)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
@@ -189,10 +202,8 @@ def _fail(result: asyncio.Future[subprocess.Popen[bytes]], error: BaseException)
 def _deliver(
     result: asyncio.Future[subprocess.Popen[bytes]], cell: Cell, child: subprocess.Popen[bytes]
 ) -> None:
-    if result.done():  # given up meanwhile: nobody may run unseen
-        cell.kill()
-        _close(child)
-        _reap_later(child)
+    if result.done():
+        _disown(cell, child)
     else:
         result.set_result(child)
 

@@ -114,6 +114,7 @@ class Order:
     groups: tuple[str, ...]
     deadline_ms: int
     began_ms: int
+    proof: Proof | None = None  # of a confirmation
 
 
 class CoreBase:

@@ -42,6 +42,11 @@ class GroupDecisions(CoreBase):
             self._become(group, GroupTrigger.PROBED_STOPPED)
             self._change_group(group.name, held=False)
             self._unsay(code)
+            record = self.wanted_groups[group.name]
+            if record.taken_from and record.right == group.inherited:
+                # Taken by an earlier life that ended before it was used: whether its proof was voided is
+                # not known any more. Nothing runs, so nothing is lost by taking it again.
+                self._change_group(group.name, right=0, taken_from="")
             return
         record = self.wanted_groups[group.name]
         if not law.may_adopt(record, group.inherited):
@@ -81,7 +86,7 @@ class GroupDecisions(CoreBase):
         group.reason = ""
         took_ms = self.now_ms - group.since_ms
         self._become(group, GroupTrigger.START_OK)
-        self._change_group(group.name, failed_here=False, moving=False)
+        self._change_group(group.name, failed_here=False, moving=False, taken_from="")
         self._note(
             Level.INFO, "started", f"group {group.name}: started on {self.config.node} in {took_ms} ms"
         )
@@ -250,6 +255,8 @@ class GroupDecisions(CoreBase):
         if group.tainted_epoch == record.right:
             self._change_group(group.name, right=0, held=False)  # rule 9: not used any more
             return
+        if record.held and (self.shutting_down or record.parked or group.purpose is not Purpose.NONE):
+            self._change_group(group.name, held=False)  # an intent that was dropped before the start
         if self._gives_away(group):
             return
         wants = (
@@ -271,24 +278,32 @@ class GroupDecisions(CoreBase):
             group.purpose = Purpose.SHUTDOWN
         if group.purpose is Purpose.NONE and not record.parked:
             return False
-        claim = self.peer_claim(group.name)
-        able = self.peer_ready(group.name)
-        if not able and claim is not None and claim.failed_here and group.purpose is not Purpose.MOVE:
-            able = f"it failed on {self.config.peer}, too"
-        if able:
-            if group.purpose is Purpose.MOVE:
-                group.purpose = Purpose.NONE
-                self._note(
-                    Level.WARNING, "move-dropped", f"group {group.name}: not moved, {able}; started here again"
-                )
-            elif group.purpose is Purpose.FAILED_START:
-                group.purpose = Purpose.NONE
-                self._park(group, group.reason, able)
-            return group.purpose is Purpose.SHUTDOWN
-        if self._grant_refusal(group):
+        why_not = self.why_not_given(group)
+        if not why_not:
+            if not self._grant_refusal(group):
+                self._grant(group)
             return True
-        self._grant(group)
-        return True
+        if group.purpose is Purpose.MOVE:
+            group.purpose = Purpose.NONE
+            self._note(
+                Level.WARNING, "move-dropped", f"group {group.name}: not moved, {why_not}; started here again"
+            )
+        elif group.purpose is Purpose.FAILED_START:
+            group.purpose = Purpose.NONE
+            self._park(group, group.reason, why_not)
+        return group.purpose is Purpose.SHUTDOWN
+
+    def why_not_given(self, group: Group) -> str:
+        """"" when the peer can be given the group, now or as soon as a call to its switch ended; else why not."""
+        why_not = self.peer_ready(group.name)
+        claim = self.peer_claim(group.name)
+        if why_not or claim is None:
+            return why_not
+        if claim.failed_here and group.purpose is not Purpose.MOVE:
+            return f"it failed on {self.config.peer}, too"
+        if group.purpose is Purpose.MOVE and self.wanted.shot_pending and not self.device_busy():
+            return f"a shot at {self.config.peer} is not settled: its plugs cannot be read"
+        return ""
 
     def _park(self, group: Group, reason: str, why_stays: str) -> None:
         self._change_group(group.name, parked=reason, held=False)
@@ -325,7 +340,14 @@ class GroupDecisions(CoreBase):
         epoch = self._issue(group.name)
         self.proof.epochs[group.name] = epoch
         self._change_group(
-            group.name, right=epoch, top=epoch, known=epoch, grant=0, grant_nonce="", held=True
+            group.name,
+            right=epoch,
+            top=epoch,
+            known=epoch,
+            grant=0,
+            grant_nonce="",
+            held=True,
+            taken_from=self.proof.boot_id or "unknown",
         )
         how = "the operator's word" if self.proof.confirmed else "the fence that was read back"
         self._note(
@@ -359,6 +381,7 @@ class GroupDecisions(CoreBase):
             grant_nonce=self.hearing.nonce,
             held=False,
             moving=False,
+            taken_from="",
         )
         group.purpose = Purpose.NONE
         self._note(
@@ -388,6 +411,7 @@ class GroupDecisions(CoreBase):
                 known=known,
                 grant=0,
                 grant_nonce="",
+                taken_from="",
             )
             self._note(
                 Level.INFO,

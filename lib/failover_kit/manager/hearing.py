@@ -112,6 +112,10 @@ class Hearing:
         del self.candidates[beat.nonce]
         self.nonce = beat.nonce
         self.counter = beat.counter
+        # Any other life heard so far has to prove itself against this one: it must answer something sent
+        # from now on. An older life's delayed answer to what was sent before cannot (design note 0004).
+        for other in self.candidates.values():
+            other.my_counter = my_counter
         return Verdict.CURRENT
 
     def _proves_life(self, beat: Beat, candidate: Candidate, my_counter: int) -> bool:

@@ -89,10 +89,9 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
                     f"group {group.name} is {group.state.value} here: {group.reason or 'wait for its stop'}",
                 )
                 return
-        for group in wanted:
-            self._change_group(group.name, parked="", failed_here=False)
-            group.restarts = 0
-        if any(not self.wanted_groups[g.name].right for g in wanted) and self.peer_beat() is None:
+        rightless = [group for group in wanted if not self.wanted_groups[group.name].right]
+        cleared = any(self.wanted_groups[group.name].parked for group in wanted)
+        if rightless and self.peer_beat() is None and self.proof is None and not cleared:
             self._reply(
                 event.id,
                 ExitCode.REFUSED,
@@ -101,9 +100,11 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             )
             return
         for group in wanted:
-            if not self.wanted_groups[group.name].right:
-                self.want_number += 1
-                group.want = self.want_number
+            self._change_group(group.name, parked="", failed_here=False)
+            group.restarts = 0
+        for group in rightless:
+            self.want_number += 1
+            group.want = self.want_number
         self.beat_due = True
         self._wait_for(event, tuple(group.name for group in wanted))
 
@@ -150,6 +151,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             f"the operator confirms that {self.config.peer} is dead (boot {self.wanted.peer_boot_id or 'unknown'})",
         )
         self._wait_for(event, ())
+        self.orders[-1].proof = self.proof
 
     # --- outcomes ----------------------------------------------------------------------------------
 
@@ -216,12 +218,15 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
         self._reply(order.id, code, text)
 
     def _follow_confirm(self, order: Order) -> None:
-        proof = self.proof
-        if proof is None or proof.command != order.id:
+        proof = order.proof
+        kept = proof is not None and all(self.wanted_groups[n].right == e for n, e in proof.epochs.items())
+        if proof is None or not kept or (self.proof is not proof and not proof.epochs):
             self._reply(order.id, ExitCode.FAILED, f"{self.config.peer} was heard: it is not dead")
             return
         pending = [n for n, epoch in proof.epochs.items() if self.durable_groups[n].right != epoch]
-        unprobed = [n for n, group in self.groups.items() if group.state is GroupState.UNKNOWN]
+        unprobed = [
+            n for n, group in self.groups.items() if group.state is GroupState.UNKNOWN and self.proof is proof
+        ]
         if not pending and not unprobed and self._settled():
             taken = ", ".join(proof.epochs) or "nothing: this node has the rights already, or cannot start"
             text = f"{self.config.peer} is confirmed dead; {self.config.node} takes over {taken}"
@@ -294,7 +299,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             return True
         if record.grant and self.peer_beat() is not None:
             return True
-        return bool(record.right) and group.state is GroupState.STOPPED and not self.peer_ready(group.name)
+        return bool(record.right) and group.state is GroupState.STOPPED and not self.why_not_given(group)
 
     def _exit(self) -> None:
         self.exited = True

@@ -55,6 +55,7 @@ class GroupRecord:
     grant: int = 0  # epoch granted to the peer and not yet seen accepted
     grant_nonce: str = ""  # the life of the peer the grant is for
     held: bool = False  # from the intent to start until every stop was verified
+    taken_from: str = ""  # boot the right was taken from by a proof, until the first start succeeded (rule 9)
     moving: bool = False  # a planned move was ordered: shows that the disk takes records before the stop
     failed_here: bool = False  # failed to start here since its last success
     parked: str = ""  # why the group is not started here until an operator says so; "" = not parked

@@ -27,6 +27,7 @@ SETTLE_MS = 5_000
 """How long an init script's or unit's status may lag behind a start that returned. OCF allows no lag."""
 
 _SETTLE_PAUSE_S = 0.2
+_CANCEL_AGAIN_S = 1.0
 
 Permission = Callable[[], tuple[str, Freshness]]
 """Asked in the loop right before each fork of a start: "" or why not, and how long the answer is good."""
@@ -230,11 +231,12 @@ class GroupRunner:
 
     async def end_watch(self) -> None:
         """No monitor is begun any more; one in progress is killed with its cell by the next ``clear``."""
-        tasks, self._watch = self._watch, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._watch = set(self._watch), []
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Again if need be: code below may lose a cancellation, and no stop may ever hang on that.
+            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
 
     async def close(self) -> None:
         """failoverd ends and leaves the resources as they are; only our own calls are ended."""

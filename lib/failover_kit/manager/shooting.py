@@ -6,6 +6,8 @@ and only then fired, after all facts were looked at once more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from failover_kit.manager import law
 from failover_kit.manager.actions import (
     CancelPowerOn,
@@ -198,6 +200,7 @@ class FenceDecisions(CoreBase):
                 ShotKind.ORDERED: "the operator ordered it",
                 ShotKind.CONFLICT: "both nodes have a right and this one has the higher epoch",
             }[shot.kind]
+            self.proof = None  # an older proof serves nothing beside a new shot
             self._peer_becomes(PeerTrigger.SHOT)
             again = f" (attempt {self.shot_attempts + 1})" if self.shot_attempts else ""
             level = Level.INFO if self.shot_attempts else Level.WARNING
@@ -217,6 +220,7 @@ class FenceDecisions(CoreBase):
         if shot.kind is ShotKind.IF_OFF:
             self.look_next_ms = self.now_ms + IF_OFF_INTERVAL_MS
             if proved and self.peer_state is PeerState.SILENT:
+                self._change(shot_pending=False)
                 self._proved(shot, "all its plugs read OFF already, and again after an off")
             return
         if proved:
@@ -224,11 +228,15 @@ class FenceDecisions(CoreBase):
             self._change(shot_pending=False)
             self._proved(shot, "all its plugs read OFF")
             return
-        self._peer_becomes(PeerTrigger.SHOT_FAILED)
         if shot.kind is not ShotKind.SILENT:
             self.silent_since_ms = self.now_ms
         last = self.hearing.last_two_way_ms
-        if last is not None and last >= shot.fired_ms and self.now_ms - last < self.config.deadtime_ms:
+        waited_ms = self.now_ms - max(self.born_ms, self.silence_floor_ms)
+        if last is None and waited_ms < self.config.initdead_ms:
+            self._peer_becomes(PeerTrigger.SHOT_FAILED_UNHEARD)
+        else:
+            self._peer_becomes(PeerTrigger.SHOT_FAILED)
+        if last is not None and self.now_ms - last < self.config.deadtime_ms:
             self._peer_becomes(PeerTrigger.BEAT)
         self.shot_attempts += 1
         self.shot_next_ms = self.now_ms + self.config.fence_retry_ms
@@ -265,20 +273,23 @@ class FenceDecisions(CoreBase):
         answers = self.peer_state is PeerState.UP
         if self.wanted.shot_pending and answers:
             self._call_device(is_on=self.plugs_need_on)
-        elif self.wanted.on_owed and not self.wanted.shot_pending and self._may_pay(answers):
+        elif self.wanted.on_owed and self._may_pay(answers):
             self._call_device(is_on=True)
 
     def _may_pay(self, answers: bool) -> bool:
         if not self.config.can_fence or self.durable.boot_id != self.boot_id:
             return False
+        if answers:
+            return True
         if self.peer_state is PeerState.FENCED:
             # Takeover first: its rights are on the disk, then the power comes back.
             return self._settled() or bool(self.persist_error)
-        if answers:
-            return True
-        # Booted with a debt: first see whether its plugs read OFF and a takeover follows, then pay.
-        done = self.if_off_tried or (self.wanted.fenced_boot_id != "" and self._all_rights_here())
-        return self.peer_state is PeerState.SILENT and done
+        if self.peer_state is not PeerState.SILENT or self.stalled() or self.persist_error:
+            return False
+        # No "on" between the tries of a shot. Booted with a debt: first a look whether its plugs read OFF
+        # and a takeover follows from that, then pay.
+        why_no_shot = self.shot_refusal()
+        return self.if_off_tried if why_no_shot == law.NO_CONTACT else bool(why_no_shot)
 
     def _call_device(self, *, is_on: bool) -> None:
         self.device_op = self._next_op()
@@ -296,9 +307,7 @@ class FenceDecisions(CoreBase):
         self.device_op = 0
         self.plugs_need_on = False
         if event.ok:
-            if self.peer_state is PeerState.UP:
-                self._change(shot_pending=False)  # its plugs were read, and read ON
-            self._change(on_owed=False)
+            self._settle_plugs()
             self._unsay("power-on-failed")
             self._note(Level.INFO, "power-is-on", f"the power of {self.config.peer} is on: all its plugs read ON")
             return
@@ -315,7 +324,7 @@ class FenceDecisions(CoreBase):
             return
         self.device_op = 0
         if event.state is PlugState.ON:
-            self._change(shot_pending=False, on_owed=False)
+            self._settle_plugs()
             self._unsay("plugs")
             return
         # A beating peer with a plug off runs on its other supply: give it both again.
@@ -327,6 +336,11 @@ class FenceDecisions(CoreBase):
             + (f" ({event.reason})" if event.reason else ""),
         )
 
+    def _settle_plugs(self) -> None:
+        """All plugs read ON: no debt, no doubt; but those of a shot decided meanwhile are its own."""
+        if self.shot is None or self.shot.kind is ShotKind.IF_OFF:
+            self._change(shot_pending=False, on_owed=False)
+
     # --- a fenced node that is heard, two rights ---------------------------------------------------
 
     def _check_fenced_boot(self, beat: Beat) -> bool:
@@ -337,7 +351,7 @@ class FenceDecisions(CoreBase):
         late = self.now_ms - proof.at_ms > self.config.deadtime_ms
         if law.heard_after_off(beat, proof.boot_id, self.nonce, proof.off_counter):
             self._alarm_false_proof()
-            self._void_unused(proof)
+            self._void_unused(proof.epochs)
             return False
         if late:
             self._alarm_false_proof()
@@ -351,9 +365,9 @@ class FenceDecisions(CoreBase):
             "supply; check the cabling of both nodes now",
         )
 
-    def _void_unused(self, proof: Proof) -> None:
+    def _void_unused(self, epochs: Mapping[str, int]) -> None:
         """Rules 2c and 9: a right of a voided proof that is not in use is not used any more."""
-        for name, epoch in proof.epochs.items():
+        for name, epoch in epochs.items():
             group = self.groups[name]
             if self.wanted_groups[name].right != epoch:
                 continue
@@ -365,24 +379,23 @@ class FenceDecisions(CoreBase):
                 )
 
     def _void_confirmation(self, boot_id: str) -> None:
-        """Rule 2c: any sign of the boot the operator called dead, before the right is durable, voids it."""
+        """Rule 2c: a sign of the boot the operator called dead voids what is not durable, and all to come."""
         proof = self.proof
         if proof is None or not proof.confirmed or (proof.boot_id and boot_id != proof.boot_id):
             return
-        pending = any(self.durable_groups[name].right != epoch for name, epoch in proof.epochs.items())
-        if not pending:
-            return
-        self._void_unused(proof)
-        self._reply(
-            proof.command,
-            ExitCode.FAILED,
-            f"{self.config.peer} was heard while its confirmation was being written: it is not dead",
-        )
-        self._note(Level.ALARM, "confirm-void", f"{self.config.peer} is heard: the confirmation is void")
+        pending = {n: epoch for n, epoch in proof.epochs.items() if self.durable_groups[n].right != epoch}
         self.proof = None
         if self.peer_state is PeerState.CONFIRMED_DEAD:
             self._peer_becomes(PeerTrigger.SILENCE)
             self.silent_since_ms = self.now_ms
+        self._void_unused(pending)
+        if pending or not proof.epochs:
+            self._note(Level.ALARM, "confirm-void", f"{self.config.peer} is heard: the confirmation is void")
+            self._reply(
+                proof.command,
+                ExitCode.FAILED,
+                f"{self.config.peer} was heard while its confirmation was being written: it is not dead",
+            )
 
     def _check_conflict(self, beat: Beat) -> None:
         """Rule 16: both nodes have a right to the same group."""

@@ -80,6 +80,7 @@ class PeerTrigger(Enum):
     SHOT = "shot"
     PROOF = "proof"
     SHOT_FAILED = "shot-failed"
+    SHOT_FAILED_UNHEARD = "shot-failed-unheard"  # and initdead is not over yet
     CONFIRM = "operator-confirmed"
 
 
@@ -99,6 +100,7 @@ PEER_TABLE: dict[tuple[PeerState, PeerTrigger], PeerState] = {
     (PeerState.FENCING, PeerTrigger.BEAT): PeerState.FENCING,  # a shot cannot be recalled, rule 12
     (PeerState.FENCING, PeerTrigger.PROOF): PeerState.FENCED,
     (PeerState.FENCING, PeerTrigger.SHOT_FAILED): PeerState.SILENT,
+    (PeerState.FENCING, PeerTrigger.SHOT_FAILED_UNHEARD): PeerState.NEVER_HEARD,
     (PeerState.FENCED, PeerTrigger.BEAT): PeerState.UP,
     (PeerState.FENCED, PeerTrigger.SHOT): PeerState.FENCING,  # operator's order only
     (PeerState.CONFIRMED_DEAD, PeerTrigger.BEAT): PeerState.UP,
