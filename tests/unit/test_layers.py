@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
 # The manager's pure modules: they may import each other and these, so that a decision can be replayed.
 PURE = {
     "actions",
+    "codec",
     "authkeys",
     "config",
     "configtext",
@@ -40,7 +41,9 @@ PURE = {
     "orders",
     "records",
     "shooting",
+    "snapshot",
     "states",
+    "status",
     "view",
     "wire",
 }

@@ -41,6 +41,7 @@ from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import Parts, Shell
+from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status
 from failover_kit.manager.store import Store, StoreError, StoreLocked
 from failover_kit.spec.deadline import boottime_ms
@@ -218,7 +219,9 @@ class Daemon:
         core = Core(
             life.config, boot_id=life.boot_id, nonce=life.nonce, stored=life.stored, now_ms=life.start_ms
         )
-        journal = Journal(os.path.join(self._options.state_dir, "journal"), life)
+        journal = Journal(
+            os.path.join(self._options.state_dir, "journal"), life, snapshot=lambda: export_core(core)
+        )
         shell = self._shell(core, space, fencer, journal)
         receiver = FrameReceiver(
             self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms

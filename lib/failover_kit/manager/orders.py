@@ -220,12 +220,12 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
     def _follow_confirm(self, order: Order) -> None:
         proof = order.proof
         kept = proof is not None and all(self.wanted_groups[n].right == e for n, e in proof.epochs.items())
-        if proof is None or not kept or (self.proof is not proof and not proof.epochs):
+        if proof is None or not kept or (self.proof != proof and not proof.epochs):
             self._reply(order.id, ExitCode.FAILED, f"{self.config.peer} was heard: it is not dead")
             return
         pending = [n for n, epoch in proof.epochs.items() if self.durable_groups[n].right != epoch]
         unprobed = [
-            n for n, group in self.groups.items() if group.state is GroupState.UNKNOWN and self.proof is proof
+            n for n, group in self.groups.items() if group.state is GroupState.UNKNOWN and self.proof == proof
         ]
         if not pending and not unprobed and self._settled():
             taken = ", ".join(proof.epochs) or "nothing: this node has the rights already, or cannot start"
