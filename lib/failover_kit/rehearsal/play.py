@@ -25,6 +25,8 @@ def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
         outcome.passed = True
     except (SceneFailed, StatusError, NodeError, ControlError, CommandTimeout, CommandMissing) as error:
         outcome.failure = str(error)
+        found = [sentence for sentence in stage.audit() if sentence not in outcome.failure]
+        outcome.failure = "; ".join([*found, outcome.failure])  # two holders come before everything else
         outcome.trouble = stage.picture_of_trouble()
     finally:
         _collect(stage, outcome)

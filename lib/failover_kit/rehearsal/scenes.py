@@ -193,17 +193,21 @@ def stuck_switch(stage: Stage) -> None:
     stage.world.switch.fault("stuck", outlet)
     stage.fault(f"outlet {outlet} of the switch is stuck and the power cable of {victim} is pulled")
     stage.world.pull_power_cable(victim)
+
+    def unproved() -> str:
+        started = stage.attempts(survivor, "start")
+        return f"{survivor} started something without proof that {victim} is off" if started else ""
+
     stage.wait(
         f"status on {survivor} says that the shot failed",
         lambda: stage.says(survivor, _says_stuck),
         TAKEOVER_MS,
+        never=unproved,
     )
     explained = stage.status(survivor)
     stage.measured.facts.append(f"status: {explained.reason}")
     stage.measured.facts.extend(f"to do: {hint}" for hint in explained.todo)
-    stage.stays(
-        "no takeover without proof", lambda: not stage.attempts(survivor, "start"), STUCK_MS
-    )
+    stage.stays("no takeover without proof", lambda: not unproved(), STUCK_MS)
     stage.world.switch.clear("stuck")
     repaired_ms = stage.world.diary.note("", Kind.FAULT, "the switch is repaired").t_ms
     stage.wait(f"{survivor} serves", lambda: stage.served_since(survivor, repaired_ms), TAKEOVER_MS)

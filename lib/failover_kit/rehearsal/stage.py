@@ -66,10 +66,23 @@ class Stage:
 
     # --- waiting -----------------------------------------------------------------------------------
 
-    def wait(self, what: str, condition: Callable[[], object], timeout_ms: int) -> None:
-        """Until ``condition()`` is true. SceneFailed with ``what`` after ``timeout_ms``."""
+    def wait(
+        self,
+        what: str,
+        condition: Callable[[], object],
+        timeout_ms: int,
+        *,
+        never: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Until ``condition()`` is true. SceneFailed with ``what`` after ``timeout_ms``.
+
+        ``never`` names what must not happen meanwhile; its sentence ends the scene at once.
+        """
         deadline = Deadline(timeout_ms)
         while not condition():
+            wrong = never()
+            if wrong:
+                raise SceneFailed(wrong)
             if deadline.expired():
                 raise SceneFailed(f"{what}: not within {timeout_ms / 1000:g} s")
             time.sleep(POLL_S)
@@ -190,17 +203,23 @@ class Stage:
 
     def prove(self) -> list[str]:
         """What is proved of everything so far, a sentence each. Raises SceneFailed."""
-        attempts, power = self.world.attempts(), self.world.power()
-        spans = ledger.held(attempts, power)
-        problems = ledger.overlaps(spans) + ledger.strays(self.world.sightings(), spans, power)
+        problems = self.audit()
         if problems:
             raise SceneFailed("; ".join(problems))
+        attempts = self.world.attempts()
+        spans = ledger.held(attempts, self.world.power())
         starts = sum(call.verb == "start" and call.what == "begin" for call in attempts)
         proofs = [f"never two holders: {starts} start attempts in {len(spans)} spans, none overlaps"]
         proofs.append(self._prove_records())
         self.require_truth()
         proofs.append("status on both nodes tells the truth")
         return proofs
+
+    def audit(self) -> list[str]:
+        """What the ledger has against this run so far, a sentence each; empty when nothing."""
+        power = self.world.power()
+        spans = ledger.held(self.world.attempts(), power)
+        return ledger.overlaps(spans) + ledger.strays(self.world.sightings(), spans, power)
 
     def _prove_records(self) -> str:
         acknowledged = list(self.world.acknowledgements.read())
