@@ -1,0 +1,136 @@
+"""What failoverd asks of and tells the machine, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from failover_kit.manager import host
+from failover_kit.manager.actions import Level
+from failover_kit.manager.actionspace import Cell, Entry, emptied
+from failover_kit.manager.logs import PENDING_LIMIT, Log
+
+
+def test_a_boot_id_is_one_word(tmp_path: Path) -> None:
+    path = tmp_path / "boot_id"
+    path.write_text("2cb5b36b-3b05\n")
+    assert host.boot_id(str(path)) == "2cb5b36b-3b05"
+    assert host.boot_id()
+    for text in ("", "\n", "two words\n"):
+        path.write_text(text)
+        with pytest.raises(host.HostError, match="does not hold a boot identity"):
+            host.boot_id(str(path))
+    with pytest.raises(host.HostError, match="cannot read the boot's identity"):
+        host.boot_id(str(tmp_path / "absent"))
+
+
+def process(proc: Path, pid: str, comm: str) -> None:
+    (proc / pid).mkdir(parents=True)
+    (proc / pid / "comm").write_text(f"{comm}\n")
+
+
+def test_a_heartbeat_is_noticed_by_its_pid_file_or_by_name(tmp_path: Path) -> None:
+    proc, pid_file = tmp_path / "proc", tmp_path / "heartbeat.pid"
+    process(proc, "17", "bash")
+    assert host.running_heartbeat((str(pid_file),), str(proc)) == ""
+    pid_file.write_text("17\n")  # stale: the number belongs to another program now
+    assert host.running_heartbeat((str(pid_file),), str(proc)) == ""
+    process(proc, "18", "heartbeat")
+    assert "pid 18" in host.running_heartbeat((), str(proc))
+    pid_file.write_text("18\n")
+    assert "systemctl disable --now heartbeat" in host.running_heartbeat((str(pid_file),), str(proc))
+
+
+def test_systemd_is_told_when_it_listens(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        assert host.notify("READY=1", {"NOTIFY_SOCKET": path})
+        assert listener.recv(100) == b"READY=1"
+    assert not host.notify("READY=1", {"NOTIFY_SOCKET": path})
+    assert not host.notify("READY=1", {})
+
+
+def test_systemd_s_watchdog_is_fed_at_half_its_time_and_only_when_it_is_ours() -> None:
+    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000"}) == 15_000
+    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}) == 15_000
+    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) == 0
+    assert host.watchdog_interval_ms({}) == 0
+
+
+def said(log_lines: list[tuple[Level, str]], *, prefixed: bool) -> str:
+    reader, writer = os.pipe()
+    log = Log(prefixed=prefixed, fd=writer)
+    for level, text in log_lines:
+        log.say(level, text)
+    log.flush()
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        return stream.read()
+
+
+def test_a_sentence_is_one_line_with_its_priority() -> None:
+    lines = [(Level.ALARM, "mclaws is silent\nreally"), (Level.INFO, "fine")]
+    assert said(lines, prefixed=True) == "<2>mclaws is silent really\n<6>fine\n"
+    plain = said(lines, prefixed=False).splitlines()
+    assert plain[0].endswith("failoverd alarm: mclaws is silent really")
+
+
+def test_a_reader_that_does_not_read_stops_nothing_and_costs_only_lines() -> None:
+    reader, writer = os.pipe()
+    log = Log(prefixed=True, fd=writer)
+    for number in range(PENDING_LIMIT * 3):
+        log.say(Level.INFO, f"{number} " + "x" * 200)
+    os.set_blocking(reader, False)
+    # The thread is stuck in its write; draining the pipe frees it, and it says what was lost.
+    lost = ""
+    for _ in range(1_000_000):
+        if "lines before it were lost" in lost:
+            break
+        try:
+            os.read(reader, 1 << 16)
+            log.say(Level.INFO, "again")
+            lost += os.read(reader, 1 << 16).decode()
+        except BlockingIOError:
+            log.say(Level.INFO, "again")
+    assert "lines before it were lost" in lost
+    os.close(reader)
+    log.flush()
+    os.close(writer)
+
+
+class Undying(Cell):
+    """A process in uninterruptible sleep: SIGKILL is noted and nothing happens."""
+
+    name = "op-1"
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    def entry(self) -> Iterator[Entry]:
+        yield Entry()
+
+    def populated(self) -> bool:
+        return True
+
+    def pids(self) -> tuple[int, ...]:
+        return (os.getpid(),)
+
+    def kill(self) -> None:
+        self.kills += 1
+
+    def remove(self) -> None:
+        raise AssertionError("it is not empty")
+
+
+def test_what_cannot_be_killed_is_named_after_a_bounded_time() -> None:
+    cell = Undying()
+    sentence = asyncio.run(emptied(cell, wait_ms=30))
+    assert sentence.startswith(f"process {os.getpid()} (")
+    assert sentence.endswith("did not end within 0.03 s of SIGKILL")
+    assert cell.kills > 1
