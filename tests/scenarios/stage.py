@@ -171,6 +171,9 @@ class Stage:
     def disk(self, node: str, *, full: bool) -> None:
         self.node(node).disk_full = full
 
+    def state_lost(self, node: str) -> None:
+        self.node(node).record = None
+
     def plug_off(self, node: str) -> None:
         """Somebody switches the plug by hand."""
         self.node(node)
@@ -240,6 +243,7 @@ COMMANDS = (
     Entry("{group} is stopped by hand on {node}", lambda s, group, node: s.by_hand(group, node, level=0)),
     Entry("disk full on {node}", lambda s, node: s.disk(node, full=True)),
     Entry("disk has room on {node}", lambda s, node: s.disk(node, full=False)),
+    Entry("state directory is lost on {node}", Stage.state_lost),
     Entry("haresources is edited on {node}", Stage.other_configuration),
     Entry("haresources of {node} is like the other again", Stage.same_configuration),
     Entry("standby on {node}", lambda s, node: s.order(node, Verb.STANDBY)),

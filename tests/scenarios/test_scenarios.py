@@ -11,10 +11,18 @@ import re
 
 import pytest
 
+from failover_kit.manager.states import GroupState, PeerState
 from scenarios import stage
 from scenarios.stage_world import StageError
 
 STORIES = stage.stories()
+UNWANTED = re.compile(
+    r"\b(?:master|slave|primary|secondary|stonith|suicide|quorum|split.?brain|failed.over|released|offline)\b",
+    re.IGNORECASE,
+)
+GLOSSARY = stage.HERE.parents[1] / "docs" / "glossary.md"
+# 19, 24 and 25 are not built yet; 22 is a question of frames and bauds, and has its tests where these are.
+RULES_WITH_A_STORY = [*range(1, 19), 20, 21, 23, 26]
 PAGE = stage.HERE.parents[1] / "docs" / "scenarios.md"
 
 
@@ -31,9 +39,26 @@ def test_story_begins_with_one_sentence_and_the_rules_it_shows(path: pathlib.Pat
     assert re.match(r"# Shows PROTOCOL", second)
 
 
+def test_each_rule_has_a_story_that_shows_it() -> None:
+    shown: set[int] = set()
+    for path in STORIES:
+        shown |= {int(number) for number in re.findall(r"\b(\d+)[a-d]?\b", path.read_text().splitlines()[1])}
+    assert sorted(shown) == RULES_WITH_A_STORY
+
+
 def test_each_story_is_in_the_table_of_failures() -> None:
     page = PAGE.read_text()
     assert [path.name for path in STORIES if path.name not in page] == []
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_no_sentence_uses_a_word_that_the_glossary_does_not_want(path: pathlib.Path) -> None:
+    assert UNWANTED.findall(path.read_text()) == []
+
+
+@pytest.mark.parametrize("state", [*GroupState, *PeerState], ids=lambda state: state.value)
+def test_each_state_has_its_row_in_the_glossary(state: GroupState | PeerState) -> None:
+    assert f"| {state.value} | " in GLOSSARY.read_text()
 
 
 def test_a_story_can_fail() -> None:

@@ -144,14 +144,7 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
         there = group.peer_state is GroupState.STARTED
         if here or there:
             continue
-        if group.state in (GroupState.UNKNOWN, GroupState.FAILED, GroupState.STOPPING, GroupState.STARTING):
-            return "no-service", f"group {group.name} is {group.state.value} here: {group.doing}"
-        if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and not core.has_left():
-            return (
-                "no-service",
-                f"group {group.name} does not run here, and whether it runs on {peer} is not known: {group.doing}",
-            )
-        return "no-service", f"group {group.name} runs on no node: {group.doing}"
+        return "no-service", _no_service(core, group)
     if "heard-after-off" in core.said:
         return "degraded", f"{peer} is heard although its plugs read OFF"
     if core.persist_error:
@@ -176,6 +169,24 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
     return "healthy", "both nodes are up"
 
 
+def _no_service(core: OrderDecisions, group: GroupView) -> str:
+    """Why a group runs nowhere as far as this node knows, and what it does not know."""
+    name, peer = group.name, core.config.peer
+    match group.state:
+        case GroupState.STARTING | GroupState.STOPPING:
+            return f"group {name} {group.doing}"
+        case GroupState.FAILED:
+            return f"a stop of group {name} failed here: {group.doing}"
+        case GroupState.UNKNOWN:
+            return f"the state of group {name} is not known here: {group.doing}"
+    if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and not core.has_left():
+        return f"group {name} does not run here, and whether it runs on {peer} is not known: {group.doing}"
+    claim = core.peer_claim(name)
+    if claim is not None and claim.held and claim.state is not GroupState.STOPPED:
+        return f"group {name} is {claim.state.value} on {peer}: see failoverctl status there"
+    return f"group {name} runs on no node: {group.doing}"
+
+
 def _todo(core: OrderDecisions) -> tuple[str, ...]:
     """What the operator can do now, most urgent first."""
     peer = core.config.peer
@@ -189,6 +200,8 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         certain = core.peer_state is PeerState.FENCING or (not core.shot_refusal() and not core.shot_attempts)
         if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
+    if "power-on-failed" in core.said:
+        todo.append(f"repair the power switch of {peer}: it could not be switched on again, and is tried again")
     for group in core.groups.values():
         claim = core.peer_claim(group.name)
         runs_there = claim is not None and claim.state is GroupState.STARTED
