@@ -1,0 +1,694 @@
+"""A small world around two real cores, made to be copied: one group, one switch, and every choice a step.
+
+Time is abstract. Each node has a clock of its own, as in reality; nothing compares them. A node's clock moves
+by one beat (``tick``), or by more than deadtime while nothing arrives (``wait``, in parts below the
+bound of a pause), or by that in one jump (``pause``). All delays of the core are at most one ``wait`` long, so
+ages have two values: from before the last wait, or since.
+
+The network keeps the last beat of each node: the next one overwrites it, so any beat can be lost without
+being counted. A counted step *keeps* a copy, which may arrive at any later time, in any later life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from failover_kit.manager.actions import (
+    Action,
+    CancelPowerOn,
+    Exit,
+    Fence,
+    Note,
+    Persist,
+    PowerOn,
+    Probe,
+    ReadPlugs,
+    Reply,
+    SelfReset,
+    SendBeat,
+    Start,
+    Stop,
+)
+from failover_kit.manager.core import Core
+from failover_kit.manager.coredata import Group
+from failover_kit.manager.events import (
+    BeatReceived,
+    Command,
+    Event,
+    FenceDone,
+    MonitorFailed,
+    Persisted,
+    PersistFailed,
+    PlugsRead,
+    PowerOnDone,
+    Probed,
+    ProbeOutcome,
+    ShutdownRequested,
+    Started,
+    StartFailed,
+    StopFailed,
+    Stopped,
+    Tick,
+    Verb,
+)
+from failover_kit.manager.hearing import Candidate, Hearing
+from failover_kit.manager.records import (
+    Beat,
+    CoreConfig,
+    CoreGroup,
+    FenceEvidence,
+    NodeRecord,
+    PlugReading,
+    PlugState,
+)
+from failover_kit.manager.states import GroupState, InvariantViolation
+
+NODES = ("mclaws", "pete")
+GROUP = "web"
+LINK = "eth1"
+
+KEEPALIVE_MS = 1
+DEADTIME_MS = 1_000
+# Parts of a wait: below the bound of a pause (half of deadtime), together above deadtime and every delay.
+WAIT_PART_MS = 400
+WAIT_PARTS = 3
+PAUSE_MS = WAIT_PART_MS * WAIT_PARTS
+# A moment of the last wait stays younger than deadtime until the next one, as long as there are fewer beats
+# than this lacks of deadtime; an age between the two would break the abstraction and is an error.
+FRESH_MS = 960
+EXPIRED_MS = DEADTIME_MS
+
+
+class Violation(Exception):
+    """The world is in a state it must never be in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How often each kind of trouble may still happen. Loss of beats is not counted: any beat may be lost."""
+
+    waits: int = 99  # either node hears nothing for deadtime; 99 = as often as it likes
+    kept: int = 0  # beats kept by the network and delivered at any later time
+    crashes: int = 0  # failoverd dies and starts again, the boot goes on
+    lost_state: int = 0  # a crash or power cut after which the state directory is empty
+    resets: int = 0  # power losses, by the switch or without it, each followed by a new boot
+    pauses: int = 0  # a node does not run for longer than deadtime
+    persist_failures: int = 0  # the disk then holds the old or the new record
+    agent_failures: int = 0  # a start, a stop or a monitor fails
+    device_failures: int = 0  # a shot, a power-on that fails; a shot that reports success and switches nothing
+    moves: int = 0  # standby or takeover
+    leaves: int = 0  # failoverd is asked to end
+    fence_orders: int = 0  # the operator orders a shot
+    confirms: int = 0  # the operator says "dead" of a node that is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What stays the same during one search."""
+
+    home: str = NODES[0]
+    can_fence: bool = True
+    boot_alone: bool = False
+    power_on: bool = True  # fence_action reboot
+    slow_disks: bool = True  # a Persist takes as long as it likes; False: it is answered at once
+    slow_probes: bool = False
+    epoch_limit: int = 40
+
+    def config(self, index: int) -> CoreConfig:
+        return CoreConfig(
+            node=NODES[index],
+            peer=NODES[1 - index],
+            groups=(CoreGroup(name=GROUP, home=self.home),),
+            links=(LINK,),
+            keepalive_ms=KEEPALIVE_MS,
+            warntime_ms=DEADTIME_MS // 2,
+            deadtime_ms=DEADTIME_MS,
+            initdead_ms=DEADTIME_MS,
+            auto_failback=False,
+            can_fence=self.can_fence,
+            fence_delay_ms=DEADTIME_MS // 2,
+            fence_power_on=self.power_on,
+            fence_retry_ms=DEADTIME_MS,
+            boot_alone=self.boot_alone,
+            monitor_interval_ms=DEADTIME_MS,
+            stop_retry_ms=DEADTIME_MS,
+            move_timeout_ms=DEADTIME_MS,
+        )
+
+
+# --- copies of cores ---------------------------------------------------------------------------------
+
+
+def _copy_hearing(old: Hearing) -> Hearing:
+    new = Hearing.__new__(Hearing)
+    for name in Hearing.__slots__:
+        setattr(new, name, getattr(old, name))
+    new.candidates = {nonce: Candidate(c.my_counter, c.counter) for nonce, c in old.candidates.items()}
+    new.retired = set(old.retired)
+    new.links = dict(old.links)
+    return new
+
+
+def copy_core(old: Core) -> Core:
+    """A core that goes its own way. Frozen records are shared; ``copy.deepcopy`` takes thirty times as long."""
+    new = Core.__new__(Core)
+    state = new.__dict__
+    state.update(old.__dict__)
+    state["hearing"] = _copy_hearing(old.hearing)
+    state["groups"] = {name: _copy_group(group) for name, group in old.groups.items()}
+    state["wanted_groups"] = dict(old.wanted_groups)
+    state["said"] = dict(old.said)
+    state["orders"] = [replace(order) for order in old.orders]
+    if old.shot is not None:
+        state["shot"] = replace(old.shot)
+    if old.proof is not None:
+        state["proof"] = replace(old.proof, epochs=dict(old.proof.epochs))
+    return new
+
+
+_GROUP_FIELDS = tuple(Group.__dataclass_fields__)
+
+
+def _copy_group(old: Group) -> Group:
+    new = Group.__new__(Group)
+    for name in _GROUP_FIELDS:
+        setattr(new, name, getattr(old, name))
+    return new
+
+
+# --- the world ---------------------------------------------------------------------------------------
+
+STOPPED, PARTIAL, RUNNING = 0, 1, 2
+_OUTCOME = {STOPPED: ProbeOutcome.STOPPED, PARTIAL: ProbeOutcome.DOUBT, RUNNING: ProbeOutcome.RUNNING}
+
+
+class World:
+    """Two nodes, their disks, resources and plugs, the beats between them, and what may still go wrong.
+
+    A world that was handed out is never changed: a step copies it first, and copies the one core it touches.
+    """
+
+    __slots__ = (
+        "agents",
+        "boots",
+        "budget",
+        "channel",
+        "clock",
+        "cores",
+        "devices",
+        "disks",
+        "kept",
+        "lives",
+        "orders",
+        "persists",
+        "plugs",
+        "resources",
+        "setting",
+        "told",
+        "up",
+    )
+
+    def __init__(self, setting: Setting, budget: Budget) -> None:
+        self.setting = setting
+        self.budget = budget
+        self.cores: list[Core | None] = [None, None]
+        self.clock = [10_000, 10_000]
+        self.lives = [0, 0]
+        self.boots = [1, 1]
+        self.up = [True, True]  # the kernel runs
+        self.plugs = [True, True]
+        self.disks: list[NodeRecord | None] = [None, None]
+        self.resources = [STOPPED, STOPPED]
+        self.agents: list[Probe | Start | Stop | None] = [None, None]
+        self.persists: list[Persist | None] = [None, None]
+        self.devices: list[Fence | PowerOn | ReadPlugs | None] = [None, None]
+        self.channel: list[Beat | None] = [None, None]  # by sender
+        self.kept: tuple[Beat, ...] = ()
+        self.orders = 0  # commands given so far
+        self.told: list[str] | None = None  # a list while a schedule is being narrated
+        for index in (0, 1):
+            self._begin(index)
+
+    def _copy(self) -> World:
+        new = World.__new__(World)
+        for name in ("setting", "budget", "kept", "orders", "told"):
+            setattr(new, name, getattr(self, name))
+        for name in _LISTS:
+            setattr(new, name, list(getattr(self, name)))
+        return new
+
+    def spend(self, **kinds: int) -> World:
+        """A copy with less of the budget."""
+        new = self._copy()
+        new.budget = replace(self.budget, **{k: getattr(self.budget, k) - n for k, n in kinds.items()})
+        return new
+
+    # --- a core's turn -------------------------------------------------------------------------------
+
+    def _begin(self, index: int) -> None:
+        """A new life of failoverd."""
+        self.lives[index] += 1
+        node = NODES[index]
+        self.cores[index] = Core(
+            self.setting.config(index),
+            boot_id=f"{node}-boot{self.boots[index]}",
+            nonce=f"{node}-life{self.lives[index]}",
+            stored=self.disks[index],
+            now_ms=self.clock[index],
+        )
+        self._turn(index, Tick())
+
+    def _hand(self, index: int, event: Event) -> World:
+        """Let one event happen to a node; the receiver is a copy already, its core is not."""
+        core = self.cores[index]
+        if core is not None:
+            self.cores[index] = copy_core(core)
+            self._turn(index, event)
+        return self
+
+    def _turn(self, index: int, event: Event) -> None:
+        core = self.cores[index]
+        if core is None:
+            return
+        try:
+            actions = core.handle(self.clock[index], event)
+        except InvariantViolation as broken:
+            raise Violation(f"{NODES[index]}: {broken}") from broken
+        for action in actions:
+            self._perform(index, core, action)
+        self.audit()
+        if not self.setting.slow_disks and (persist := self.persists[index]) is not None:
+            self.persists[index] = None
+            self.disks[index] = persist.record
+            self._turn(index, Persisted(persist.token))
+        if not self.setting.slow_probes and isinstance(probe := self.agents[index], Probe):
+            self.agents[index] = None
+            self._turn(index, Probed(GROUP, probe.op, _OUTCOME[self.resources[index]]))
+
+    def _perform(self, index: int, core: Core, action: Action) -> None:
+        if self.told is not None and not isinstance(action, SendBeat):
+            self.told.append(f"{NODES[index]}: {_short(action)}")
+        match action:
+            case SendBeat():
+                self.channel[index] = action.beat
+            case Persist():
+                if self.persists[index] is not None:
+                    raise Violation(f"{NODES[index]}: two records on their way to the disk at once")
+                self.persists[index] = action
+            case Start():
+                why = core.may_start(action.group)
+                if why:
+                    raise Violation(f"{NODES[index]}: start ordered although {why}")
+                self.resources[index] = PARTIAL
+                self.agents[index] = action
+            case Stop():
+                self.resources[index] = min(self.resources[index], PARTIAL)
+                self.agents[index] = action
+            case Probe():
+                self.agents[index] = action
+            case Fence() | PowerOn() | ReadPlugs():
+                if self.devices[index] is not None:
+                    raise Violation(f"{NODES[index]}: two calls to the switch at once")
+                self.devices[index] = action
+            case CancelPowerOn():
+                pass  # its PowerOnDone still comes, switched or not
+            case SelfReset():
+                raise Violation(f"{NODES[index]} resets itself: {action.reason}")
+            case Exit():
+                self.cores[index] = None
+                self.agents[index] = None
+                self.devices[index] = None
+            case Note() | Reply():
+                pass
+
+    # --- what must always hold -----------------------------------------------------------------------
+
+    def audit(self) -> None:
+        """Never two nodes with the group possibly active, never two with a right they could use."""
+        if self.resources[0] and self.resources[1]:
+            raise Violation("the group is active on both nodes")
+        if self.usable_right(0) and self.usable_right(1):
+            raise Violation(
+                "both nodes have a right they can use: "
+                + ", ".join(f"{NODES[i]} epoch {self.usable_right(i)}" for i in (0, 1))
+            )
+
+    def usable_right(self, index: int) -> int:
+        """The epoch under which a node may start or goes on running, now or after a restart; 0 = none."""
+        if not self.up[index]:
+            return 0
+        core = self.cores[index]
+        if core is None:
+            record = self.disks[index]
+            if record is None or record.boot_id != f"{NODES[index]}-boot{self.boots[index]}":
+                return 0
+            return next((g.right for g in record.groups if not g.grant), 0)
+        wanted, durable = core.wanted_groups[GROUP], core.durable_groups[GROUP]
+        if wanted.grant or wanted.right != durable.right or core.groups[GROUP].tainted_epoch == wanted.right:
+            return 0
+        return wanted.right
+
+    def epoch(self) -> int:
+        """The highest epoch anybody knows of."""
+        return max((core.known_epoch(GROUP) for core in self.cores if core is not None), default=0)
+
+    # --- steps ---------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Everything that can happen next: a sentence and the world after it."""
+        for index in (0, 1):
+            if self.cores[index] is not None:
+                yield from self._time(index)
+                yield from self._beats(index)
+                yield from self._answers(index)
+                yield from self._operator(index)
+            yield from self._troubles(index)
+
+    def _time(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node = NODES[index]
+        yield f"{node}: its next beat is due", lambda: self._copy()._advance(index, KEEPALIVE_MS)
+        if self.budget.waits == 99:
+            yield f"{node}: hears nothing for deadtime", lambda: self._copy()._wait(index)
+        elif self.budget.waits:
+            yield f"{node}: hears nothing for deadtime", lambda: self.spend(waits=1)._wait(index)
+        if self.budget.pauses:
+            yield (
+                f"{node}: does not run for longer than deadtime",
+                lambda: self.spend(pauses=1)._advance(index, PAUSE_MS),
+            )
+
+    def _advance(self, index: int, step_ms: int) -> World:
+        self.clock[index] += step_ms
+        return self._hand(index, Tick())
+
+    def _wait(self, index: int) -> World:
+        for _ in range(WAIT_PARTS):
+            self._advance(index, WAIT_PART_MS)
+        return self
+
+    def _beats(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Reception by ``index``, and what the network keeps of what it sent."""
+        node, peer = NODES[index], NODES[1 - index]
+        beat = self.channel[1 - index]
+        if beat is not None:
+            yield f"{node}: the last beat of {peer} arrives", lambda: self._receive(index, beat)
+        for position, late in enumerate(self.kept):
+            if late.node == peer:
+                yield (
+                    f"{node}: kept beat {position + 1} arrives ({late.nonce})",
+                    lambda position=position: self._receive_kept(index, position),
+                )
+        own = self.channel[index]
+        if own is not None and self.budget.kept:
+            yield f"the network keeps the last beat of {node}", lambda: self._keep(own)
+
+    def _receive(self, index: int, beat: Beat) -> World:
+        new = self._copy()
+        new.channel[1 - index] = None
+        return new._hand(index, BeatReceived(LINK, beat))
+
+    def _receive_kept(self, index: int, position: int) -> World:
+        new = self._copy()
+        new.kept = self.kept[:position] + self.kept[position + 1 :]
+        return new._hand(index, BeatReceived(LINK, self.kept[position]))
+
+    def _keep(self, beat: Beat) -> World:
+        new = self.spend(kept=1)
+        new.kept = (*self.kept, beat)
+        return new
+
+    # --- what the shell, the agents and the switch answer --------------------------------------------
+
+    def _answers(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node = NODES[index]
+        if self.persists[index] is not None:
+            yield f"{node}: the record is on its disk", lambda: self._persisted(index)
+            if self.budget.persist_failures:
+                for written in (False, True):
+                    yield (
+                        f"{node}: writing the record fails (the disk has the {'new' if written else 'old'} one)",
+                        lambda written=written: self._persist_failed(index, written),
+                    )
+        agent = self.agents[index]
+        if agent is not None:
+            kind = type(agent).__name__.lower()
+            yield f"{node}: its {kind} succeeds", lambda: self._agent_ok(index)
+            if self.budget.agent_failures and not isinstance(agent, Probe):
+                yield f"{node}: its {kind} fails", lambda: self._agent_failed(index)
+        elif self.budget.agent_failures and self.resources[index] == RUNNING:
+            yield f"{node}: a monitor fails", lambda: self._monitor_failed(index)
+        if self.devices[index] is not None:
+            yield from self._switch(index)
+
+    def _persisted(self, index: int) -> World:
+        new = self._copy()
+        persist = new.persists[index]
+        assert persist is not None
+        new.persists[index] = None
+        new.disks[index] = persist.record
+        return new._hand(index, Persisted(persist.token))
+
+    def _persist_failed(self, index: int, written: bool) -> World:
+        new = self.spend(persist_failures=1)
+        persist = new.persists[index]
+        assert persist is not None
+        new.persists[index] = None
+        if written:
+            new.disks[index] = persist.record
+        return new._hand(index, PersistFailed(persist.token, "full"))
+
+    def _agent_ok(self, index: int) -> World:
+        new = self._copy()
+        agent = new.agents[index]
+        new.agents[index] = None
+        match agent:
+            case Start():
+                new.resources[index] = RUNNING
+                return new._hand(index, Started(GROUP, agent.op))
+            case Stop():
+                new.resources[index] = STOPPED
+                return new._hand(index, Stopped(GROUP, agent.op))
+            case Probe():
+                return new._hand(index, Probed(GROUP, agent.op, _OUTCOME[new.resources[index]]))
+        raise AssertionError(agent)
+
+    def _agent_failed(self, index: int) -> World:
+        new = self.spend(agent_failures=1)
+        agent = new.agents[index]
+        assert isinstance(agent, Start | Stop)
+        new.agents[index] = None
+        if isinstance(agent, Start):
+            return new._hand(index, StartFailed(GROUP, agent.op, "disk", "failed"))
+        return new._hand(index, StopFailed(GROUP, agent.op, "disk", "failed"))
+
+    def _monitor_failed(self, index: int) -> World:
+        new = self.spend(agent_failures=1)
+        core = new.cores[index]
+        assert core is not None
+        return new._hand(index, MonitorFailed(GROUP, core.groups[GROUP].watch_op, "disk", "failed"))
+
+    def _switch(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node, peer, device = NODES[index], NODES[1 - index], self.devices[index]
+        match device:
+            case Fence():
+                able = self.budget.resets or not self.up[1 - index]
+                if self.plugs[1 - index] and able and not device.only_if_off:
+                    yield f"the switch cuts the power of {peer}", lambda: self._cut(index)
+                if not self.plugs[1 - index]:
+                    yield f"{node}: its shot is read back OFF", lambda: self._shot_done(index)
+                elif device.only_if_off:
+                    yield f"{node}: the plugs of {peer} read ON, nothing is switched", lambda: self._shot_done(index)
+                if self.budget.device_failures:
+                    yield f"{node}: its shot fails", lambda: self._shot_failed(index)
+            case PowerOn():
+                yield f"the switch gives {peer} its power", lambda: self._powered(index)
+                if self.budget.device_failures:
+                    yield f"{node}: power-on of {peer} fails", lambda: self._not_powered(index)
+            case ReadPlugs():
+                yield f"{node}: reads the plugs of {peer}", lambda: self._read(index)
+
+    def _device_gone(self, index: int, **spent: int) -> tuple[World, int]:
+        new = self.spend(**spent) if spent else self._copy()
+        device = new.devices[index]
+        assert device is not None
+        new.devices[index] = None
+        return new, device.op
+
+    def _cut(self, index: int) -> World:
+        """The outlet of the peer really goes off, while the shot is under way."""
+        new = self.spend(resets=int(self.up[1 - index]))
+        new.plugs[1 - index] = False
+        new._dies(1 - index)
+        return new
+
+    def _evidence(self, index: int, *, off_exit: int | None, state: PlugState) -> FenceEvidence:
+        now_ms = self.clock[index]
+        reading = PlugReading(
+            device="switch",
+            plug="1",
+            off_exit=off_exit,
+            off_began_ms=now_ms,
+            off_ended_ms=now_ms,
+            read_began_ms=now_ms,
+            state=state,
+        )
+        return FenceEvidence(readings=(reading,), in_time=True)
+
+    def _shot_done(self, index: int) -> World:
+        """What is read back is the truth."""
+        new, op = self._device_gone(index)
+        if new.plugs[1 - index]:
+            evidence = FenceEvidence(readings=(), in_time=True, reason="its plugs read ON")
+        else:
+            evidence = self._evidence(index, off_exit=0, state=PlugState.OFF)
+        return new._hand(index, FenceDone(op, evidence))
+
+    def _shot_failed(self, index: int) -> World:
+        """Off reported success but ON is read back; or, after a real cut, the agent was killed before it read."""
+        new, op = self._device_gone(index, device_failures=1)
+        if new.plugs[1 - index]:
+            evidence = self._evidence(index, off_exit=0, state=PlugState.ON)
+        else:
+            evidence = self._evidence(index, off_exit=None, state=PlugState.UNKNOWN)
+        return new._hand(index, FenceDone(op, evidence))
+
+    def _powered(self, index: int) -> World:
+        new, op = self._device_gone(index)
+        new.plugs[1 - index] = True
+        return new._hand(index, PowerOnDone(op, True))
+
+    def _not_powered(self, index: int) -> World:
+        new, op = self._device_gone(index, device_failures=1)
+        return new._hand(index, PowerOnDone(op, False, "no answer"))
+
+    def _read(self, index: int) -> World:
+        new, op = self._device_gone(index)
+        return new._hand(index, PlugsRead(op, PlugState.ON if new.plugs[1 - index] else PlugState.OFF))
+
+    # --- orders --------------------------------------------------------------------------------------
+
+    def _operator(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node, peer, core = NODES[index], NODES[1 - index], self.cores[index]
+        assert core is not None
+        if self.budget.moves and not core.orders:
+            has = bool(core.wanted_groups[GROUP].right)
+            if has and core.groups[GROUP].state is GroupState.STARTED:
+                yield f"{node}: failoverctl standby", lambda: self._order(index, Verb.STANDBY, moves=1)
+            elif not has:
+                yield f"{node}: failoverctl takeover", lambda: self._order(index, Verb.TAKEOVER, moves=1)
+        if self.budget.fence_orders:
+            yield f"{node}: failoverctl fence {peer}", lambda: self._order(index, Verb.FENCE, fence_orders=1)
+        if self.budget.confirms and not self.up[1 - index]:
+            yield (
+                f"{node}: failoverctl confirm-dead {peer}",
+                lambda: self._order(index, Verb.CONFIRM_DEAD, confirms=1),
+            )
+        if self.budget.leaves and not core.shutting_down:
+            yield f"{node}: failoverd is asked to end", lambda: self._leave(index)
+
+    def _order(self, index: int, verb: Verb, **spent: int) -> World:
+        new = self.spend(**spent)
+        new.orders += 1
+        target = NODES[1 - index] if verb in (Verb.FENCE, Verb.CONFIRM_DEAD) else ""
+        return new._hand(index, Command(new.orders, verb, (), target))
+
+    def _leave(self, index: int) -> World:
+        return self.spend(leaves=1)._hand(index, ShutdownRequested())
+
+    # --- crashes, power --------------------------------------------------------------------------------
+
+    def _troubles(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node = NODES[index]
+        if self.cores[index] is not None and self.budget.crashes:
+            yield from self._ends(index, f"{node}: failoverd dies", self._crash)
+        if self.up[index] and self.budget.resets:
+            yield from self._ends(index, f"{node}: loses its power", self._reset)
+        if self.up[index] and self.cores[index] is None:
+            yield f"{node}: failoverd starts", lambda: self._start_daemon(index)
+        if not self.up[index] and self.plugs[index]:
+            yield f"{node}: boots", lambda: self._boot(index)
+
+    def _ends(
+        self, index: int, what: str, end: Callable[[int, bool, bool], World]
+    ) -> Iterator[tuple[str, Callable[[], World]]]:
+        """One end, for each thing that may be found on the disk afterwards."""
+        yield what, lambda: end(index, False, False)
+        if self.persists[index] is not None:
+            yield f"{what} (its disk has the new record)", lambda: end(index, True, False)
+        if self.budget.lost_state and self.disks[index] is not None:
+            yield f"{what} and loses its state directory", lambda: end(index, False, True)
+
+    def _crash(self, index: int, written: bool, lost: bool) -> World:
+        new = self.spend(crashes=1, lost_state=int(lost))
+        new._disk_after(index, written, lost)
+        # An unfinished start or stop leaves the group half running: the next life's probe kills what is left.
+        new._silence(index)
+        return new
+
+    def _reset(self, index: int, written: bool, lost: bool) -> World:
+        new = self.spend(resets=1, lost_state=int(lost))
+        new._disk_after(index, written, lost)
+        new._dies(index)
+        return new
+
+    def _disk_after(self, index: int, written: bool, lost: bool) -> None:
+        persist = self.persists[index]
+        if written and persist is not None:
+            self.disks[index] = persist.record
+        if lost:
+            self.disks[index] = None
+
+    def _silence(self, index: int) -> None:
+        self.cores[index] = None
+        self.persists[index] = None
+        self.agents[index] = None
+        self.devices[index] = None
+
+    def _dies(self, index: int) -> None:
+        self._silence(index)
+        self.up[index] = False
+        self.resources[index] = STOPPED
+
+    def _start_daemon(self, index: int) -> World:
+        new = self._copy()
+        new._begin(index)
+        return new
+
+    def _boot(self, index: int) -> World:
+        new = self._copy()
+        new.up[index] = True
+        new.boots[index] += 1
+        new._begin(index)
+        return new
+
+
+_LISTS = (
+    "agents",
+    "boots",
+    "channel",
+    "clock",
+    "cores",
+    "devices",
+    "disks",
+    "lives",
+    "persists",
+    "plugs",
+    "resources",
+    "up",
+)
+
+
+def _short(action: Action) -> str:
+    match action:
+        case Note():
+            return f"says: {action.text}"
+        case Persist():
+            group = action.record.groups[0]
+            return (
+                f"writes: right {group.right}, top {group.top}, grant {group.grant}"
+                f"{' to ' + group.grant_nonce if group.grant else ''}{', held' if group.held else ''}"
+            )
+        case Reply():
+            return f"answers: {action.code.name}, {action.text}"
+    return type(action).__name__.lower()
