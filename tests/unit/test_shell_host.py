@@ -46,6 +46,14 @@ def test_a_heartbeat_is_noticed_by_its_pid_file_or_by_name(tmp_path: Path) -> No
     assert "systemctl disable --now heartbeat" in host.running_heartbeat((str(pid_file),), str(proc))
 
 
+def test_a_heartbeat_in_a_container_is_not_this_node_s(tmp_path: Path) -> None:
+    process(tmp_path, "18", "heartbeat")
+    for pid, namespace in (("18", "pid:[4026532000]"), ("self", "pid:[4026531836]")):
+        (tmp_path / pid / "ns").mkdir(parents=True)
+        (tmp_path / pid / "ns" / "pid").symlink_to(namespace)
+    assert host.running_heartbeat((), str(tmp_path)) == ""
+
+
 def test_systemd_is_told_when_it_listens(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

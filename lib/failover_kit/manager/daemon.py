@@ -344,6 +344,12 @@ class Daemon:
                 f"no fence device for {self._checked.peer}: when it falls silent nothing is taken over until you "
                 "confirm that it is dead; add fence_device to ha.cf",
             )
+        if config.watchdog_device is not None:
+            self._say(
+                Level.WARNING,
+                f"watchdog {config.watchdog_device} is not armed: this version does not use it; a node whose stop "
+                "fails is cut by its peer",
+            )
         if space.weakness:
             self._say(Level.WARNING, space.weakness)
         why_not = host.lock_memory()

@@ -45,9 +45,17 @@ def running_heartbeat(pid_files: Sequence[str] = HEARTBEAT_PID_FILES, proc: str 
         if pid.isdigit() and _command(proc, pid) == "heartbeat":
             return _heartbeat_sentence(pid)
     for name in sorted(os.listdir(proc)):
-        if name.isdigit() and _command(proc, name) == "heartbeat":
+        if name.isdigit() and _command(proc, name) == "heartbeat" and _is_of_this_node(proc, name):
             return _heartbeat_sentence(name)
     return ""
+
+
+def _is_of_this_node(proc: str, pid: str) -> bool:
+    """Not a container's: that is another machine as far as its resources go. In doubt it is ours."""
+    try:
+        return os.readlink(f"{proc}/{pid}/ns/pid") == os.readlink(f"{proc}/self/ns/pid")
+    except OSError:
+        return True
 
 
 def _heartbeat_sentence(pid: str) -> str:

@@ -63,6 +63,8 @@ from failover_kit.spec.deadline import boottime_ms
 EXIT_CLEAN = 0
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits(3): our bug, resources were left alone
 
+CLOSE_TIMEOUT_S = 5.0
+
 FRESH_LEAST_MS = 500
 """A decision may take this long to its fork on any machine; otherwise half of deadtime."""
 
@@ -290,7 +292,8 @@ class Shell:
         self._end(EXIT_CLEAN)
         for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=CLOSE_TIMEOUT_S)
         for runner in self._parts.runners.values():
             await runner.end_watch()
 
