@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from failover_kit.manager.actions import Action, Fence, Note, Persist, Probe, SendBeat, Start, Stop
+from failover_kit.manager.actions import (
+    Action,
+    ExitCode,
+    Fence,
+    Note,
+    Persist,
+    Probe,
+    Reply,
+    SendBeat,
+    Start,
+    Stop,
+)
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import (
     BeatReceived,
@@ -62,6 +73,9 @@ CONFIG = CoreConfig(
 
 EMPTY = GroupClaim(name="cluster", state=GroupState.STOPPED, held=False, right=0, top=0)
 """What pete says of the group when it has nothing of it."""
+
+RUNS = replace(EMPTY, state=GroupState.STARTED, held=True, right=3, top=3)
+"""What pete says when it runs it."""
 
 
 def stored(right: int = 0, *, boot_id: str = "mclaws boot 1", held: bool = False, **node: object) -> NodeRecord:
@@ -228,6 +242,11 @@ class Bench:
         sent = self.last(SendBeat)
         assert sent is not None
         return sent.beat.groups[0]
+
+    def reply_code(self) -> ExitCode | None:
+        """How the last order was answered."""
+        reply = self.last(Reply)
+        return reply.code if reply is not None else None
 
     def right(self) -> int:
         return self.core.view(self.now_ms).groups[0].right
