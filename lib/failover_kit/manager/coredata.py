@@ -114,7 +114,7 @@ class Order:
     groups: tuple[str, ...]
     deadline_ms: int
     began_ms: int
-    proof: Proof | None = None  # of a confirmation
+    proof: Proof | None = None  # of a confirmation; None while it waits for a shot to end
 
 
 class CoreBase:

@@ -119,39 +119,45 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             self._prepare_shot(Shot(ShotKind.ORDERED, self.wanted.peer_boot_id, command=event.id))
             self._wait_for(event, ())
 
-    def _order_confirm(self, event: Command) -> None:
+    def _confirm_refusal(self) -> str:
+        """"" when the operator's word may be taken now, a running shot aside; else why not (rule 2c)."""
         last = self.hearing.last_authentic_ms
         quiet_ms = self.now_ms - max(self.silence_floor_ms, self.born_ms if last is None else last)
         if quiet_ms < self.config.deadtime_ms:
             seconds = self.config.deadtime_ms / 1000
-            self._reply(
-                event.id,
-                ExitCode.REFUSED,
-                f"{self.config.peer} may be alive: less than {seconds:g} s (deadtime) without a sign of it",
-            )
-        elif self.shot is not None:
-            self._reply(
-                event.id, ExitCode.REFUSED, "a shot is under way; wait for its outcome and ask again"
-            )
-        elif self.peer_state not in (PeerState.SILENT, PeerState.NEVER_HEARD):
-            self._reply(event.id, ExitCode.REFUSED, f"{self.config.peer} is {self.peer_state.value}")
-        elif self.persist_error:
-            self._reply(event.id, ExitCode.REFUSED, "the state directory cannot be written")
-        else:
-            self._confirm(event)
+            return f"{self.config.peer} may be alive: less than {seconds:g} s (deadtime) without a sign of it"
+        if self.persist_error:
+            return "the state directory cannot be written"
+        if self.peer_state not in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING):
+            return f"{self.config.peer} is {self.peer_state.value}"
+        return ""
 
-    def _confirm(self, event: Command) -> None:
+    def _order_confirm(self, event: Command) -> None:
+        shot = self.shot
+        if shot is not None and not shot.op and shot.kind in (ShotKind.SILENT, ShotKind.IF_OFF):
+            self.shot = shot = None  # not fired yet, and not needed: the operator knows
+        why = self._confirm_refusal()
+        if why:
+            self._reply(event.id, ExitCode.REFUSED, why)
+            return
+        self._wait_for(event, ())
+        if shot is None:
+            self._confirm(self.orders[-1])
+        else:
+            self._note(
+                Level.INFO, "confirm-waits", f"the confirmation of {self.config.peer} waits for the shot that runs"
+            )
+
+    def _confirm(self, order: Order) -> None:
         self._peer_becomes(PeerTrigger.CONFIRM)
         self.proof = Proof(
-            self.wanted.peer_boot_id, self.counter, self.now_ms, confirmed=True, command=event.id
+            self.wanted.peer_boot_id, self.counter, self.now_ms, confirmed=True, command=order.id
         )
+        order.proof = self.proof
+        boot = self.wanted.peer_boot_id or "unknown"
         self._note(
-            Level.WARNING,
-            "confirmed-dead",
-            f"the operator confirms that {self.config.peer} is dead (boot {self.wanted.peer_boot_id or 'unknown'})",
+            Level.WARNING, "confirmed-dead", f"the operator confirms that {self.config.peer} is dead (boot {boot})"
         )
-        self._wait_for(event, ())
-        self.orders[-1].proof = self.proof
 
     # --- outcomes ----------------------------------------------------------------------------------
 
@@ -217,10 +223,27 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
         self.beat_due = True
         self._reply(order.id, code, text)
 
+    def _confirm_after_shot(self, order: Order) -> None:
+        """A confirmation given while a shot ran: not needed if it proved the peer off, else asked again."""
+        if self.shot is not None:
+            return
+        if self.peer_state is PeerState.FENCED:
+            text = f"{self.config.peer} was fenced meanwhile; no confirmation was needed"
+            self._reply(order.id, ExitCode.DONE, text)
+            return
+        why = self._confirm_refusal()
+        if why:
+            self._reply(order.id, ExitCode.REFUSED, why)
+        else:
+            self._confirm(order)
+
     def _follow_confirm(self, order: Order) -> None:
+        if order.proof is None:
+            self._confirm_after_shot(order)
+            return
         proof = order.proof
-        kept = proof is not None and all(self.wanted_groups[n].right == e for n, e in proof.epochs.items())
-        if proof is None or not kept or (self.proof != proof and not proof.epochs):
+        kept = all(self.wanted_groups[n].right == e for n, e in proof.epochs.items())
+        if not kept or (self.proof != proof and not proof.epochs):
             self._reply(order.id, ExitCode.FAILED, f"{self.config.peer} was heard: it is not dead")
             return
         pending = [n for n, epoch in proof.epochs.items() if self.durable_groups[n].right != epoch]

@@ -59,7 +59,7 @@ class GroupRunner:
         stays = await self._space.clear(name)
         if stays:
             return Probed(name, op, ProbeOutcome.DOUBT, f"left of an earlier action: {stays}")
-        findings = [await self._monitor(op, caller) for caller in self.plan.callers]
+        findings = await self._monitor_all(op)
         if all(found is Finding.STOPPED for found, _ in findings):
             stays = await self._space.clear_services(name)
             if stays:
@@ -143,8 +143,7 @@ class GroupRunner:
             reason = await self._stop_one(op, caller)
             if reason:
                 failures.append((caller.name, reason))
-        for caller in self.plan.callers:
-            found, reason = await self._monitor(op, caller)
+        for caller, (found, reason) in zip(self.plan.callers, await self._monitor_all(op), strict=True):
             if found is not Finding.STOPPED:
                 state = "still running" if found is Finding.RUNNING else f"in doubt: {reason}"
                 failures.append((caller.name, f"after the stop the monitor says {state}"))
@@ -210,6 +209,10 @@ class GroupRunner:
             self._stuck[caller.instance] = cell
             return Finding.DOUBT, f"its monitor: {stays}"
         return caller.finding(ended)
+
+    async def _monitor_all(self, op: int) -> list[tuple[Finding, str]]:
+        """All at once: monitors only look, and a switchover waits for them."""
+        return list(await asyncio.gather(*(self._monitor(op, caller) for caller in self.plan.callers)))
 
     # --- recurring monitors --------------------------------------------------------------------------
 

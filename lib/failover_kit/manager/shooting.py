@@ -19,7 +19,7 @@ from failover_kit.manager.actions import (
     SelfReset,
 )
 from failover_kit.manager.coredata import CoreBase, Proof, Shot, ShotKind
-from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone
+from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone, Verb
 from failover_kit.manager.records import Beat, GroupClaim, PlugState
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 
@@ -116,7 +116,22 @@ class FenceDecisions(CoreBase):
         if shot.kind is ShotKind.ASKED:
             beat = self.peer_beat()
             return bool(self._request_to_honour()) and beat is not None and beat.boot_id == shot.boot_id
+        if shot.kind is ShotKind.CONFLICT:
+            return self._conflict_lasts(shot)
         return True
+
+    def _conflict_lasts(self, shot: Shot) -> bool:
+        """Whether the boot with the lower right is still there: silent, or claiming it."""
+        if self.wanted.peer_boot_id != shot.boot_id:
+            return False
+        beat = self.peer_beat()
+        if beat is None:
+            return True
+        return any(
+            0 < claim.right < self.wanted_groups[claim.name].right
+            for claim in beat.groups
+            if claim.name in self.groups
+        )
 
     def shot_refusal_ignoring_count(self) -> str:
         """As ``shot_refusal``, once the shot itself was counted (boot_alone allows one)."""
@@ -147,6 +162,8 @@ class FenceDecisions(CoreBase):
         self._fire(shot)
 
     def _choose_shot(self) -> None:
+        if any(order.verb == Verb.CONFIRM_DEAD.value and order.proof is None for order in self.orders):
+            return  # the operator's word is looked at first
         boot_id = self.wanted.peer_boot_id
         asked = self._request_to_honour()
         if asked:
