@@ -111,7 +111,7 @@ def test_status_is_read_where_it_stands():
         "todo": ["repair"], "links": [{"name": "eth1", "up": None}], "fence_attempts": 2, "fence_last": "no",
         "groups": [{"name": "g", "state": "started", "right": 4, "held": True, "doing": "runs"}],
     }  # fmt: skip
-    found = status.parse(view)
+    found = status.parse(view, 0)
     assert (found.state, found.right, found.links, found.todo) == ("started", 4, {"eth1": None}, ("repair",))
     with pytest.raises(KeyError):
-        status.parse({"node": "pete"})
+        status.parse({"node": "pete"}, 0)

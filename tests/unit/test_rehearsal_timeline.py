@@ -131,3 +131,15 @@ def test_the_terminal_says_in_words_what_colour_would_say():
     for part in ("Scene 3", "+1800  mclaws    warning: ", "FAILED after 15.0 s: mclaws serves", "--- pete: off"):
         assert part in text
     assert all(len(line) <= 111 for line in text.splitlines())
+
+
+def test_progress_is_overwritten_on_a_terminal_and_absent_elsewhere():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, expected in ((Terminal(), "\r\033[Kwaits\r\033[Kdone\n"), (io.StringIO(), "done\n")):
+        printer = Printer(stream)
+        printer.progress("waits")
+        printer.line("done")
+        assert stream.getvalue() == expected

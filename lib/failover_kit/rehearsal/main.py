@@ -97,7 +97,7 @@ class _Run:
         try:
             world = World(place.path, self._kit, Diary())
             try:
-                passed = self._play_all(Stage(world))
+                passed = self._play_all(Stage(world, self._printer.progress))
                 code = PASSED if passed else FAILED
                 if self._given.keep:
                     self._keep(world.directory)

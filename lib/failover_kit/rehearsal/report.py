@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 from dataclasses import dataclass, field
@@ -64,8 +65,20 @@ class Printer:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._colour = self._stream.isatty()
+        self._unfinished = False
+
+    def progress(self, text: str) -> None:
+        """One line that the next one overwrites, where somebody looks."""
+        if self._colour:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\033[K{text[:width]}")
+            self._stream.flush()
+            self._unfinished = True
 
     def line(self, text: str = "", *styles: str) -> None:
+        if self._unfinished:
+            self._stream.write("\r\033[K")
+            self._unfinished = False
         if self._colour and styles:
             text = f"\033[{';'.join(_COLOURS[style] for style in styles)}m{text}\033[0m"
         print(text, file=self._stream, flush=True)

@@ -263,7 +263,9 @@ def _warned(stage: Stage, name: str, link: str, since_ms: int) -> bool:
 
 
 def _says_stuck(status: Status) -> bool:
-    return status.health == "no-service" and status.fence_attempts > 0 and bool(status.todo)
+    """The group runs nowhere, because the peer is not fenced; the operator can confirm what he knows."""
+    why = status.health == "no-service" and status.fence_attempts > 0 and "not fenced" in status.reason
+    return why and any("confirm-dead" in hint for hint in status.todo)
 
 
 def _require_no_shot(stage: Stage) -> None:

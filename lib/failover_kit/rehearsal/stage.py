@@ -45,8 +45,10 @@ class Measured:
 class Stage:
     """One world, and the questions that scenes ask of it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, progress: Callable[[str], None] = lambda _: None) -> None:
+        """``progress`` is told what is being waited for, several times a second."""
         self.world = world
+        self._progress = progress
         self.ctl = os.path.join(world.kit, "bin", "failoverctl")
         self.begin_ms = boottime_ms()
         self.fault_ms = self.begin_ms
@@ -85,7 +87,7 @@ class Stage:
                 raise SceneFailed(wrong)
             if deadline.expired():
                 raise SceneFailed(f"{what}: not within {timeout_ms / 1000:g} s")
-            time.sleep(POLL_S)
+            self._pause(what)
 
     def stays(self, what: str, condition: Callable[[], object], for_ms: int) -> None:
         """``condition()`` must be true all the time. SceneFailed when it once is not."""
@@ -93,7 +95,11 @@ class Stage:
         while not deadline.expired():
             if not condition():
                 raise SceneFailed(f"{what}: no longer true after {for_ms - deadline.left_ms()} ms")
-            time.sleep(POLL_S)
+            self._pause(what)
+
+    def _pause(self, what: str) -> None:
+        self._progress(f"{boottime_ms() - self.fault_ms:+8d}  {what} ...")
+        time.sleep(POLL_S)
 
     @staticmethod
     def require(fact: object, sentence: str) -> None:
@@ -264,6 +270,8 @@ class Stage:
         well = audible and all(links.values()) and bool(self.serving())
         if (says.health == "healthy") != well:
             wrong.append(f"{name} says {says.health} ({says.reason})")
+        if says.exit_code != status.EXIT_CODES.get(says.health):
+            wrong.append(f"status on {name} says {says.health} and exits {says.exit_code}")
         return wrong
 
     def parts_on(self, name: str) -> dict[str, bool]:

@@ -30,6 +30,11 @@ class Status:
     links: dict[str, bool | None]
     fence_attempts: int
     fence_last: str
+    exit_code: int
+
+
+EXIT_CODES = {"healthy": 0, "degraded": 1, "no-service": 2}
+"""What ``failoverctl status`` exits with (DESIGN 10), for scripts that look no further."""
 
 
 class StatusError(Exception):
@@ -44,15 +49,15 @@ def ask(node: Node, ctl: str) -> Status:
         result = node.run([ctl, "status", "--json"], STATUS_MS)
     except (CommandTimeout, CommandMissing) as error:
         raise StatusError(str(error)) from None
-    if result.code not in (0, 1, 2):
+    if result.code not in EXIT_CODES.values():
         raise StatusError(result.describe())
     try:
-        return parse(json.loads(result.stdout)["view"])
+        return parse(json.loads(result.stdout)["view"], result.code)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StatusError(f"{node.name}: status is not as expected ({error!r}): {result.stdout[:200]}") from None
 
 
-def parse(found: dict[str, Any]) -> Status:
+def parse(found: dict[str, Any], exit_code: int) -> Status:
     """The ``view`` of status (``ClusterView`` in manager/records.py). KeyError, TypeError when it is not one."""
     group = found["groups"][0]
     return Status(
@@ -70,4 +75,5 @@ def parse(found: dict[str, Any]) -> Status:
         links={link["name"]: link["up"] for link in found["links"]},
         fence_attempts=found["fence_attempts"],
         fence_last=found["fence_last"],
+        exit_code=exit_code,
     )
