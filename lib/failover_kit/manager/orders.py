@@ -180,7 +180,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             record = self.wanted_groups[name]
             if record.right and group.state is GroupState.STARTED and group.purpose is not Purpose.MOVE:
                 why = f"{self.config.peer} failed to start it" if claim and claim.failed_here else group.reason
-                text = f"group {name} runs on {self.config.node} again: {why or 'the peer went away'}"
+                why = why or f"{self.config.peer} is {self.peer_state.value}"
+                text = f"group {name} runs on {self.config.node} again: {why}"
                 self._reply(order.id, ExitCode.FAILED, text)
                 return
             if group.state is GroupState.FAILED:

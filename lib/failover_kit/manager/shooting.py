@@ -18,7 +18,7 @@ from failover_kit.manager.actions import (
     ReadPlugs,
     SelfReset,
 )
-from failover_kit.manager.coredata import CoreBase, Proof, Shot, ShotKind
+from failover_kit.manager.coredata import CoreBase, Group, Proof, Shot, ShotKind
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone, Verb
 from failover_kit.manager.records import Beat, GroupClaim, PlugState
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
@@ -427,20 +427,19 @@ class FenceDecisions(CoreBase):
                 f"group {group.name}: both nodes have a right (epoch {record.right} here, {claim.right} on "
                 f"{self.config.peer}); do not stop it by hand on either node",
             )
-            if claim.right == record.right:
-                continue
-            if law.loses_conflict(record.right, claim.right):
-                self._lose_conflict(group.name, claim)
-            elif self.shot is None and self.config.can_fence and self.now_ms >= self.shot_next_ms:
-                self._prepare_shot(Shot(ShotKind.CONFLICT, beat.boot_id))
+            self._resolve_conflict(group, claim, beat.boot_id)
 
-    def _lose_conflict(self, name: str, claim: GroupClaim) -> None:
-        """Drop a right that is not in use; in use, reset, unless the other side cannot be active either."""
-        group = self.groups[name]
+    def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
+        """Whoever is stopped drops its right, whichever is higher: nothing is lost, nobody is shot. Of two
+        that may both be active the lower resets itself without unmounting and the higher fences it."""
+        record = self.wanted_groups[group.name]
+        lower = law.loses_conflict(record.right, claim.right)
         if group.state is GroupState.STOPPED:
-            self._change_group(name, right=0, held=False)
-            return
-        if claim.state is GroupState.STOPPED:
-            # It may not start while it hears our claim; it drops its right, or fences this node.
-            return
-        self._act(SelfReset(f"group {name}: the peer has it under a higher epoch"))
+            if lower or claim.state is not GroupState.STOPPED:
+                self._change_group(group.name, right=0, held=False)
+        elif claim.state is GroupState.STOPPED or claim.right == record.right:
+            return  # the other side drops its right; or nobody can tell who is right: the alarm stands
+        elif lower:
+            self._act(SelfReset(f"group {group.name}: the peer has it under a higher epoch"))
+        elif self.shot is None and self.config.can_fence and self.now_ms >= self.shot_next_ms:
+            self._prepare_shot(Shot(ShotKind.CONFLICT, boot_id))

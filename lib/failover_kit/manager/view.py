@@ -176,13 +176,16 @@ def _no_service(core: OrderDecisions, group: GroupView) -> str:
         case GroupState.STARTING | GroupState.STOPPING:
             return f"group {name} {group.doing}"
         case GroupState.FAILED:
-            return f"a stop of group {name} failed here: {group.doing}"
+            return f"group {name}: {group.doing}"
         case GroupState.UNKNOWN:
             return f"the state of group {name} is not known here: {group.doing}"
     if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and not core.has_left():
-        return f"group {name} does not run here, and whether it runs on {peer} is not known: {group.doing}"
+        why = group.doing.removeprefix("not started: ")
+        return f"group {name} does not run here, and whether it runs on {peer} is not known: {why}"
     claim = core.peer_claim(name)
     if claim is not None and claim.held and claim.state is not GroupState.STOPPED:
+        if claim.state is GroupState.UNKNOWN:
+            return f"what group {name} does on {peer} is not known there: see failoverctl status on {peer}"
         return f"group {name} is {claim.state.value} on {peer}: see failoverctl status there"
     return f"group {name} runs on no node: {group.doing}"
 
