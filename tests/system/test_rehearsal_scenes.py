@@ -78,6 +78,9 @@ def test_a_short_rehearsal_passes_and_leaves_nothing(tmp_path):
     assert [(scene["scene"], scene["passed"]) for scene in told["scenes"]] == [(1, True), (2, True), (8, True)]
     assert all(len(scene["proofs"]) == 3 for scene in told["scenes"])
     assert 0 < told["scenes"][1]["client_gap_ms"] < 10_000
+    alike = {journal["node"]: journal["alike"] for journal in told["journals"]}
+    assert alike == {"pete": True, "mclaws": True}
+    assert all("replayed" in journal["sentence"] for journal in told["journals"])
     assert "nothing is left behind" in err
     assert traces_of(child.pid) == [] and processes_of(child.pid) == []
     assert "3 of 3 scenes passed" in (tmp_path / "picture.html").read_text()

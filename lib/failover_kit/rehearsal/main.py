@@ -20,7 +20,7 @@ from failover_kit.rehearsal.control import RequestError, request
 from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.picture import page
 from failover_kit.rehearsal.plan import NODES, SWITCH
-from failover_kit.rehearsal.play import play
+from failover_kit.rehearsal.play import Replay, play, replay_journals
 from failover_kit.rehearsal.report import Outcome, Printer
 from failover_kit.rehearsal.scenes import SCENES, Scene
 from failover_kit.rehearsal.stage import Stage
@@ -90,6 +90,7 @@ class _Run:
         self._scenes = scenes
         self._printer = Printer(sys.stderr if given.json else sys.stdout)
         self._outcomes: list[Outcome] = []
+        self._replays: list[Replay] = []
 
     def run(self) -> int:
         code = FAILED
@@ -137,7 +138,11 @@ class _Run:
                     self._printer.end(outcome)
             if not outcome.passed:
                 return False  # the next scene begins with a healthy pair, and there is none
-        return True
+        self._replays = replay_journals(stage)
+        self._printer.line()
+        for replay in self._replays:
+            self._printer.line(f"Journal of {replay.node}: {replay.sentence}", *([] if replay.alike else ["red"]))
+        return all(replay.alike for replay in self._replays)
 
     def _publish(self) -> None:
         """Verdict, JSON and picture."""
@@ -149,8 +154,12 @@ class _Run:
             verdict += f"; the picture is in {os.path.abspath(self._given.html)}"
         if self._given.json:
             document = {
-                "passed": len(good) == len(self._scenes),
+                "passed": len(good) == len(self._scenes) and all(replay.alike for replay in self._replays),
                 "scenes": [outcome.as_json() for outcome in self._outcomes],
+                "journals": [
+                    {"node": replay.node, "alike": replay.alike, "sentence": replay.sentence}
+                    for replay in self._replays
+                ],
             }
             print(json.dumps(document, indent=1))
         self._printer.line()

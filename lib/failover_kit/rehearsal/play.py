@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from failover_kit.emulator.control import ControlError
 from failover_kit.rehearsal import ledger
 from failover_kit.rehearsal.node import NodeError
-from failover_kit.rehearsal.plan import NODES
+from failover_kit.rehearsal.plan import NODES, STATE_DIR
 from failover_kit.rehearsal.report import Outcome
 from failover_kit.rehearsal.scenes import Scene
 from failover_kit.rehearsal.stage import SceneFailed, Stage
@@ -13,6 +15,9 @@ from failover_kit.rehearsal.status import StatusError
 from failover_kit.rehearsal.timeline import rows
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.process import CommandMissing, CommandTimeout
+
+JOURNAL = STATE_DIR + "/journal/current.jsonl"
+REPLAY_MS = 60_000
 
 
 def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
@@ -30,6 +35,25 @@ def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
         outcome.trouble = stage.picture_of_trouble()
     finally:
         _collect(stage, outcome)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The journal of one node, run through the same core again."""
+
+    node: str
+    alike: bool
+    sentence: str
+
+
+def replay_journals(stage: Stage) -> list[Replay]:
+    """``failoverctl replay`` on both nodes: every decision of the whole rehearsal must come out the same."""
+    found = []
+    for name, node in stage.world.nodes.items():
+        result = node.run([stage.ctl, "replay", JOURNAL], REPLAY_MS)
+        last = result.last_line() if not result.ok() else result.stdout.strip().splitlines()[-1]
+        found.append(Replay(name, result.ok(), last.lstrip("= ")))
+    return found
 
 
 def _collect(stage: Stage, outcome: Outcome) -> None:
