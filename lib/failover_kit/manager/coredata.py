@@ -187,6 +187,9 @@ class CoreBase:
         for name, group in self.groups.items():
             self._change_group(name, moving=False)  # an order does not outlive the life it was given to
             group.inherited = self.wanted_groups[name].right
+        if not self.config.can_fence:
+            # The device was taken out of ha.cf: its plugs can neither be read nor switched any more.
+            self._change(shot_pending=False, on_owed=False)
         # A life that begins has not left.
         self._change(leaving="")
 

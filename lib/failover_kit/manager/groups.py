@@ -220,9 +220,10 @@ class GroupDecisions(CoreBase):
     def _begin_move(self, group: Group) -> None:
         """Stop for a planned move only after the disk took a record: a grant that cannot be written later
         would leave the group with nobody."""
-        if self.persist_error:
+        why_not = self.move_refusal(group)
+        if why_not:
             group.purpose = Purpose.NONE
-            group.reason = "the state directory cannot be written"
+            group.reason = why_not
             self._change_group(group.name, moving=False)
             self._note(Level.WARNING, "move-dropped", f"group {group.name}: not moved, {group.reason}")
         elif not self.wanted_groups[group.name].moving:
