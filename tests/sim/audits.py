@@ -166,6 +166,9 @@ class Audits:
             raise Violation("a core of no life ran")
         witness.time_passes(machine.clock(), daemon.config.deadtime_ms)
         if isinstance(event, BeatReceived):
+            self._newest_life(machine, daemon)
+            if event.beat.boot_id == witness.confirmed_boot:
+                witness.word_doubted = True
             if witness.hears(event.beat):
                 self.contact[machine.index] = machine.boot_id
                 self.alone_shots[machine.index] = 0
@@ -184,6 +187,16 @@ class Audits:
                 self._device(machine, witness, action)
             elif isinstance(action, Reply):
                 self._reply(machine, witness, action)
+
+    def _newest_life(self, machine: Machine, daemon: Daemon) -> None:
+        """S7: a life of the peer once believed is never given up for an older one."""
+        nonce = daemon.core.hearing.nonce
+        if nonce == daemon.believed:
+            return
+        old, new = (int(name.rpartition("life")[2] or 0) for name in (daemon.believed, nonce))
+        if new < old:
+            self.fail(machine, f"S7: believes {nonce}, an older life than {daemon.believed}")
+        daemon.believed = nonce
 
     def _event(self, machine: Machine, witness: Witness, event: Event) -> None:
         match event:
@@ -212,8 +225,8 @@ class Audits:
                     boot_id = witness.beat.boot_id if witness.beat is not None else ""
                     witness.leave = Leave(witness.counter, boot_id, by_operator=False)
             case PowerOnDone() | PlugsRead():
-                if isinstance(event, PlugsRead):
-                    witness.unsettled = False
+                if isinstance(event, PlugsRead) or event.ok:
+                    witness.unsettled = False  # a PowerOn that succeeded has read them, too
                 witness.device_op = 0
                 witness.power_on_op = 0
             case Command():
@@ -235,6 +248,8 @@ class Audits:
             witness.fence_orders.add(event.id)
         elif event.verb is Verb.CONFIRM_DEAD:
             witness.leave = Leave(witness.counter, "", by_operator=True)
+            stored = machine.disk.record
+            witness.confirmed_boot = stored.peer_boot_id if stored is not None else ""
 
     # --- groups ------------------------------------------------------------------------------------
 
@@ -275,7 +290,9 @@ class Audits:
             self._record(machine, daemon, witness, before, record)
         for record in action.record.groups:
             witness.handed[record.name] = record
-        if action.record.shots and (witness.handed_node is None or witness.handed_node.shots != action.record.shots):
+        if action.record.shots and (
+            witness.handed_node is None or witness.handed_node.shots != action.record.shots
+        ):
             witness.turns = self._turns(daemon, witness)  # a shot was decided
         witness.handed_node = action.record
 
@@ -315,7 +332,9 @@ class Audits:
             self.fail(machine, f"rule 5: takes {name} after it said leaving")
         if not self._own_parity(machine, epoch):
             if (name, epoch) not in witness.grants:
-                self.fail(machine, f"rule 2a: right to {name} (epoch {epoch}) that no current beat granted to this life")
+                self.fail(
+                    machine, f"rule 2a: right to {name} (epoch {epoch}) that no current beat granted to this life"
+                )
             return
         leave = witness.leave
         if leave is None:
@@ -365,7 +384,11 @@ class Audits:
             self.fail(machine, f"rule 4: {say} to a peer that is not ready")
         # Accepted and given back in one step: rule 2a.
         had = had or any(group == name and before.top < heard < epoch for group, heard in witness.grants)
-        if claim is not None and not had and (self._open(witness, before, claim) or claim.right or claim.grant or claim.held):
+        if (
+            claim is not None
+            and not had
+            and (self._open(witness, before, claim) or claim.right or claim.grant or claim.held)
+        ):
             self.fail(machine, f"rule 2d: {say} while a right is visible: {before}, peer {claim}")
 
     def _open(self, witness: Witness, before: GroupRecord, claim: GroupClaim) -> bool:
@@ -404,13 +427,17 @@ class Audits:
         stored = machine.disk.record
         record = next((r for r in stored.groups if r.name == claim.name), None) if stored is not None else None
         if record is None or (record.grant, record.grant_nonce) != (claim.grant, claim.grant_nonce):
-            self.fail(machine, f"rule 7: sends grant {claim.grant} of {claim.name} that is not on its disk: {record}")
+            self.fail(
+                machine, f"rule 7: sends grant {claim.grant} of {claim.name} that is not on its disk: {record}"
+            )
         elif record.right or claim.right:
             self.fail(machine, f"rule 4: sends a grant of {claim.name} and has a right: {record}")
         key = (claim.name, claim.grant)
         to = self.sent_grants.setdefault(key, claim.grant_nonce)
         if to != claim.grant_nonce and not self.state_lost:
-            self.fail(machine, f"epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}")
+            self.fail(
+                machine, f"epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}"
+            )
 
     def _leaving(self, machine: Machine, witness: Witness, beat: Beat) -> None:
         witness.left = True
@@ -451,7 +478,8 @@ class Audits:
             self.fail(machine, f"rule 7: a shot that is not on the disk: {stored}")
         elif config.fence_power_on and not stored.on_owed:
             self.fail(machine, "rule 13: a shot without the power owed on the disk")
-        if witness.fence_orders or self._asked(witness):
+        # Rule 2c: any sign of a boot the operator called dead puts his word, and what was taken by it, in doubt.
+        if witness.fence_orders or witness.word_doubted or self._asked(witness):
             return
         if silent_ms < 0:
             self.fail(machine, "rules 12, 14: shoots a peer that is not silent and did not ask for it")

@@ -96,6 +96,16 @@ class Chaos:
         else:
             self._undo(machine.start_daemon)
 
+    def crash_loop(self) -> None:
+        """failoverd starts and dies again within a few beats: lives that were hardly heard."""
+        machine = self._machine()
+        delay_ms = 0
+        for _ in range(self.rng.randint(2, 5)):
+            self.world.at(delay_ms, machine.kill_daemon)
+            delay_ms += self.rng.randint(1, self.faults.keepalive_ms)
+            self.world.at(delay_ms, machine.start_daemon)
+            delay_ms += self.rng.randint(1, 3 * self.faults.keepalive_ms)
+
     def pause_daemon(self) -> None:
         """failoverd does not get the processor for a while."""
         daemon = self._machine().daemon

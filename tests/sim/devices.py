@@ -91,7 +91,12 @@ class SwitchJob:
             pass
         elif mode == "late":
             # Given up at its deadline, or killed with its daemon; the device does it all the same.
-            world.at(world.rng.randint(1, world.faults.fence_timeout_ms + world.faults.late_ms), self._take_effect, plug, on)
+            world.at(
+                world.rng.randint(1, world.faults.fence_timeout_ms + world.faults.late_ms),
+                self._take_effect,
+                plug,
+                on,
+            )
         elif mode == "lie":
             world.at(duration_ms, self._switched, 0)
         else:

@@ -39,6 +39,9 @@ FAULT_KINDS = (
     "config_differs",
 )
 
+# Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
+LATER_KINDS = {"crash_loop": 5_000}
+
 DEVICE_MODES = ("fail", "hang", "late", "lie", "blind", "slow")
 AGENT_MODES = ("fail", "hang")
 
@@ -123,6 +126,9 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
     keepalive_ms = rng.choice((200, 500, 500, 1_000, 1_000))
     if kinds is None:
         kinds = tuple(kind for kind in FAULT_KINDS if rng.random() < (0.15 if kind == "lose_state" else 0.5))
+        kinds += tuple(
+            kind for kind, first in LATER_KINDS.items() if seed >= first and Random(f"{kind}-{seed}").random() < 0.5
+        )
     group_count = rng.choice((1, 1, 2, 3))
     return Faults(
         seed=seed,

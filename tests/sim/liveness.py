@@ -25,9 +25,7 @@ OPERATOR_MS = 60_000
 
 def heal(world: World) -> None:
     """All faults end. Nodes are powered and failoverd runs."""
-    world.faults = replace(
-        world.faults, agent_fail=0.0, unkillable=0.0, loss=0.0, duplicate=0.0, long_delay=0.0
-    )
+    world.faults = replace(world.faults, agent_fail=0.0, unkillable=0.0, loss=0.0, duplicate=0.0, long_delay=0.0)
     world.quiet_network = True
     world.say("world", "heals")
     for link in world.links:
@@ -61,7 +59,7 @@ def seen_groups(machine: Machine) -> tuple[GroupView, ...]:
 
 
 def unhealthy(world: World) -> str:
-    """"" when both nodes agree that each group runs on exactly one of them, and they are right (L7)."""
+    """ "" when both nodes agree that each group runs on exactly one of them, and they are right (L7)."""
     views = [view(machine) for machine in world.machines]
     for machine, seen in zip(world.machines, views, strict=True):
         if seen is None:
@@ -112,7 +110,8 @@ def converge(world: World, limit_ms: int = CONVERGE_MS) -> None:
     rested_ms = 0
     while rested_ms < 3 * world.faults.deadtime_ms:
         if world.now >= end:
-            raise Violation(f"L: not together {(world.now - began) / 1000:.0f} s after all was healed: {unhealthy(world)}\n    {describe(world)}")
+            waited = f"{(world.now - began) / 1000:.0f} s after all was healed"
+            raise Violation(f"L: not together {waited}: {unhealthy(world)}\n    {describe(world)}")
         world.run_until(world.now + STEP_MS)
         start_all(world)
         rested_ms = 0 if unhealthy(world) else rested_ms + STEP_MS
@@ -242,7 +241,11 @@ def all_links(world: World, holder: Machine) -> None:
     world.run_until(world.now + failover_bound_ms(world) + (200_000 if world.faults.boot_alone else 0))
     for name, _ in world.faults.groups:
         running = [machine for machine in world.machines if machine.resources[name].level == 2]
-        expect(world, len(running) == 1 or name in parked, f"L3: {name} runs on {len(running)} nodes after all links were cut")
+        expect(
+            world,
+            len(running) == 1 or name in parked,
+            f"L3: {name} runs on {len(running)} nodes after all links were cut",
+        )
     world.run_until(world.now + 200_000)
     # boot_alone lets the node that was shot fire once, too.
     most = 2 if world.faults.boot_alone else 1
@@ -262,7 +265,11 @@ def daemon_restart(world: World, holder: Machine) -> None:
     world.run_until(world.now + 3 * world.faults.deadtime_ms)
     expect(world, world.shots == shots, "a restarted failoverd was shot")
     # With auto_failback a group that is away from home may be on its way back.
-    expect(world, world.audits.starts == starts or world.faults.auto_failback, "a restarted failoverd started a group again")
+    expect(
+        world,
+        world.audits.starts == starts or world.faults.auto_failback,
+        "a restarted failoverd started a group again",
+    )
 
 
 def standby(world: World, holder: Machine) -> None:
@@ -291,7 +298,9 @@ def clean_leave(world: World, holder: Machine) -> None:
     able = not any(group.failed_here or group.parked for group in seen.groups)
     shots = world.shots
     daemon.post(daemon.handle, ShutdownRequested())
-    world.run_until(world.now + world.faults.start_ms + world.faults.stop_ms + 20_000 + 4 * world.faults.deadtime_ms)
+    world.run_until(
+        world.now + world.faults.start_ms + world.faults.stop_ms + 20_000 + 4 * world.faults.deadtime_ms
+    )
     if able:
         for name, _ in world.faults.groups:
             expect(world, holder.peer.resources[name].level == 2, f"{name} was not handed over by a clean stop")

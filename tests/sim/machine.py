@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 class Process:
     """One agent call. It ends by itself, or by a kill, or not at all."""
 
-    __slots__ = ("alive", "generation", "hangs", "killed", "on_exit", "resource", "succeeds", "unkillable_until", "verb")
+    __slots__ = (
+        "alive",
+        "generation",
+        "hangs",
+        "killed",
+        "on_exit",
+        "resource",
+        "succeeds",
+        "unkillable_until",
+        "verb",
+    )
 
     def __init__(self, resource: Resource, verb: str, succeeds: bool, hangs: bool, unkillable_until: int) -> None:
         self.resource = resource

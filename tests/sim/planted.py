@@ -15,7 +15,7 @@ from unittest import mock
 from failover_kit.manager import law
 from failover_kit.manager.coredata import Group, Proof, Purpose
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
-from failover_kit.manager.hearing import Hearing
+from failover_kit.manager.hearing import Hearing, Verdict
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 from sim import liveness
@@ -36,11 +36,11 @@ class NoneNeedsNoFence(TracedCore):
 
     def _choose_shot(self) -> None:
         beat = self.hearing.beat
-        if self.peer_state is PeerState.SILENT and beat is not None and self.proof is None:
-            if not any(claim.right or claim.held or claim.grant for claim in beat.groups):
-                self._peer_becomes(PeerTrigger.PROOF)
-                self.proof = Proof(beat.boot_id, self.counter, self.now_ms)
-                return
+        said_none = beat is not None and not any(c.right or c.held or c.grant for c in beat.groups)
+        if self.peer_state is PeerState.SILENT and said_none and self.proof is None:
+            self._peer_becomes(PeerTrigger.PROOF)
+            self.proof = Proof(self.wanted.peer_boot_id, self.counter, self.now_ms)
+            return
         super()._choose_shot()
 
 
@@ -151,6 +151,18 @@ def _any_echo(self: Hearing, beat: Beat, candidate: object, my_counter: int) -> 
     return law.echo_of(beat, self.my_nonce) > 0
 
 
+_receive_new_life = Hearing._receive_new_life
+
+
+def _older_lives_forgotten(self: Hearing, beat: Beat, my_counter: int) -> Verdict:
+    """An older life that was hardly heard may still answer what was said before the present one came."""
+    bars = {nonce: other.my_counter for nonce, other in self.candidates.items()}
+    verdict = _receive_new_life(self, beat, my_counter)
+    for nonce, other in self.candidates.items():
+        other.my_counter = bars.get(nonce, other.my_counter)
+    return verdict
+
+
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
     return True
 
@@ -253,18 +265,38 @@ RESTARTS = ("crash_daemon", "standby", "takeover", "cut_all")
 BAD_DISK = ("disk_full", "standby", "takeover", "crash_daemon")
 
 PLANTED = (
-    Planted(name="standby-hung-stop", rule="5, S3", core_class=StandbyHungStop, kinds=("mid_move_cut",), changes=SLOW, story=standby_story),
     Planted(
-        name="shutdown-hung-stop", rule="5, S3", core_class=ShutdownHungStop, kinds=("shutdown", "agent_mode"), changes=SLOW, story=shutdown_story
+        name="standby-hung-stop",
+        rule="5, S3",
+        core_class=StandbyHungStop,
+        kinds=("mid_move_cut",),
+        changes=SLOW,
+        story=standby_story,
+    ),
+    Planted(
+        name="shutdown-hung-stop",
+        rule="5, S3",
+        core_class=ShutdownHungStop,
+        kinds=("shutdown", "agent_mode"),
+        changes=SLOW,
+        story=shutdown_story,
     ),
     Planted(
         name="failed-stop-no-reboot",
         rule="5, 17, S9",
         core_class=FailedStopNoReboot,
         kinds=("mid_move_cut", "agent_mode"),
-        changes=SLOW, story=failed_stop_story,
+        changes=SLOW,
+        story=failed_stop_story,
     ),
-    Planted(name="new-owner-starting", rule="5, S3", core_class=NewOwnerStarting, kinds=MOVES, changes=SLOW, story=starting_story),
+    Planted(
+        name="new-owner-starting",
+        rule="5, S3",
+        core_class=NewOwnerStarting,
+        kinds=MOVES,
+        changes=SLOW,
+        story=starting_story,
+    ),
     Planted(
         name="released-is-permission",
         rule="introduction, 2, 5",
@@ -285,7 +317,9 @@ PLANTED = (
         patches=((law, "right_survives", _always),),
         kinds=("mains_cut", "reboot", "standby", "crash_daemon"),
     ),
-    Planted(name="stale-proof", rule="2b", core_class=StaleProof, kinds=("cut_all", "takeover", "standby", "mains_cut")),
+    Planted(
+        name="stale-proof", rule="2b", core_class=StaleProof, kinds=("cut_all", "takeover", "standby", "mains_cut")
+    ),
     Planted(name="restart-is-reset", rule="9", core_class=RestartTakenForReset, kinds=("crash_daemon", "cut_link")),
     Planted(
         name="adoption-without-right",
@@ -300,6 +334,14 @@ PLANTED = (
         patches=((Hearing, "_proves_life", _any_echo),),
         kinds=("crash_daemon", "standby", "takeover", "replay"),
         changes=(("long_delay", 0.05), ("long_delay_ms", 5_000)),
+        outcome=False,
+    ),
+    Planted(
+        name="older-life-believed",
+        rule="current beat, S7",
+        patches=((Hearing, "_receive_new_life", _older_lives_forgotten),),
+        kinds=("crash_loop", "lose_state", "standby"),
+        changes=(("long_delay", 0.1), ("long_delay_ms", 8_000), ("stability_ms", 500)),
         outcome=False,
     ),
     Planted(
@@ -355,22 +397,23 @@ def tell(planted: Planted, core_class: type[TracedCore] | None = None) -> str:
     return ""
 
 
-def main() -> int:
-    """Every planted bug, and how it is caught."""
+def report() -> int:
+    """Run every planted bug and print how it is caught; the number of those that were not."""
     missed = 0
     for planted in PLANTED:
         caught = hunt(planted)
-        outcome = hunt(planted, outcome_only=True, limit=None if planted.outcome else 20)
-        missed += caught.seed < 0 or (planted.outcome and outcome.seed < 0)
-        print(f"{planted.name} (rule {planted.rule})")
-        print(f"    seed {caught.seed}: {caught.sentence}")
-        print(f"    outcome, seed {outcome.seed}: {outcome.sentence}", flush=True)
+        lines = [f"all audits, seed {caught.seed}: {caught.sentence}"]
+        well = caught.seed >= 0
+        if planted.outcome:
+            outcome = hunt(planted, outcome_only=True)
+            lines.append(f"outcome, seed {outcome.seed}: {outcome.sentence}")
+            well = well and outcome.seed >= 0
         if planted.story is not None:
             told, plain = tell(planted), tell(planted, TracedCore)
-            missed += not told.startswith("S1") or bool(plain)
-            print(f"    story: {told or 'nothing happened'}; the real core: {plain or 'holds'}", flush=True)
-    return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+            lines.append(f"story: {told or 'nothing happened'}; the real core: {plain or 'holds'}")
+            well = well and told.startswith("S1") and not plain
+        missed += not well
+        print(f"planted {planted.name} (rule {planted.rule}): {'caught' if well else 'MISSED'}")
+        print("".join(f"    {line}\n" for line in lines), end="", flush=True)
+    print(f"{len(PLANTED)} planted bugs, {len(PLANTED) - missed} caught")
+    return missed

@@ -1,4 +1,4 @@
-"""Run seeds: ``python3 -m sim.run --seeds 1000``, or one of them again with its trace: ``--seed 17 --trace``.
+"""Run seeds: ``tests/sim/run.py --seeds 1000``, or one of them again with its trace: ``--seed 17 --trace``.
 
 A run has three parts: a random phase under faults, healing, and an exam: one plain fault against the
 healed pair, which must be handled as README promises (liveness.py).
@@ -7,6 +7,7 @@ healed pair, which must be handled as README promises (liveness.py).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
@@ -16,6 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 
+if __package__ in (None, ""):  # run as a file, by make sim
+    _TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[:0] = [_TESTS, os.path.join(os.path.dirname(_TESTS), "lib")]
+
 from failover_kit.manager.core import Core
 from failover_kit.manager.states import GROUP_TABLE, PEER_TABLE
 from sim import liveness
@@ -23,7 +28,7 @@ from sim.chaos import Chaos
 from sim.faults import Faults, draw
 from sim.world import ROWS_USED, TRACE_KEPT, TracedCore, World
 
-REPEAT = "PYTHONPATH=lib:tests /usr/bin/python3 -m sim.run"
+REPEAT = "/usr/bin/python3 tests/sim/run.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ def run_world(
     return world
 
 
-def run_seed(seed: int, *, trace: bool = False, kinds: tuple[str, ...] | None = None, duration_ms: int = 600_000) -> Outcome:
+def run_seed(
+    seed: int, *, trace: bool = False, kinds: tuple[str, ...] | None = None, duration_ms: int = 600_000
+) -> Outcome:
     """One seed; a failure is an outcome, not an exception."""
     faults = draw(seed, kinds=kinds, duration_ms=duration_ms)
     try:
@@ -186,6 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kinds", help="only these kinds of faults, comma-separated")
     parser.add_argument("--minutes", type=float, default=10.0, help="simulated minutes of the random phase")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--no-planted", action="store_true", help="do not run the planted bugs afterwards")
     parser.add_argument("--stop-after", type=int, default=5, help="failures to print before stopping")
     options = parser.parse_args(argv)
     kinds = tuple(options.kinds.split(",")) if options.kinds else None
@@ -209,8 +217,13 @@ def main(argv: list[str] | None = None) -> int:
         f"({total.steps / took_s:.0f} events/s with {options.processes} processes), "
         f"{total.simulated_ms / 3_600_000:.1f} simulated hours"
     )
-    print("\n".join(coverage()))
-    return 1 if total.failures else 0
+    print("\n".join(coverage()), flush=True)
+    missed = 0
+    if not options.no_planted:
+        from sim import planted  # it drives runs of this module
+
+        missed = planted.report()
+    return 1 if total.failures or missed else 0
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from failover_kit.manager.records import PlugState
 from sim.devices import SwitchJob
 
 if TYPE_CHECKING:
-    from sim.machine import Machine, Process, Resource
+    from sim.machine import Machine, Resource
 
 # Frames a paused daemon's socket keeps; what comes later is dropped.
 SOCKET_LIMIT = 50
@@ -58,6 +58,7 @@ class Daemon:
         self.paused = False
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.frames_waiting = 0
+        self.believed = ""  # the peer's life the core takes for current
         self.watch: dict[str, int] = {}  # group -> op its monitors belong to
         self.job: SwitchJob | None = None
         self.timer_at = -1  # world time of the armed timer; -1 = none
@@ -135,11 +136,11 @@ class Daemon:
         world.audits.handled(self.machine, self, event, actions)
         for action in actions:
             self._perform(action)
-            if not self.alive:
-                return
         self._arm()
 
     def _arm(self) -> None:
+        if not self.alive:
+            return
         at = self.core.deadline_ms() - self.machine.clock_base
         if self.timer_at < 0 or at < self.timer_at:
             self.timer_at = at
@@ -157,6 +158,8 @@ class Daemon:
             self._arm()
 
     def _perform(self, action: Action) -> None:
+        if not self.alive:  # an action before this one ended it
+            return
         if self.world.trace is not None:
             self.world.trace_action(self.machine.name, action)
         match action:
@@ -165,9 +168,7 @@ class Daemon:
             case Note():
                 self.world.noted(self.machine, action)
             case Persist():
-                self.machine.disk.write(
-                    action.record, lambda ok: self.post(self._persist_answer, action.token, ok)
-                )
+                self.machine.disk.write(action.record, lambda ok: self.post(self._persist_answer, action.token, ok))
             case Probe():
                 self._probe(action)
             case Start():
@@ -296,7 +297,9 @@ class Daemon:
             if gone:
                 self._run(resource, "stop", ended)
             else:
-                self.handle(StopFailed(action.group, action.op, "r1", "a process of an earlier action does not die"))
+                self.handle(
+                    StopFailed(action.group, action.op, "r1", "a process of an earlier action does not die")
+                )
 
         delay_ms = 0 if self.world.rng.random() < 0.8 else self.world.rng.randint(0, 500)
         self.world.at(delay_ms, self.post, self._clear, resource, cleared)

@@ -32,7 +32,9 @@ class Leave:
 class Witness:
     """One life."""
 
-    def __init__(self, nonce: str, boot_id: str, stored: NodeRecord | None, groups: tuple[str, ...], now_ms: int) -> None:
+    def __init__(
+        self, nonce: str, boot_id: str, stored: NodeRecord | None, groups: tuple[str, ...], now_ms: int
+    ) -> None:
         self.nonce = nonce
         self.boot_id = boot_id
         self.born_ms = now_ms
@@ -43,9 +45,7 @@ class Witness:
         same_boot = stored is not None and stored.boot_id == boot_id
         records = {record.name: record for record in stored.groups} if stored is not None else {}
         self.stored = records
-        self.begun_with = {
-            name: records[name].right if same_boot and name in records else 0 for name in groups
-        }
+        self.begun_with = {name: records[name].right if same_boot and name in records else 0 for name in groups}
         self.decided: dict[str, tuple[int, str]] = {  # grants already judged: (epoch, life)
             name: (record.grant, record.grant_nonce) for name, record in records.items()
         }
@@ -70,6 +70,8 @@ class Witness:
         self.power_on_op = 0
         self.fence_orders: set[int] = set()
         self.commands: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self.confirmed_boot = "?"  # of the peer, called dead by the operator
+        self.word_doubted = False
         self.left = False
         self.stalled_counter = -1
         self.stalled_until_ms = 0
@@ -109,6 +111,9 @@ class Witness:
             if self.current:
                 self.retired.add(self.current)
             self.current = nonce
+            # Whatever else was heard so far is older, or must answer something said from now on.
+            for other in self.first_heard:
+                self.first_heard[other] = max(self.first_heard[other], self.counter)
         self._current(beat, echo)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sim.planted import PLANTED, Planted, hunt, tell
 from sim.run import run_world
 from sim.world import TracedCore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sim.faults import FAULT_KINDS, draw
 from sim.run import run_seed
 
