@@ -54,5 +54,5 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0644 README.md CHANGELOG.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
 
 clean: ## remove what the other targets made in this directory
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
