@@ -255,6 +255,9 @@ class FenceDecisions(CoreBase):
             self._peer_becomes(PeerTrigger.SHOT_FAILED)
         if last is not None and self.now_ms - last < self.config.deadtime_ms:
             self._peer_becomes(PeerTrigger.BEAT)
+        elif last is not None:
+            # Heard while the shot ran, and silent again: its turn is counted from there.
+            self.silent_since_ms = max(self.silent_since_ms, last + self.config.deadtime_ms)
         self.shot_attempts += 1
         self.shot_next_ms = self.now_ms + self.config.fence_retry_ms
         self.shot_last = event.evidence.reason or "the plugs were not proved OFF"
@@ -408,11 +411,9 @@ class FenceDecisions(CoreBase):
         self._void_unused(pending)
         if pending or not proof.epochs:
             self._note(Level.ALARM, "confirm-void", f"{self.config.peer} is heard: the confirmation is void")
-            self._reply(
-                proof.command,
-                ExitCode.FAILED,
-                f"{self.config.peer} was heard while its confirmation was being written: it is not dead",
-            )
+            if any(order.id == proof.command for order in self.orders):
+                text = f"{self.config.peer} was heard while its confirmation was being written: it is not dead"
+                self._reply(proof.command, ExitCode.FAILED, text)
 
     def _check_conflict(self, beat: Beat) -> None:
         """Rule 16: both nodes have a right to the same group."""
