@@ -15,9 +15,14 @@ import traceback
 from collections.abc import Sequence
 from types import FrameType
 
+from failover_kit.emulator.control import ControlError
+from failover_kit.emulator.harness import EmulatorFailed
 from failover_kit.rehearsal import needs, rundir
 from failover_kit.rehearsal.control import RequestError, request
+from failover_kit.rehearsal.disk import DiskError
 from failover_kit.rehearsal.events import Diary
+from failover_kit.rehearsal.namespaces import NamespaceError
+from failover_kit.rehearsal.node import NodeError
 from failover_kit.rehearsal.picture import page
 from failover_kit.rehearsal.plan import NODES, SWITCH
 from failover_kit.rehearsal.play import Replay, play, replay_journals
@@ -25,8 +30,21 @@ from failover_kit.rehearsal.report import Outcome, Printer
 from failover_kit.rehearsal.scenes import SCENES, Scene
 from failover_kit.rehearsal.stage import Stage
 from failover_kit.rehearsal.world import World
+from failover_kit.spec.process import CommandMissing, CommandTimeout
 
 PASSED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+STAGE_ERRORS = (
+    CommandMissing,
+    CommandTimeout,
+    ControlError,
+    DiskError,
+    EmulatorFailed,
+    NamespaceError,
+    NodeError,
+    OSError,
+)
+"""What a machine can do to us; the sentence is enough."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,9 +128,12 @@ class _Run:
             if not self._given.keep or len(self._outcomes) < len(self._scenes):
                 self._printer.line("\nrehearsal: interrupted")
                 code = INTERRUPTED
-        except Exception as error:  # outermost: the stage itself failed
-            traceback.print_exc()
+        except STAGE_ERRORS as error:
             print(f"rehearsal: the stage broke down: {error}", file=sys.stderr)
+            code = FAILED
+        except Exception:
+            traceback.print_exc()
+            print("rehearsal: this is a bug in the rehearsal", file=sys.stderr)
             code = FAILED
         finally:
             _undisturbed()

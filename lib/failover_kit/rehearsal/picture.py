@@ -14,7 +14,7 @@ from failover_kit.rehearsal.timeline import GAP_SHOWN_MS, Row
 WIDTH = 1000
 LEFT = 90
 LANE = 46
-TOP = 48
+TOP = 62
 RIGHT = 40
 LANES = (NODES[0].name, NODES[1].name, SWITCH, CLIENT)
 
@@ -200,7 +200,7 @@ def _client(outcome: Outcome, scale: _Scale) -> list[str]:
 
 
 def _faults(outcome: Outcome, scale: _Scale, height: int) -> list[str]:
-    """A dashed line for each thing the rehearsal did; neighbours share one label, labels use two heights."""
+    """A dashed line for each thing the rehearsal did; neighbours share one label, labels use three heights."""
     parts = []
     labels: list[tuple[float, list[str]]] = []
     for row in (row for row in outcome.rows if row.kind is Kind.FAULT):
@@ -215,7 +215,7 @@ def _faults(outcome: Outcome, scale: _Scale, height: int) -> list[str]:
             labels.append((x, [row.text]))
     for index, (x, texts) in enumerate(labels):
         anchor = "end" if x > WIDTH * 0.6 else "start"
-        y = TOP - 14 - 16 * (index % 2)
+        y = TOP - 14 - 16 * (index % 3)
         title = f"<title>{escape('; '.join(texts))}</title>"
         parts.append(f"<text x='{x:.1f}' y='{y}' text-anchor='{anchor}'>{escape(texts[0])}{title}</text>")
     return parts

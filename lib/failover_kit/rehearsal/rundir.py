@@ -30,6 +30,8 @@ class RunDir:
         base = next((base for base in BASES if _room(base) >= NEEDED_BYTES), BASES[-1])
         os.makedirs(base, mode=0o700, exist_ok=True)
         self.path = os.path.join(base, str(os.getpid()))
+        if os.path.exists(self.path):
+            shutil.rmtree(self.path)  # of a crashed run: its process id is ours now
         os.mkdir(self.path, mode=0o700)
         self._lock = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(self._lock, fcntl.LOCK_EX)

@@ -278,6 +278,7 @@ def make_cgroup(name: str) -> str:
             before, _, after = line.partition(" - ")
             if after.split(" ", 1)[0] == "cgroup2":
                 path = os.path.join(before.split(" ")[4], name)
+                remove_cgroups(path)  # of a crashed run whose process id is ours now
                 try:
                     os.mkdir(path)
                 except OSError:
