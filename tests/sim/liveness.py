@@ -24,7 +24,7 @@ OPERATOR_MS = 60_000
 
 
 def heal(world: World) -> None:
-    """All faults end. Nodes are powered and failoverd runs."""
+    """All faults end. What a node owes (power to its peer) it has to pay by itself; see ``operate``."""
     world.faults = replace(world.faults, agent_fail=0.0, unkillable=0.0, loss=0.0, duplicate=0.0, long_delay=0.0)
     world.quiet_network = True
     world.say("world", "heals")
@@ -37,7 +37,6 @@ def heal(world: World) -> None:
         machine.agent_mode.clear()
         machine.enabled = True
         machine.mains = True
-        machine.outlets = [True] * len(machine.outlets)
         machine.power_changed()
         if machine.digest != "cfg":
             machine.digest = "cfg"
@@ -130,7 +129,9 @@ def operate(world: World) -> None:
     """What only an operator may do: power on after fence_action off, stop by hand, unpark."""
     for machine in world.machines:
         job = machine.peer.daemon.job if machine.peer.daemon is not None else None
-        if job is None:
+        stored = machine.peer.disk.record
+        owed = stored is not None and (stored.on_owed or stored.shot_pending)
+        if job is None and not owed:  # a debt is paid without an operator (rule 13)
             for plug, on in enumerate(machine.outlets):
                 if not on:
                     world.set_outlet(machine, plug, True)
@@ -161,7 +162,7 @@ def failover_bound_ms(world: World) -> int:
 def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
     holder = holder_of(world, world.faults.groups[0][0])
-    subject = world.rng.choice((nothing, one_link, power, all_links, daemon_restart, standby, clean_leave))
+    subject = world.rng.choice(SUBJECTS)
     world.say("exam", subject.__name__)
     subject(world, holder)
     converge(world)
@@ -306,3 +307,30 @@ def clean_leave(world: World, holder: Machine) -> None:
             expect(world, holder.peer.resources[name].level == 2, f"{name} was not handed over by a clean stop")
         expect(world, holder.daemon is None, "a clean stop did not end")
         expect(world, world.shots == shots, "a node that left cleanly was shot")
+
+
+def stuck_switch(world: World, holder: Machine) -> None:
+    """A power cut with a switch that does not switch: no takeover, status says what to do, then it ends by itself."""
+    survivor = holder.peer
+    names = [name for name, resource in holder.resources.items() if resource.active]
+    parked = {group.name for group in seen_groups(survivor) if group.parked}
+    if not world.faults.can_fence or set(names) <= parked:
+        return
+    holder.device_mode = "lie"
+    holder.mains = False
+    holder.power_changed()
+    world.run_until(world.now + failover_bound_ms(world) + 2 * world.faults.fence_timeout_ms)
+    seen = view(survivor)
+    expect(world, seen is not None and bool(seen.todo), "a stuck switch, and status has nothing to do for the operator")
+    for name in names:
+        expect(world, not survivor.resources[name].active, f"{name} was taken over although the plug reads ON")
+    holder.device_mode = "ok"
+    world.run_until(world.now + failover_bound_ms(world) + 10_000)
+    for name in names:
+        if name not in parked:
+            expect(world, survivor.resources[name].level == 2, f"{name} was not taken over when the switch worked again")
+    holder.mains = True
+    holder.power_changed()
+
+
+SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)
