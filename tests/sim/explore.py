@@ -2,7 +2,7 @@
 
 ``python3 tests/sim/explore.py`` runs the small profile; ``--profile medium`` and ``large`` have larger bounds;
 ``--plant NAME`` runs one planted relaxation of the rules and shows the shortest schedule that breaks.
-What the world contains, and what it does not: docs/design/0018-exploration.md.
+What the world contains, and what it does not: docs/design/0018-exploration.md. Lanes are in smalllanes.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from unittest.mock import patch
 
 if __package__ in (None, ""):
@@ -23,23 +23,11 @@ if __package__ in (None, ""):
 
 from failover_kit.manager import coredata, shooting
 from sim.smallkey import Keys
-from sim.smallworld import DEADTIME_MS, NODES, Budget, Setting, Violation, World
+from sim.smalllanes import PLANTS, PROFILES, SETTLE, Lane, Plant
+from sim.smallworld import DEADTIME_MS, NODES, Budget, Violation, World
 
 PROGRESS_S = 10
-SETTLE = "everything settles"
 SETTLE_ROUNDS = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """One search: where it begins and what may happen in it."""
-
-    name: str
-    story: str
-    budget: Budget
-    setting: Setting = field(default_factory=Setting)
-    # Steps that lead from the first boot to the beginning of the search, by their sentences.
-    prelude: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -107,7 +95,7 @@ def short_intervals() -> Iterator[None]:
 
 def begin(lane: Lane) -> World:
     """The world in which the search begins."""
-    world = World(lane.setting, Budget(waits=0, kept=9, crashes=9, lost_state=9, resets=9, moves=9, agent_failures=9))
+    world = World(lane.setting, Budget(kept=9, crashes=9, lost_state=9, resets=9, moves=9))
     for sentence in lane.prelude:
         world = settle(world) if sentence == SETTLE else take(world, sentence)
     world.budget = lane.budget
@@ -123,19 +111,27 @@ def take(world: World, sentence: str) -> World:
 
 
 def settle(world: World) -> World:
-    """Both nodes send, hear and finish what they do, until nothing but beats is left."""
+    """Both nodes send, hear and finish what they do, the switch obeys, until nothing but beats is left."""
+    expected = [
+        sentence
+        for node, peer in (NODES, NODES[::-1])
+        for sentence in (
+            f"{node}: its next beat is due",
+            f"{peer}: the last beat of {node} arrives",
+            *(f"{name}: the record is on its disk" for name in NODES),
+            *(f"{name}: its {kind} succeeds" for name in NODES for kind in ("probe", "start", "stop")),
+            f"the switch cuts the power of {peer}",
+            f"{node}: its shot is read back OFF",
+            f"the switch gives {peer} its power",
+            f"{node}: reads the plugs of {peer}",
+            f"{node}: boots",
+            f"{node}: failoverd starts",
+        )
+    ]
     for _ in range(SETTLE_ROUNDS):
-        for node, peer in (NODES, NODES[::-1]):
-            for sentence in (
-                f"{node}: its next beat is due",
-                f"{peer}: the last beat of {node} arrives",
-                *(f"{name}: the record is on its disk" for name in NODES),
-                *(f"{name}: its {kind} succeeds" for name in NODES for kind in ("probe", "start", "stop")),
-            ):
-                for known, step in world.steps():
-                    if known == sentence:
-                        world = step()
-                        break
+        for sentence in expected:
+            step = dict(world.steps()).get(sentence)
+            world = step() if step is not None else world
     return world
 
 
@@ -159,6 +155,8 @@ def _explore(lane: Lane, state_limit: int, progress: Callable[[str], None] | Non
         following: list[tuple[int, World]] = []
         for place, world in frontier:
             for sentence, step in world.steps():
+                if sentence.startswith(lane.without):
+                    continue
                 result.transitions += 1
                 try:
                     after = step()
@@ -185,3 +183,90 @@ def _explore(lane: Lane, state_limit: int, progress: Callable[[str], None] | Non
         keys.forget_objects()
     result.states, result.seconds, result.exhausted = len(seen), time.monotonic() - began, True
     return result
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def narrate(result: Result) -> Iterator[str]:
+    """The schedule of a violation, step by step, with what the nodes did."""
+    with short_intervals():
+        world = begin(result.lane)
+        world.told = []
+        if result.lane.prelude:
+            yield "    before: " + "; ".join(result.lane.prelude)
+        for number, sentence in enumerate(result.schedule, 1):
+            yield f"    {number:>2}. {sentence}"
+            del world.told[:]
+            try:
+                world = take(world, sentence)
+            except Violation:
+                pass
+            assert world.told is not None
+            for told in world.told:
+                yield f"            {told}"
+        yield f"    => {result.violation}"
+
+
+def bounds(lane: Lane) -> str:
+    """The bounds of a lane in one line."""
+    limits = ", ".join(
+        f"{name.replace('_', ' ')} {'any' if value == 99 else value}"
+        for name in Budget.__dataclass_fields__
+        if (value := getattr(lane.budget, name))
+    )
+    kind = lane.setting
+    rest = [f"home {kind.home}", "disks slow" if kind.slow_disks else "disks at once"]
+    rest += ["probes slow"] * kind.slow_probes + ["no fence device"] * (not kind.can_fence)
+    rest += ["boot_alone yes"] * kind.boot_alone
+    return f"losses any, {limits}; {', '.join(rest)}"
+
+
+def run_lanes(lanes: tuple[Lane, ...], state_limit: int) -> list[Result]:
+    results = []
+    for lane in lanes:
+        print(f"{lane.name}: {lane.story}\n  bounds: {bounds(lane)}", flush=True)
+        result = explore(lane, state_limit=state_limit, progress=lambda text: print(text, flush=True))
+        print(f"  {result.summary()}", flush=True)
+        if result.violation:
+            print("\n".join(narrate(result)))
+        results.append(result)
+    return results
+
+
+def run_plant(plant: Plant, state_limit: int) -> bool:
+    """Whether the relaxation is found, and the core as it is passes the same search."""
+    print(f"planted: {plant.name} (PROTOCOL rule {plant.rule})")
+    with plant.planted():
+        found = run_lanes((plant.lane,), state_limit)[0]
+    print("the core as it is, same search:")
+    kept = run_lanes((plant.lane,), state_limit)[0]
+    return bool(found.violation) and kept.exhausted and not kept.violation
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Breadth-first search of a small world through the real core.")
+    parser.add_argument("--profile", choices=tuple(PROFILES), default="small")
+    parser.add_argument("--lane", help="only the lane of this name")
+    parser.add_argument("--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened")
+    parser.add_argument("--states", type=int, default=0, metavar="N", help="give up after N states (0: never)")
+    options = parser.parse_args(arguments)
+    if options.plant:
+        chosen = [plant for plant in PLANTS if options.plant in (plant.name, "all")]
+        return 0 if all([run_plant(plant, options.states) for plant in chosen]) else 1
+    lanes = tuple(lane for lane in PROFILES[options.profile] if options.lane in (None, lane.name))
+    if not lanes:
+        parser.error(f"no lane {options.lane!r} in {options.profile}")
+    results = run_lanes(lanes, options.states)
+    bad = sum(bool(result.violation) for result in results)
+    open_ends = sum(not result.exhausted and not result.violation for result in results)
+    verdict = f"{bad} with a violation, {open_ends} not exhausted" if bad or open_ends else "exhausted without violation"
+    print(
+        f"profile {options.profile}: {len(results)} searches, {sum(r.states for r in results)} states, "
+        f"{sum(r.transitions for r in results)} transitions, {sum(r.seconds for r in results):.0f} s: {verdict}"
+    )
+    return 1 if bad or open_ends else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
