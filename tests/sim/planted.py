@@ -16,7 +16,7 @@ from failover_kit.manager import law
 from failover_kit.manager.coredata import Group, Proof, Purpose
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
 from failover_kit.manager.hearing import Hearing, Verdict
-from failover_kit.manager.records import Beat, GroupClaim, GroupRecord
+from failover_kit.manager.records import Beat, CoreConfig, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 from sim import liveness
 from sim.audits import Violation
@@ -97,6 +97,17 @@ class GrantBeforeDurable(TracedCore):
         return replace(super()._claim(group), grant_nonce=self.wanted_groups[group.name].grant_nonce)
 
 
+class RightSurvivesReboot(TracedCore):
+    """Takes the record of an earlier boot for its own (rule 3)."""
+
+    def __init__(
+        self, config: CoreConfig, *, boot_id: str, nonce: str, stored: NodeRecord | None, now_ms: int
+    ) -> None:
+        if stored is not None:
+            stored = replace(stored, boot_id=boot_id)
+        super().__init__(config, boot_id=boot_id, nonce=nonce, stored=stored, now_ms=now_ms)
+
+
 class StaleProof(TracedCore):
     """Uses a fence's proof again at the next silence of the node that came back (rule 2b)."""
 
@@ -164,10 +175,6 @@ def _older_lives_forgotten(self: Hearing, beat: Beat, my_counter: int) -> Verdic
 
 
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
-    return True
-
-
-def _always(*args: object, **kwargs: object) -> bool:
     return True
 
 
@@ -314,7 +321,7 @@ PLANTED = (
     Planted(
         name="right-survives-reboot",
         rule="3",
-        patches=((law, "right_survives", _always),),
+        core_class=RightSurvivesReboot,
         kinds=("mains_cut", "reboot", "standby", "crash_daemon"),
     ),
     Planted(

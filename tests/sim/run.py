@@ -60,6 +60,7 @@ def run_world(
         chaos.stop()
         liveness.heal(world)
         liveness.converge(world)
+        liveness.settle(world)
         liveness.exam(world)
     except Exception as error:
         error.world = world  # type: ignore[attr-defined]

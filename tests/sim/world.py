@@ -74,6 +74,7 @@ class World:
         self.audits = Audits(self, outcome_only=outcome_only)
         self.links = [Link(name) for name in faults.links]
         self.machines = [Machine(self, index, name) for index, name in enumerate(NODES)]
+        self.delayed = False  # frames of the random phase may still be on their way
         self.quiet_network = False  # no loss, no odd delays: the healed world
 
     # --- time --------------------------------------------------------------------------------------
