@@ -319,7 +319,7 @@ def clean_leave(world: World, holder: Machine) -> None:
 
 
 def stuck_switch(world: World, holder: Machine) -> None:
-    """A power cut with a switch that does not switch: no takeover, status says what to do, then it ends by itself."""
+    """A power cut, and a switch that does not switch: no takeover; it ends by itself when the switch works."""
     survivor = holder.peer
     names = [name for name, resource in holder.resources.items() if resource.active]
     parked = {group.name for group in seen_groups(survivor) if group.parked}
