@@ -47,7 +47,8 @@ echo "$action $plug" >> {folder}/switch-log
 case $action in
 off) [ -e {folder}/plug-$plug-stuck ] || {{ echo off > {folder}/plug-$plug; sh {folder}/cut-$plug; }} ;;
 on) echo on > {folder}/plug-$plug ;;
-status) [ "$(cat {folder}/plug-$plug 2>/dev/null)" = off ] && exit 2 ;;
+status) [ "$(cat {folder}/plug-$plug 2>/dev/null)" = off ] && {{ echo 'Status: OFF'; exit 2; }}
+  echo 'Status: ON' ;;
 esac
 exit 0
 """

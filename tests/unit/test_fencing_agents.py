@@ -13,9 +13,9 @@ import pytest
 from failover_kit.manager import actionspace, hacf, law
 from failover_kit.manager.actionspace import CgroupSpace, cgroup2_mount
 from failover_kit.manager.callers import Search
-from failover_kit.manager.children import Calls, Freshness
+from failover_kit.manager.children import Calls, Ended, Freshness
 from failover_kit.manager.config import ClusterConfig
-from failover_kit.manager.fencing import Fencer, agent_input, find_agents
+from failover_kit.manager.fencing import Fencer, agent_input, find_agents, plug_state
 from failover_kit.manager.records import FenceEvidence, PlugState
 from failover_kit.spec.deadline import boottime_ms
 
@@ -34,7 +34,9 @@ echo "$ip $action $plug" >> calls
 case $action in
 off) [ -e "$ip-stuck" ] || echo off > "$ip.$plug" ;;
 on) echo on > "$ip.$plug" ;;
-status) [ -e "$ip.$plug" ] && [ "$(cat "$ip.$plug")" = off ] && exit 2 ;;
+status) [ -e "$ip-usage-status" ] && { echo "usage: fence_x [-h]" >&2; exit 2; }
+  [ -e "$ip.$plug" ] && [ "$(cat "$ip.$plug")" = off ] && { echo "Status: OFF"; exit 2; }
+  echo "Status: ON" ;;
 esac
 exit 0
 """
@@ -151,6 +153,40 @@ def test_a_failed_status_is_unknown(bench: Bench) -> None:
     assert evidence.readings[0].state is PlugState.UNKNOWN
     assert "status failed" in evidence.reason
     assert not law.is_proof(evidence, 0)
+
+
+def test_the_exit_code_of_a_usage_error_is_not_off(bench: Bench) -> None:
+    """argparse, python3 without its script, and a shell's syntax error exit 2 as well."""
+    bench.wrong("sw-usage-status")
+    bench.outlet("sw.2", "on")
+    evidence = bench.fence(ONE)
+    assert evidence.readings[0].state is PlugState.UNKNOWN
+    assert "exit 2 does not go with what it printed" in evidence.reason
+    assert not law.is_proof(evidence, 0)
+    assert read(bench, ONE) is PlugState.UNKNOWN
+    assert not law.is_proof(bench.fence(ONE, only_if_off=True), 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "state"),
+    [
+        (2, "Status: OFF\n", PlugState.OFF),  # fencing.py
+        (2, "Performing: x\nSTATUS: off\r\n", PlugState.OFF),
+        (2, "", PlugState.UNKNOWN),
+        (2, "Status: ON\n", PlugState.UNKNOWN),
+        (2, "Status: ON\nStatus: OFF\n", PlugState.UNKNOWN),
+        (2, "Status: OFFLINE\n", PlugState.UNKNOWN),
+        (2, "failed: Status: OFF expected\n", PlugState.UNKNOWN),
+        (0, "Status: OFF\n", PlugState.UNKNOWN),
+        (1, "Status: OFF\n", PlugState.UNKNOWN),
+        (None, "Status: OFF\n", PlugState.UNKNOWN),
+        (-9, "Status: ON\n", PlugState.UNKNOWN),
+        (0, "Status: ON\n", PlugState.ON),
+        (0, "", PlugState.ON),  # FenceAgentAPI asks for no text
+    ],
+)
+def test_off_needs_exit_code_and_text(code: int | None, stdout: str, state: PlugState) -> None:
+    assert plug_state(Ended(code=code, stdout=stdout, began_ms=1, ended_ms=2)) is state
 
 
 def test_one_supply_of_two_is_no_proof(bench: Bench) -> None:

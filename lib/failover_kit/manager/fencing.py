@@ -2,7 +2,9 @@
 
 Agents are spoken to as fence-agents(8) describe it: ``key=value`` lines on stdin, exit code as the answer.
 Nothing is ever put into argv, where ps(1) would show it, and passwords are struck out of what agents say.
-``status`` exits 0 for ON and 2 for OFF; anything else is UNKNOWN.
+``status`` exits 0 for ON; for OFF it exits 2 *and* prints ``Status: OFF``, as fence-agents' fencing.py
+(fence_action) and fence_xvm do. The 2 alone proves nothing: Python's argparse exits 2 on a usage error, python3
+when it cannot open its script, dash and bash on a syntax error. Anything else is UNKNOWN.
 
 Several devices of one level are driven one after the other: they may well be one switch with one
 session. Levels are tried in order until one reads OFF everywhere (PROTOCOL rule 8).
@@ -25,6 +27,7 @@ from failover_kit.manager.records import FenceEvidence, PlugReading, PlugState
 from failover_kit.spec.deadline import Deadline, boottime_ms
 
 STATUS_ON, STATUS_OFF = 0, 2
+_STATUS_LINE = re.compile(r"^[ \t]*status:[ \t]*(\w+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _SAID_LIMIT = 200
 
 
@@ -196,12 +199,13 @@ class Fencer:
     async def _read(self, op: int, device: _Device, deadline: Deadline) -> tuple[PlugState, int, str]:
         """State, when the reading began, and the reason when it is unknown."""
         ended = await self._call(op, device, "status", deadline)
-        if ended.code == STATUS_OFF:
-            return PlugState.OFF, ended.began_ms, ""
-        if ended.code == STATUS_ON:
-            return PlugState.ON, ended.began_ms, ""
-        reason = f"{self._plug(device)}: status failed: {self._said(device, ended)}"
-        return PlugState.UNKNOWN, ended.began_ms, reason
+        state = plug_state(ended)
+        if state is not PlugState.UNKNOWN:
+            return state, ended.began_ms, ""
+        said = self._said(device, ended)
+        if ended.code in (STATUS_ON, STATUS_OFF):
+            said = f"exit {ended.code} does not go with what it printed (OFF is exit 2 and 'Status: OFF'): {said}"
+        return PlugState.UNKNOWN, ended.began_ms, f"{self._plug(device)}: status failed: {said}"
 
     async def _call(
         self, op: int, device: _Device, action: str, deadline: Deadline, freshness: Freshness | None = None
@@ -239,6 +243,16 @@ class Fencer:
             if value and is_secret_name(name):
                 text = text.replace(value, "***")
         return text[:_SAID_LIMIT]
+
+
+def plug_state(ended: Ended) -> PlugState:
+    """What a call of ``status`` tells. OFF needs exit code and text; ON only that the text does not deny it."""
+    words = {word.upper() for word in _STATUS_LINE.findall(ended.stdout)}
+    if ended.code == STATUS_OFF and words == {"OFF"}:
+        return PlugState.OFF
+    if ended.code == STATUS_ON and words <= {"ON"}:
+        return PlugState.ON
+    return PlugState.UNKNOWN
 
 
 def agent_input(device: FenceDevice, victim: str, action: str) -> bytes:
