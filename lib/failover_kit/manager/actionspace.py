@@ -23,6 +23,7 @@ import asyncio
 import errno
 import os
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -345,13 +346,23 @@ class MarkerCell(Cell):
         self._proc = proc
 
     def entry(self) -> Iterator[Entry]:
-        yield Entry(environment={MARKER: self.marker})
+        """The mark shows only after the exec, which may hang with its disk: until then the entry counts."""
+        with _entering_lock:
+            _entering[self.marker] = _entering.get(self.marker, 0) + 1
+        try:
+            yield Entry(environment={MARKER: self.marker})
+        finally:
+            with _entering_lock:
+                _entering[self.marker] -= 1
+                if not _entering[self.marker]:
+                    del _entering[self.marker]
 
     def pids(self) -> tuple[int, ...]:
         return tuple(pid for pid, marker in _marked(self._proc) if marker == self.marker)
 
     def populated(self) -> bool:
-        return bool(self.pids())
+        # In this order: an entry that ends in between has made its process visible before.
+        return self.marker in _entering_now() or bool(self.pids())
 
     def kill(self) -> None:
         for pid in self.pids():
@@ -359,6 +370,16 @@ class MarkerCell(Cell):
 
     def remove(self) -> None:
         return
+
+
+_entering: dict[str, int] = {}
+_entering_lock = threading.Lock()
+"""Marks of this process whose children are between fork and exec; entered and left on spawning threads."""
+
+
+def _entering_now() -> tuple[str, ...]:
+    with _entering_lock:
+        return tuple(_entering)
 
 
 def _marked(proc: str) -> Iterator[tuple[int, str]]:
@@ -426,7 +447,8 @@ class MarkerSpace(ActionSpace):
 
     def _cells(self, group: str) -> list[MarkerCell]:
         start = f"{self._node}:{_folder(group)}:"
-        markers = {marker for _, marker in _marked(self._proc) if marker.startswith(start)}
+        known = [*_entering_now(), *(marker for _, marker in _marked(self._proc))]
+        markers = {marker for marker in known if marker.startswith(start)}
         return [MarkerCell(marker, self._proc) for marker in sorted(markers)]
 
     def keep(self, cell: Cell, group: str, name: str) -> None:  # noqa: ARG002 - the marker names the group

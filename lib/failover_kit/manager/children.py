@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,12 +103,16 @@ async def run_in(
     still in the cell: the caller decides. Cancelled, the cell is killed, not waited for.
     """
     began_ms = boottime_ms()
+    _keep_exit_codes()
     try:
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
         async with asyncio.timeout(timeout_ms / 1000):
             child = await _spawned(cell, argv, environment or {}, stdin, freshness)
     except asyncio.CancelledError:
         cell.kill()
+        raise
+    except TooOld:
+        cell.remove()
         raise
     except TimeoutError:
         return await _killed(cell, "", "", began_ms, f"could not be executed within {timeout_ms / 1000:g} s")
@@ -116,7 +121,13 @@ async def run_in(
         failure = f"cannot be executed: {reason}"
         return Ended(code=None, began_ms=began_ms, ended_ms=boottime_ms(), failure=failure)
     left_s = max(0.0, timeout_ms / 1000 - (boottime_ms() - began_ms) / 1000)
-    with _Listener(child) as listener:
+    try:
+        heard = _Listener(child)
+    except OSError as error:  # no file descriptor left: what cannot be watched must not run
+        ended = await _killed(cell, "", "", began_ms, f"cannot be watched: {error.strerror}; it was killed")
+        _disown(cell, child)
+        return ended
+    with heard as listener:
         try:
             async with asyncio.timeout(left_s):
                 await listener.ended.wait()
@@ -134,6 +145,13 @@ async def run_in(
         _reap_later(child)
         return ended
     return Ended(code=code, stdout=out, stderr=err, began_ms=began_ms, ended_ms=boottime_ms())
+
+
+def _keep_exit_codes() -> None:
+    """Undo an ignored SIGCHLD, which survives exec: the kernel then throws exit codes away (wait(2), NOTES),
+    and ``Popen`` reports 0, success, for every one of them."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 async def _killed(cell: Cell, out: str, err: str, began_ms: int, failure: str) -> Ended:

@@ -301,7 +301,7 @@ class FenceDecisions(CoreBase):
             return False
         if answers:
             return True
-        if self.peer_state is PeerState.FENCED:
+        if self.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
             # Takeover first: its rights are on the disk, then the power comes back.
             return self._settled() or bool(self.persist_error)
         if self.peer_state is not PeerState.SILENT or self.stalled() or self.persist_error:
