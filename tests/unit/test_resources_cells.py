@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +175,73 @@ def test_an_old_decision_forks_nothing(space: ActionSpace, tmp_path: Path) -> No
     with pytest.raises(TooOld, match="must be made again"):
         asyncio.run(run_in(cell, ("/usr/bin/touch", str(tmp_path / "ran")), timeout_ms=20_000, freshness=old))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_decision_that_grew_old_leaves_no_cell(space: ActionSpace) -> None:
+    cell = space.create(GROUP, "1.start")
+    with pytest.raises(TooOld):
+        asyncio.run(run_in(cell, ("/bin/true",), timeout_ms=20_000, freshness=Freshness(0, 1)))
+    assert space.leftovers(GROUP) == []
+
+
+def test_exit_codes_are_seen_although_failoverd_was_started_with_sigchld_ignored(space: ActionSpace) -> None:
+    """An ignored signal survives exec. Popen would report 0 for every agent: off done, stopped, started."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        cell = space.create(GROUP, "1.stop")
+        assert asyncio.run(run_in(cell, ("/bin/sh", "-c", "exit 5"), timeout_ms=20_000)).code == 5
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_child_that_cannot_be_watched_is_killed(space: ActionSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMFILE after the fork: no answer may be given while its agent runs unseen."""
+
+    def none_left(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    cell = space.create(GROUP, "1.off")
+    ended = asyncio.run(run_in(cell, ("/bin/sleep", "300"), timeout_ms=20_000))
+    assert (ended.code, ended.failure) == (None, "cannot be watched: Too many open files; it was killed")
+    assert not cell.populated()
+
+
+def test_an_emptied_cell_lets_nobody_in(space: ActionSpace) -> None:
+    """A spawning thread that comes late: what was found empty stays empty."""
+    cell = space.create(GROUP, "1.start")
+    assert asyncio.run(emptied(cell)) == ""
+    with pytest.raises(ActionSpaceError), entering(cell):
+        pass
+
+
+def test_a_cleared_group_lets_nobody_in(space: ActionSpace) -> None:
+    cell = space.create(GROUP, "1.start")
+    assert asyncio.run(space.clear(GROUP)) == ""
+    with pytest.raises(ActionSpaceError), entering(cell):
+        pass
+
+
+def test_a_marked_child_between_fork_and_exec_is_not_overlooked(node: str, tmp_path: Path) -> None:
+    """Its exec hangs with a disk: no mark in /proc yet, and the group is not empty."""
+    space = MarkerSpace(node, str(tmp_path))
+    cell = space.create(GROUP, "1.start")
+    with entering(cell):
+        assert cell.populated()
+        assert [left.name for left in space.leftovers(GROUP)] == [cell.name]
+        assert "did not end" in asyncio.run(emptied(cell, wait_ms=20))
+    assert asyncio.run(emptied(cell)) == ""
+
+
+def test_control_groups_an_agent_made_go_with_its_cell(node: str) -> None:
+    space = CgroupSpace(node, (cgroup_mount(),))
+    cell = space.create(GROUP, "1.start")
+    try:
+        Path(cell.path, "container", "inner").mkdir(parents=True)
+        assert asyncio.run(emptied(cell)) == ""
+        assert not Path(cell.path).exists()
+    finally:
+        remove_tree(node)
 
 
 def test_a_missing_program_is_a_failed_call(space: ActionSpace) -> None:

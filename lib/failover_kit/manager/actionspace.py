@@ -86,8 +86,8 @@ class Cell(ABC):
         """SIGKILL to every process inside."""
 
     @abstractmethod
-    def remove(self) -> None:
-        """Forget an empty cell. Does nothing when it is gone or not empty."""
+    def remove(self) -> bool:
+        """Forget an empty cell: nobody can enter it any more. False when it is not empty after all."""
 
 
 @contextmanager
@@ -100,13 +100,13 @@ async def emptied(cell: Cell, wait_ms: int = KILL_WAIT_MS) -> str:
     """Kill what is in the cell until nothing is, then remove it. "" or the sentence naming what stays."""
     deadline = Deadline(wait_ms)
     pause_s = _POLL_FIRST_S
-    while cell.populated():
+    # A child on its way may enter between the look and the removal: only a removed cell is empty for good.
+    while cell.populated() or not cell.remove():
         cell.kill()
         if deadline.expired():
             return f"{_who(cell.pids())} did not end within {wait_ms / 1000:g} s of SIGKILL"
         await asyncio.sleep(min(pause_s, deadline.left_s()))
         pause_s = min(pause_s * 2, _POLL_LONGEST_S)
-    cell.remove()
     return ""
 
 
@@ -114,7 +114,7 @@ def _who(pids: tuple[int, ...]) -> str:
     """``process 17 (umount, state D)``: what an operator looks for first."""
     shown = [_describe(pid) for pid in pids[:5]]
     more = f" and {len(pids) - 5} more" if len(pids) > 5 else ""
-    return ("process " + ", ".join(shown) + more) if shown else "a process of another PID namespace"
+    return ("process " + ", ".join(shown) + more) if shown else "a process that does not show"
 
 
 def _describe(pid: int) -> str:
@@ -224,11 +224,16 @@ class CgroupCell(Cell):
         for pid in self.pids():
             _kill(pid)
 
-    def remove(self) -> None:
-        try:
-            os.rmdir(self.path)
-        except OSError:
-            pass
+    def remove(self) -> bool:
+        """With the control groups an agent made below it (container runtimes do)."""
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return False
+        return True
 
 
 def _write(path: str, text: str) -> None:
@@ -346,40 +351,72 @@ class MarkerCell(Cell):
         self._proc = proc
 
     def entry(self) -> Iterator[Entry]:
-        """The mark shows only after the exec, which may hang with its disk: until then the entry counts."""
-        with _entering_lock:
-            _entering[self.marker] = _entering.get(self.marker, 0) + 1
-        try:
+        with _ways_in.through(self.marker):
             yield Entry(environment={MARKER: self.marker})
-        finally:
-            with _entering_lock:
-                _entering[self.marker] -= 1
-                if not _entering[self.marker]:
-                    del _entering[self.marker]
 
     def pids(self) -> tuple[int, ...]:
         return tuple(pid for pid, marker in _marked(self._proc) if marker == self.marker)
 
     def populated(self) -> bool:
         # In this order: an entry that ends in between has made its process visible before.
-        return self.marker in _entering_now() or bool(self.pids())
+        return _ways_in.busy(self.marker) or bool(self.pids())
 
     def kill(self) -> None:
+        _ways_in.close(self.marker)
         for pid in self.pids():
             _kill(pid)
 
-    def remove(self) -> None:
-        return
+    def remove(self) -> bool:
+        return _ways_in.close(self.marker)
 
 
-_entering: dict[str, int] = {}
-_entering_lock = threading.Lock()
-"""Marks of this process whose children are between fork and exec; entered and left on spawning threads."""
+class _WaysIn:
+    """Cells of this process that a child may still enter, or is entering, by their marks.
+
+    A mark shows in /proc only after the exec, which may hang with its disk, and spawning threads may come
+    late: without this a cell could be found empty, and its agent run after that. (A control group that was
+    removed lets nobody in.) Used by spawning threads and the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[str] = set()
+        self._entering: set[str] = set()
+
+    def make(self, marker: str) -> None:
+        with self._lock:
+            self._open.add(marker)
+
+    @contextmanager
+    def through(self, marker: str) -> Iterator[None]:
+        """For one child. ActionSpaceError when the way was closed meanwhile."""
+        with self._lock:
+            if marker not in self._open:
+                raise ActionSpaceError("it was given up before it began")
+            self._open.remove(marker)
+            self._entering.add(marker)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entering.remove(marker)
+
+    def busy(self, marker: str) -> bool:
+        with self._lock:
+            return marker in self._entering
+
+    def close(self, marker: str) -> bool:
+        """Let nobody in from now on; False while somebody is on the way."""
+        with self._lock:
+            self._open.discard(marker)
+            return marker not in self._entering
+
+    def known(self) -> list[str]:
+        with self._lock:
+            return [*self._open, *self._entering]
 
 
-def _entering_now() -> tuple[str, ...]:
-    with _entering_lock:
-        return tuple(_entering)
+_ways_in = _WaysIn()
 
 
 def _marked(proc: str) -> Iterator[tuple[int, str]]:
@@ -434,7 +471,9 @@ class MarkerSpace(ActionSpace):
     def create(self, group: str, label: str) -> MarkerCell:
         self._serial += 1
         name = f"{ACTION}{quote(label, safe='')}.{self._life}.{self._serial}"
-        return MarkerCell(f"{self._node}:{_folder(group)}:{name}", self._proc)
+        cell = MarkerCell(f"{self._node}:{_folder(group)}:{name}", self._proc)
+        _ways_in.make(cell.marker)
+        return cell
 
     def leftovers(self, group: str) -> list[Cell]:
         kept = self._kept()
@@ -447,7 +486,7 @@ class MarkerSpace(ActionSpace):
 
     def _cells(self, group: str) -> list[MarkerCell]:
         start = f"{self._node}:{_folder(group)}:"
-        known = [*_entering_now(), *(marker for _, marker in _marked(self._proc))]
+        known = [*_ways_in.known(), *(marker for _, marker in _marked(self._proc))]
         markers = {marker for marker in known if marker.startswith(start)}
         return [MarkerCell(marker, self._proc) for marker in sorted(markers)]
 

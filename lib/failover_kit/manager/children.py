@@ -112,7 +112,7 @@ async def run_in(
         cell.kill()
         raise
     except TooOld:
-        cell.remove()
+        cell.remove()  # nothing was forked
         raise
     except TimeoutError:
         return await _killed(cell, "", "", began_ms, f"could not be executed within {timeout_ms / 1000:g} s")
