@@ -139,8 +139,9 @@ def operate(world: World) -> None:
     for machine in world.machines:
         job = machine.peer.daemon.job if machine.peer.daemon is not None else None
         stored = machine.peer.disk.record
-        owed = bool(machine.peer.boot_id) and stored is not None and (stored.on_owed or stored.shot_pending)
-        if job is None and not owed:  # a debt is paid without an operator (rule 13)
+        # A debt is paid without an operator (rule 13); with fence_action off there is none.
+        unpaid = stored is not None and (stored.on_owed or stored.shot_pending) and world.faults.fence_power_on
+        if job is None and not (unpaid and machine.peer.boot_id):
             for plug, on in enumerate(machine.outlets):
                 if not on:
                     world.set_outlet(machine, plug, True)
