@@ -1,6 +1,7 @@
 """Filesystem on loop disks with real XFS and ext4."""
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents.agent_worlds import eventually, reason, sh
+from failover_kit.kernel import blockdev
 
 pytestmark = pytest.mark.root
 
@@ -367,6 +369,31 @@ def test_a_lazy_unmount_is_not_a_stop_even_if_the_link_is_gone(disks, filesystem
     holder.wait()
     assert agent("stop") == 0
     assert list(agent.state_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO])
+def test_a_disk_that_is_only_away_is_not_free(disks, fstype, background, monkeypatch, number):
+    """AoE and SCSI answer so while the target is down; a lazily unmounted filesystem then writes on later."""
+
+    def away(path, flags):
+        raise OSError(number, os.strerror(number))
+
+    disk = disks(fstype)
+    point = disk.base / "mnt"
+    point.mkdir()
+    sh("mount", disk.device, point)
+    holder = background(["sleep", "600"], cwd=point)
+    eventually(lambda: os.readlink(f"/proc/{holder.pid}/cwd") == str(point), "the holder is there")
+    sh("umount", "-l", point)
+    device = os.stat(disk.device).st_rdev
+    with monkeypatch.context() as patch:
+        patch.setattr(blockdev.os, "open", away)
+        assert not blockdev.is_free(disk.device, device)
+    holder.kill()
+    holder.wait()
+    eventually(lambda: blockdev.is_free(disk.device, device), "the filesystem is gone")
+    monkeypatch.setattr(blockdev.os, "open", away)
+    assert blockdev.is_free(disk.device, device)
 
 
 def test_a_filesystem_shut_down_by_the_kernel_is_a_failure_at_depth_0(disks, filesystem, fstype, background):

@@ -106,9 +106,10 @@ def _named(tag: "Tag") -> str:
 def await_unused(path: str, attempts: Attempts, deadline: "Deadline") -> None:
     """Refuse a device that somebody else has open: our stop could never be a proof for it."""
     patience = loop_deadline(deadline).at_most(IN_USE_WAIT_MS)
+    device = filesystem.known_number(blockdev.Tag("path", path))
     while True:
         try:
-            if attempts.run(f"opening {path}", lambda: str(int(blockdev.opens_exclusively(path))), deadline) == "1":
+            if attempts.run(f"opening {path}", lambda: str(int(blockdev.is_free(path, device))), deadline) == "1":
                 return
         except GivenUp as error:
             raise failed(str(error)) from None

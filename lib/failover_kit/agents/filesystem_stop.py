@@ -2,7 +2,8 @@
 
 The other node mounts the disk on our word, so the word must be a fact: success means that the block
 device could be opened exclusively (O_EXCL), which no mount in any namespace, no lazy unmount and no
-late child of ours allows. A lazy unmount is never tried.
+late child of ours allows; or, for a device that does not open at all now, that the kernel has no
+filesystem of it any more. A lazy unmount is never tried.
 """
 
 import os
@@ -208,7 +209,7 @@ def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline")
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            if attempts.run(f"opening {node}", lambda: str(int(blockdev.opens_exclusively(node))), deadline) == "1":
+            if attempts.run(f"opening {node}", lambda: str(int(blockdev.is_free(node, device))), deadline) == "1":
                 return
         except GivenUp as error:
             raise failed(f"cannot prove {node} free: {error}") from None

@@ -142,22 +142,44 @@ def search(tag: Tag) -> "list[str]":
     return [path for path in candidates() if matches(path, tag)]
 
 
-def opens_exclusively(path: str) -> bool:
+def is_free(path: str, device: int) -> bool:
     """Whether nobody has the device: no mount in any namespace, no lazy unmount, no mkfs, no array.
 
-    open(2): O_EXCL on a block device fails with EBUSY while it is in use by the system. ENXIO,
-    ENODEV and ENOMEDIUM: the device is gone, and nobody can have it. May hang with the device.
+    open(2): O_EXCL on a block device fails with EBUSY while it is in use by the system. May hang with
+    the device. A device that does not open at all may only be away: an AoE target that is down answers
+    ENODEV (aoeblk_open), a SCSI or iSCSI disk whose path is offline ENXIO (sd_open), and when they come
+    back a filesystem that still lives writes on. So then the kernel is asked for that filesystem.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == 16:  # EBUSY
             return False
-        if error.errno in (2, 6, 19, 123):
-            return True
+        if error.errno in (2, 6, 19, 123):  # ENOENT, ENXIO, ENODEV, ENOMEDIUM
+            return not filesystem_lives(device)
         raise
     os.close(fd)
     return True
+
+
+def filesystem_lives(device: int) -> bool:
+    """Whether the kernel still has an XFS or ext2/3/4 of the device, mounted somewhere or lazily unmounted.
+
+    /sys/fs/xfs/NAME and /sys/fs/ext4/NAME go when the superblock does (xfs_mount_sysfs_del,
+    ext4_unregister_sysfs). Debian's kernels serve ext2 and ext3 by the ext4 driver.
+    """
+    name = kernel_name(device)
+    return bool(name) and any(os.path.lexists(f"/sys/fs/{kind}/{name}") for kind in ("xfs", "ext4"))
+
+
+def kernel_name(device: int) -> str:
+    """What the kernel calls a block device ("/" as "!"); "" when it has none of this number (any more)."""
+    try:
+        return os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+    except FileNotFoundError:
+        if not os.path.isdir("/sys/dev/block"):
+            raise OSError(2, "/sys is not mounted, so nobody can tell what the kernel has; mount it") from None
+        return ""
 
 
 def read_directly(path: str) -> None:
@@ -178,9 +200,8 @@ def node_of(device: int) -> str:
 
     OSError when the device exists and its node does not.
     """
-    try:
-        name = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
-    except FileNotFoundError:
+    name = kernel_name(device)
+    if not name:
         return ""
     for node in ("/dev/" + name.replace("!", "/"), "/dev/mapper/" + _read(f"/sys/block/{name}/dm/name")):
         try:
