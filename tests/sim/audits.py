@@ -146,6 +146,9 @@ class Audits:
             return
         if not record.right or record.right != action.epoch:
             self.fail(machine, f"starts {name} by epoch {action.epoch}; its disk says right {record.right}")
+        witness = self.witness[machine.index]
+        if witness is not None and (name, record.right) in witness.voided:
+            self.fail(machine, f"rule 2c: starts {name} by a word that was void before it was durable")
         if not record.held:
             self.fail(machine, f"starts {name}; its disk does not say held")
         if machine.peer.resources[name].active:
@@ -168,7 +171,8 @@ class Audits:
         if isinstance(event, BeatReceived):
             self._newest_life(machine, daemon)
             if event.beat.boot_id == witness.confirmed_boot:
-                witness.word_doubted = True
+                self._word_doubted(machine, witness)
+            witness.authentic_ms = witness.last_ms
             if witness.hears(event.beat):
                 self.contact[machine.index] = machine.boot_id
                 self.alone_shots[machine.index] = 0
@@ -187,6 +191,15 @@ class Audits:
                 self._device(machine, witness, action)
             elif isinstance(action, Reply):
                 self._reply(machine, witness, action)
+
+    def _word_doubted(self, machine: Machine, witness: Witness) -> None:
+        """Rule 2c: a sign of the boot called dead voids the word, and what it gave that is not durable yet."""
+        witness.word_doubted = True
+        if witness.leave is not None and witness.leave.by_operator:
+            witness.leave = None
+        stored = machine.disk.record
+        durable = {(r.name, r.right) for r in stored.groups} if stored is not None else set()
+        witness.voided |= witness.by_word - durable
 
     def _newest_life(self, machine: Machine, daemon: Daemon) -> None:
         """S7: a life of the peer once believed is never given up for an older one."""
@@ -247,6 +260,9 @@ class Audits:
         if event.verb is Verb.FENCE:
             witness.fence_orders.add(event.id)
         elif event.verb is Verb.CONFIRM_DEAD:
+            config = self.world.faults
+            if witness.last_ms - max(witness.authentic_ms, witness.born_ms) < config.deadtime_ms:
+                return  # it must be refused: nothing may follow from it
             witness.leave = Leave(witness.counter, "", by_operator=True)
             stored = machine.disk.record
             witness.confirmed_boot = stored.peer_boot_id if stored is not None else ""
@@ -343,6 +359,8 @@ class Audits:
             self.fail(machine, f"rule 2b: the proof was already used for {name}")
         else:
             leave.used.add(name)
+            if leave.by_operator:
+                witness.by_word.add((name, epoch))
         if epoch <= witness.before(name).known:
             self.fail(machine, f"epoch {epoch} of {name} is not above the known {witness.before(name).known}")
 

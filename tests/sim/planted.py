@@ -126,6 +126,13 @@ class StaleProof(TracedCore):
         super()._choose_shot()
 
 
+class VoidWordUsed(TracedCore):
+    """Goes on with a confirmed death although the dead boot was heard before the right was durable (rule 2c)."""
+
+    def _void_confirmation(self, boot_id: str) -> None:
+        pass
+
+
 class RestartTakenForReset(TracedCore):
     """Takes a new nonce under the same boot_id for a reset of the node (rule 9)."""
 
@@ -328,6 +335,23 @@ PLANTED = (
         name="stale-proof", rule="2b", core_class=StaleProof, kinds=("cut_all", "takeover", "standby", "mains_cut")
     ),
     Planted(name="restart-is-reset", rule="9", core_class=RestartTakenForReset, kinds=("crash_daemon", "cut_link")),
+    Planted(
+        name="void-word-used",
+        rule="2c",
+        core_class=VoidWordUsed,
+        kinds=(
+            "mains_cut",
+            "confirm_dead",
+            "disk_slow",
+            "disk_full",
+            "crash_daemon",
+            "device_mode",
+            "pause_daemon",
+        ),
+        changes=(("long_delay", 0.1), ("long_delay_ms", 30_000), ("persist_ms", 300)),
+        seeds=150,
+        outcome=False,
+    ),
     Planted(
         name="adoption-without-right",
         rule="3",

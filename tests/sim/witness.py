@@ -72,6 +72,9 @@ class Witness:
         self.commands: dict[int, tuple[str, tuple[str, ...]]] = {}
         self.confirmed_boot = "?"  # of the peer, called dead by the operator
         self.word_doubted = False
+        self.authentic_ms = now_ms  # when any frame of the peer came last
+        self.by_word: set[tuple[str, int]] = set()  # (group, epoch) taken by the operator's word
+        self.voided: set[tuple[str, int]] = set()  # of these, not durable when a sign of that boot came
         self.left = False
         self.stalled_counter = -1
         self.stalled_until_ms = 0
