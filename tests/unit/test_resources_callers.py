@@ -168,6 +168,11 @@ def test_a_killed_monitor_is_doubt(search: Search) -> None:
         ("dead but pid file exists", 1, Finding.DOUBT),
         ("Usage: apache {start|stop}", 2, Finding.DOUBT),
         ("", 0, Finding.DOUBT),
+        # Two daemons of one script: what half runs is not stopped.
+        ("nfsd (pid 12) is running\nrpc.mountd is not running", 0, Finding.DOUBT),
+        ("rpc.mountd is not running\nnfsd running...", 3, Finding.DOUBT),
+        ("Checking for running daemons:\nnfsd is not running", 3, Finding.STOPPED),
+        ("nfsd is not running\nrpc.mountd is not running", 3, Finding.STOPPED),
     ],
 )
 def test_the_text_of_status_tells_who_owns_a_script(text: str, code: int, found: Finding) -> None:
@@ -179,6 +184,8 @@ def test_the_text_of_status_tells_who_owns_a_script(text: str, code: int, found:
     [
         ("ActiveState=active\nTasksCurrent=3\n", Finding.RUNNING),
         ("ActiveState=inactive\nTasksCurrent=[not set]\n", Finding.STOPPED),
+        ("ActiveState=inactive\n", Finding.STOPPED),
+        ("ActiveState=inactive\nTasksCurrent=2\n", Finding.DOUBT),
         ("ActiveState=failed\nTasksCurrent=[not set]\n", Finding.STOPPED),
         ("ActiveState=failed\nTasksCurrent=18446744073709551615\n", Finding.STOPPED),
         ("ActiveState=failed\nTasksCurrent=1\n", Finding.DOUBT),
@@ -186,7 +193,7 @@ def test_the_text_of_status_tells_who_owns_a_script(text: str, code: int, found:
         ("", Finding.DOUBT),
     ],
 )
-def test_a_failed_unit_is_stopped_only_without_tasks(text: str, found: Finding) -> None:
+def test_a_unit_is_stopped_only_without_tasks(text: str, found: Finding) -> None:
     assert unit_finding(text) is found
 
 

@@ -170,30 +170,36 @@ class Caller:
         return f"{said} ({code})" if said else code
 
 
+# "(pid 12) is running", "running..."; not "checking for running processes:", the head of a list.
+_RUNS = re.compile(r"\b(is|are) running\b|\brunning[.)\s]*$")
+
+
 def script_finding(stdout: str, code: int) -> Finding:
     """Heartbeat's test of the text of ``status``, narrowed: what says nothing is doubt, not "no".
 
-    "not running" is no; "running", "Running" or "OK" is yes whatever the exit code; else LSB's 3 (and 7, which
-    haresources wrappers hand through from OCF agents) mean stopped.
+    "not running" is no; "running", "Running" or "OK" is yes whatever the exit code; both, as of a script with
+    two daemons of which one has died, is doubt (Heartbeat took it for no, and started the other node). Else
+    LSB's 3 (and 7, which haresources wrappers hand through from OCF agents) mean stopped.
     """
+    lines = stdout.lower().splitlines()
     if "not running" in stdout.lower():
-        return Finding.STOPPED
+        both = any(_RUNS.search(line) for line in lines if "not running" not in line)
+        return Finding.DOUBT if both else Finding.STOPPED
     if "running" in stdout or "Running" in stdout or "OK" in stdout:
         return Finding.RUNNING
     return Finding.STOPPED if code in (LSB_NOT_RUNNING, OCF_NOT_RUNNING) else Finding.DOUBT
 
 
 def unit_finding(stdout: str) -> Finding:
-    """``systemctl show``. A failed unit is stopped only when no task of it is left."""
+    """``systemctl show``. A unit is stopped only when no task of it is left, as far as systemd counts them."""
     facts = dict(line.split("=", 1) for line in stdout.splitlines() if "=" in line)
     state, tasks = facts.get("ActiveState", ""), facts.get("TasksCurrent", "")
     if state in ("active", "reloading"):
         return Finding.RUNNING
-    if state == "inactive":
-        return Finding.STOPPED
     # systemd prints "[not set]", older releases 2^64-1, for a unit without a control group.
-    no_tasks = tasks in ("0", "[not set]", str(2**64 - 1))
-    return Finding.STOPPED if state == "failed" and no_tasks else Finding.DOUBT
+    # A target has no such property.
+    no_tasks = tasks in ("0", "[not set]", str(2**64 - 1)) or (state == "inactive" and not tasks)
+    return Finding.STOPPED if state in ("inactive", "failed") and no_tasks else Finding.DOUBT
 
 
 @dataclass(frozen=True, slots=True)
