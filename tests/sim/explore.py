@@ -135,9 +135,7 @@ def settle(world: World) -> World:
     return world
 
 
-def explore(
-    lane: Lane, *, state_limit: int = 0, progress: Callable[[str], None] | None = None
-) -> Result:
+def explore(lane: Lane, *, state_limit: int = 0, progress: Callable[[str], None] | None = None) -> Result:
     """Breadth first, to the end or to the first violation, which then is a shortest one."""
     with short_intervals():
         return _explore(lane, state_limit, progress)
@@ -146,7 +144,7 @@ def explore(
 def _explore(lane: Lane, state_limit: int, progress: Callable[[str], None] | None) -> Result:
     result = Result(lane)
     began = told = time.monotonic()
-    keys, path = Keys(lane.setting), Path()
+    keys, path = Keys(lane.setting, lane.budget), Path()
     start = begin(lane)
     path.add(-1, "")
     seen = {keys.key(start)}
@@ -173,7 +171,9 @@ def _explore(lane: Lane, state_limit: int, progress: Callable[[str], None] | Non
                 following.append((path.add(place, sentence), after))
             if progress is not None and time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
-                progress(f"  {lane.name}: {len(seen)} states, depth {result.depth}, {len(following)} in the next level")
+                progress(
+                    f"  {lane.name}: {len(seen)} states, depth {result.depth}, {len(following)} in the next level"
+                )
             if state_limit and len(seen) >= state_limit:
                 result.states, result.seconds = len(seen), time.monotonic() - began
                 return result
@@ -248,19 +248,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Breadth-first search of a small world through the real core.")
     parser.add_argument("--profile", choices=tuple(PROFILES), default="small")
     parser.add_argument("--lane", help="only the lane of this name")
-    parser.add_argument("--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened")
+    parser.add_argument(
+        "--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened"
+    )
     parser.add_argument("--states", type=int, default=0, metavar="N", help="give up after N states (0: never)")
     options = parser.parse_args(arguments)
     if options.plant:
         chosen = [plant for plant in PLANTS if options.plant in (plant.name, "all")]
-        return 0 if all([run_plant(plant, options.states) for plant in chosen]) else 1
+        found = [run_plant(plant, options.states) for plant in chosen]  # every one is run
+        return 0 if all(found) else 1
     lanes = tuple(lane for lane in PROFILES[options.profile] if options.lane in (None, lane.name))
     if not lanes:
         parser.error(f"no lane {options.lane!r} in {options.profile}")
     results = run_lanes(lanes, options.states)
     bad = sum(bool(result.violation) for result in results)
     open_ends = sum(not result.exhausted and not result.violation for result in results)
-    verdict = f"{bad} with a violation, {open_ends} not exhausted" if bad or open_ends else "exhausted without violation"
+    verdict = (
+        f"{bad} with a violation, {open_ends} not exhausted" if bad or open_ends else "exhausted without violation"
+    )
     print(
         f"profile {options.profile}: {len(results)} searches, {sum(r.states for r in results)} states, "
         f"{sum(r.transitions for r in results)} transitions, {sum(r.seconds for r in results):.0f} s: {verdict}"

@@ -16,13 +16,12 @@ Nonces, boot_ids and epochs need no renaming: lives, boots and moves are bounded
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from typing import Any
 
 from failover_kit.manager.core import Core
 from failover_kit.manager.records import Beat, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
-from sim.smallworld import EXPIRED_MS, FRESH_MS, GROUP, Setting, World
+from sim.smallworld import EXPIRED_MS, FRESH_MS, GROUP, Budget, Setting, World
 
 # Attributes of a core that no decision of this world depends on, or that are taken in another form below.
 LEFT_OUT = frozenset(
@@ -84,8 +83,10 @@ Counters = list[tuple[int, str, int]]
 class Keys:
     """Makes keys. Parts that come again and again are numbered; equal numbers mean equal parts."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.shots_told_apart = 2 if setting.boot_alone else 0  # only boot_alone counts them
+    def __init__(self, setting: Setting, budget: Budget) -> None:
+        # Only these have a shot decided while the peer is heard: then "heard in this very millisecond" counts.
+        self.shot_while_heard = bool(budget.fence_orders or budget.agent_failures)
+        self.shots_told_apart = 2 if setting.boot_alone else 1  # only boot_alone counts them
         self.numbers: dict[object, int] = {}
         self.plain: tuple[str, ...] = ()
         self.beats: dict[int, tuple[Beat, int]] = {}  # by id(); the beat is kept, so that the id stays its own
@@ -104,6 +105,8 @@ class Keys:
             core = world.cores[index]
             numbers.append(self._core(core, counters, world.budget.confirms > 0) if core is not None else 0)
             numbers.append(self._record(world.disks[index]))
+            persist = world.persists[index]
+            numbers.append(self._record(persist.record) if persist is not None else 0)
             beat = world.channel[index]
             numbers.append(self._beat(beat, counters) if beat is not None else 0)
         numbers.extend(self._beat(beat, counters) for beat in world.kept)
@@ -156,6 +159,7 @@ class Keys:
             tuple(state[name] for name in self.plain),
             core.peer_state.value,
             _times(core, with_confirm),
+            self.shot_while_heard and core.hearing.last_two_way_ms == core.now_ms,
             _hearing(core, counters),
             _group(core),
             _power(core, counters),
@@ -213,10 +217,11 @@ def _times(core: Core, with_confirm: bool) -> tuple[object, ...]:
     heard, shot, exit_at_ms = core.hearing, core.shot, core.exit_at_ms
     last_ms = heard.last_two_way_ms
     return (
-        core.peer_state is PeerState.SILENT and _old(core, core.silent_since_ms),
+        core.peer_state not in (PeerState.UP, PeerState.NEVER_HEARD) and _old(core, core.silent_since_ms),
         _old(core, heard.last_current_ms),
         shot is not None and shot.op != 0 and last_ms is not None and last_ms >= shot.fired_ms,
         core.peer_state is PeerState.FENCING and _old(core, last_ms),
+        shot is not None and shot.op != 0 and _old(core, shot.fired_ms),
         with_confirm
         and (_old(core, core.born_ms), _old(core, core.silence_floor_ms), _old(core, heard.last_authentic_ms)),
         core.stalled() and _old(core, core.stalled_at_ms),
@@ -316,18 +321,19 @@ def _ranks(counters: Counters) -> tuple[object, ...]:
     """What comparing counters can tell, now and later.
 
     A core compares the counter of a frame with the newest one received (BEAT with BEAT of one life), and an
-    echo with a mark (of the life that is echoed). A counter received becomes an echo, so BEATs are placed among the
-    marks, too. A mark made later is the sender's present counter, which no frame or echo exceeds.
+    echo with a mark of the life that is echoed; a counter received becomes an echo later. Nothing else is
+    told apart: a mark made later is the sender's present counter, which no frame or echo exceeds, and a
+    beat sent later is above every mark.
     """
-    marks: dict[str, set[int]] = {}
-    beats: dict[str, set[int]] = {}
+    by_life: dict[str, tuple[list[int], list[int]]] = {}
     for kind, nonce, counter in counters:
-        if kind != ECHO:
-            (beats if kind == BEAT else marks).setdefault(nonce, set()).add(counter)
-    mark_lists = {nonce: sorted(found) for nonce, found in marks.items()}
-    beat_lists = {nonce: sorted(found) for nonce, found in beats.items()}
+        if kind != MARK:
+            by_life.setdefault(nonce, ([], []))[kind == ECHO].append(counter)
     places: list[object] = []
     for kind, nonce, counter in counters:
-        among = bisect_left(mark_lists.get(nonce, ()), counter)
-        places.append((bisect_left(beat_lists[nonce], counter), among) if kind == BEAT else among)
+        beats, echoes = by_life.get(nonce, ((), ()))
+        if kind == BEAT:
+            places.append(len({other for other in beats if other < counter}))
+        elif kind == MARK:
+            places.append((tuple(c > counter for c in beats), tuple(c > counter for c in echoes)))
     return tuple(places)

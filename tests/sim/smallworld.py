@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from failover_kit.manager.actions import (
     Action,
@@ -113,7 +114,6 @@ class Setting:
     power_on: bool = True  # fence_action reboot
     slow_disks: bool = True  # a Persist takes as long as it likes; False: it is answered at once
     slow_probes: bool = False
-    epoch_limit: int = 40
 
     def config(self, index: int) -> CoreConfig:
         return CoreConfig(
@@ -397,7 +397,7 @@ class World:
             if late.node == peer:
                 yield (
                     f"{node}: kept beat {position + 1} arrives ({late.nonce})",
-                    lambda position=position: self._receive_kept(index, position),
+                    partial(self._receive_kept, index, position),
                 )
         own = self.channel[index]
         if own is not None and self.budget.kept:
@@ -428,7 +428,7 @@ class World:
                 for written in (False, True):
                     yield (
                         f"{node}: writing the record fails (the disk has the {'new' if written else 'old'} one)",
-                        lambda written=written: self._persist_failed(index, written),
+                        partial(self._persist_failed, index, written),
                     )
         agent = self.agents[index]
         if agent is not None:
@@ -498,7 +498,10 @@ class World:
                 if not self.plugs[1 - index]:
                     yield f"{node}: its shot is read back OFF", lambda: self._shot_done(index)
                 elif device.only_if_off:
-                    yield f"{node}: the plugs of {peer} read ON, nothing is switched", lambda: self._shot_done(index)
+                    yield (
+                        f"{node}: the plugs of {peer} read ON, nothing is switched",
+                        lambda: self._shot_done(index),
+                    )
                 if self.budget.device_failures:
                     yield f"{node}: its shot fails", lambda: self._shot_failed(index)
             case PowerOn():
@@ -605,7 +608,12 @@ class World:
         if self.up[index] and self.budget.resets:
             yield from self._ends(index, f"{node}: loses its power", self._reset)
         if self.up[index] and self.cores[index] is None:
-            yield f"{node}: failoverd starts", lambda: self._start_daemon(index)
+            yield f"{node}: failoverd starts", lambda: self._start_daemon(index, written=False)
+            if self.persists[index] is not None:
+                yield (
+                    f"{node}: failoverd starts, after its last record reached the disk",
+                    lambda: self._start_daemon(index, written=True),
+                )
         if not self.up[index] and self.plugs[index]:
             yield f"{node}: boots", lambda: self._boot(index)
 
@@ -650,8 +658,10 @@ class World:
         self.up[index] = False
         self.resources[index] = STOPPED
 
-    def _start_daemon(self, index: int) -> World:
+    def _start_daemon(self, index: int, *, written: bool) -> World:
         new = self._copy()
+        new._disk_after(index, written, lost=False)
+        new.persists[index] = None
         new._begin(index)
         return new
 

@@ -1,0 +1,143 @@
+"""The breadth-first search: the core passes, weakened rules are found, and the search itself can be trusted."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.explore import begin, explore, main, narrate, short_intervals
+from sim.smallkey import Keys, plain_attributes
+from sim.smalllanes import MEDIUM, PLANTS, SMALL, Lane, Plant
+from sim.smallworld import Budget, Setting, Violation, World
+
+LANES = pytest.mark.parametrize("lane", SMALL, ids=lambda lane: lane.name)
+EVERY_PLANT = pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+
+# How a search with a weakened rule must end: the world itself is wrong, not only a sentence of the core's.
+ENDS = ("the group is active on both nodes", "both nodes have a right they can use")
+
+
+@LANES
+def test_small_profile_is_exhausted_without_violation(lane: Lane) -> None:
+    result = explore(lane)
+    assert not result.violation, "\n".join(narrate(result))
+    assert result.exhausted
+    assert result.states > 1_000
+
+
+@EVERY_PLANT
+def test_weakened_rule_is_found(plant: Plant) -> None:
+    with plant.planted():
+        result = explore(plant.lane)
+        told = "\n".join(narrate(result))
+    assert result.violation.startswith(ENDS), told
+    assert told.endswith(f"=> {result.violation}")
+    # The last step of the narrated schedule did something: it was really played again.
+    assert told.splitlines()[-2].startswith("            "), told
+
+
+@EVERY_PLANT
+def test_core_as_it_is_passes_the_search_that_finds_the_weakened_rule(plant: Plant) -> None:
+    result = explore(plant.lane)
+    assert not result.violation, "\n".join(narrate(result))
+    assert result.exhausted
+
+
+def test_right_used_while_its_grant_is_written_takes_a_crash_to_show() -> None:
+    """The schedule is the story PROTOCOL tells, and breadth first finds the shortest."""
+    plant = next(plant for plant in PLANTS if plant.name == "right-kept")
+    with plant.planted():
+        schedule = explore(plant.lane).schedule
+    assert "mclaws: failoverd dies (its disk has the new record)" in schedule
+    assert len(schedule) <= 12
+
+
+def test_released_as_permission_breaks_within_eight_steps() -> None:
+    plant = next(plant for plant in PLANTS if plant.name == "released")
+    with plant.planted():
+        assert len(explore(plant.lane).schedule) <= 8
+
+
+# --- the search itself -------------------------------------------------------------------------------
+
+
+def _futures(keys: Keys, world: World) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for sentence, step in world.steps():
+        try:
+            found[sentence] = keys.key(step())
+        except Violation as violation:
+            found[sentence] = str(violation)
+    return found
+
+
+@pytest.mark.parametrize("lane", (*SMALL, *MEDIUM), ids=lambda lane: f"{lane.name}-{lane.budget.waits}")
+def test_worlds_with_one_key_have_the_same_futures(lane: Lane) -> None:
+    """What the key leaves out must not matter: else states would be skipped that were never looked at."""
+    compared = 0
+    with short_intervals():
+        keys, start = Keys(lane.setting, lane.budget), begin(lane)
+        first = {keys.key(start): start}
+        frontier = [start]
+        while frontier and len(first) < 600:
+            following = []
+            for world in frontier:
+                for sentence, step in world.steps():
+                    after = step()
+                    other = first.setdefault(keys.key(after), after)
+                    if other is after:
+                        following.append(after)
+                    elif (compared := compared + 1) % 5 == 0:
+                        assert _futures(keys, after) == _futures(keys, other), sentence
+            frontier = following
+    assert compared > 300
+
+
+def test_a_step_leaves_the_world_before_it_unchanged() -> None:
+    lane = next(lane for lane in SMALL if lane.name == "silence")
+    with short_intervals():
+        world = begin(lane)
+        for _ in range(30):
+            before = Keys(lane.setting, lane.budget).key(world)
+            afters = [step() for _, step in world.steps()]
+            assert Keys(lane.setting, lane.budget).key(world) == before
+            world = afters[-1]
+
+
+def test_new_time_in_the_core_is_noticed() -> None:
+    world = World(Setting(), Budget())
+    core = world.cores[0]
+    assert core is not None
+    assert "want_number" in plain_attributes(core)
+    core.__dict__["invented_ms"] = 0
+    with pytest.raises(LookupError, match="invented_ms"):
+        plain_attributes(core)
+
+
+def test_the_audit_sees_two_active_nodes() -> None:
+    world = World(Setting(), Budget())
+    world.resources = [1, 1]
+    with pytest.raises(Violation, match="active on both"):
+        world.audit()
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def test_command_prints_bounds_and_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--lane", "moves"]) == 0
+    printed = capsys.readouterr().out
+    assert "losses any, moves 2" in printed
+    assert printed.rstrip().endswith("exhausted without violation")
+
+
+def test_command_says_when_it_gave_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--lane", "moves", "--states", "50"]) == 1
+    assert "NOT exhausted" in capsys.readouterr().out
+
+
+def test_command_shows_the_schedule_of_a_weakened_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plant", "released"]) == 0
+    printed = capsys.readouterr().out
+    assert "VIOLATION after" in printed
+    assert "=> the group is active on both nodes" in printed
+    assert "exhausted without violation" in printed
