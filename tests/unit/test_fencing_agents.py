@@ -240,6 +240,26 @@ def test_an_old_decision_switches_nothing(bench: Bench) -> None:
     assert "must be made again" in evidence.reason
 
 
+def test_an_old_decision_does_not_reach_the_second_level_either(bench: Bench) -> None:
+    old = Freshness(boottime_ms() - 9_000, 1_000)
+    evidence = asyncio.run(bench.fencer(TWO_LEVELS).fence(3, old)).evidence
+    assert bench.log() == []
+    assert "must be made again" in evidence.reason
+
+
+def test_only_if_off_ends_at_a_level_that_has_power(bench: Bench) -> None:
+    bench.outlet("b.2", "off")
+    assert not law.is_proof(bench.fence(TWO_LEVELS, only_if_off=True), 0)
+    assert bench.log() == ["a status 2"]
+
+
+def test_only_if_off_goes_on_from_a_level_that_does_not_answer(bench: Bench) -> None:
+    bench.wrong("a-fail-status")
+    bench.outlet("b.2", "off")
+    assert law.is_proof(bench.fence(TWO_LEVELS, only_if_off=True), 0)
+    assert bench.log() == ["a status 2", "b status 2", "b off 2", "b status 2"]
+
+
 def test_the_age_of_a_decision_does_not_matter_to_what_was_just_read_off(bench: Bench) -> None:
     bench.outlet("sw.2", "off")
     old = Freshness(boottime_ms() - 9_000, 1_000)

@@ -90,8 +90,10 @@ class Fencer:
             try:
                 evidence = await self._fence_level(op, level, fresh, only_if_off)
             except TooOld as error:
+                # No level may act on it: that would be the shot that was just refused.
                 evidence = FenceEvidence(readings=(), in_time=False, reason=f"nothing was switched: {error}")
-            if _all_off(evidence):
+                break
+            if _all_off(evidence) or (only_if_off and _reads_on(evidence)):
                 break
         return FenceDone(op, evidence)
 
@@ -268,6 +270,11 @@ def _all_off(evidence: FenceEvidence) -> bool:
         and bool(evidence.readings)
         and all(r.off_exit == 0 and (r.trusted or r.state is PlugState.OFF) for r in evidence.readings)
     )
+
+
+def _reads_on(evidence: FenceEvidence) -> bool:
+    """A plug that has power: ``only_if_off`` ends here, whatever the plugs of other levels read."""
+    return any(reading.state is PlugState.ON for reading in evidence.readings)
 
 
 def _not_touched(level: Sequence[_Device], first: list[tuple[PlugState, int, str]]) -> FenceEvidence:
