@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 
@@ -177,6 +178,58 @@ def test_a_line_that_went_away_is_closed_and_tried_again_with_pauses(cable: Cabl
         assert len(cable.notes) == 2
 
     asyncio.run(story())
+
+
+def test_a_device_that_hangs_in_open_and_close_does_not_keep_the_loop(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A USB adapter that is going: the beats of the other links must go on meanwhile."""
+    opening, closing, goes_on = threading.Event(), threading.Event(), threading.Event()
+    opened, close_port = SerialLink._opened, links._close_port
+
+    def slow_open(link: SerialLink) -> object:
+        opening.set()
+        assert goes_on.wait(60)
+        return opened(link)
+
+    def slow_close(port: object) -> None:
+        closing.set()
+        assert goes_on.wait(60)
+        close_port(port)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        link = cable.link()
+        link.start(lambda *what: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(SerialLink, "_opened", slow_open)
+            patch.setattr(links, "_close_port", slow_close)
+            link._device_failed("cannot read from it: Input/output error")
+            await until(lambda: opening.is_set() and closing.is_set())
+            assert link._fd == -1
+            link.send(frame(1))
+            goes_on.set()
+            await until(lambda: link._fd >= 0 or "used by" in link.error)
+        await until(lambda: link._fd >= 0)
+        link.send(frame(2))
+        await until(lambda: cable.arrived() == frame(2))
+        link.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        goes_on.set()
+
+
+def test_a_line_opened_after_the_link_was_closed_is_let_go(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """failoverd ends while a thread opens the device."""
+    closed: list[object] = []
+    monkeypatch.setattr(links, "_close_port", closed.append)
+    link = cable.link()
+    link._take("port", "")  # type: ignore[arg-type]
+    assert closed == ["port"]
+    assert link._fd == -1
 
 
 def test_a_line_in_use_is_refused_and_taken_when_it_is_free(cable: Cable) -> None:

@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 import termios
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -145,6 +146,10 @@ class Link(ABC):
     def _close_device(self) -> None:
         """Stop watching and close whatever is open."""
 
+    def _retry(self) -> None:
+        """The pause is over."""
+        self._try_open()
+
     def _try_open(self) -> None:
         self._reopen = None
         try:
@@ -158,7 +163,7 @@ class Link(ABC):
         self._complain(sentence)
         if self._closed or self._reopen is not None:
             return
-        self._reopen = asyncio.get_running_loop().call_later(self._pause_ms / 1000, self._try_open)
+        self._reopen = asyncio.get_running_loop().call_later(self._pause_ms / 1000, self._retry)
         self._pause_ms = min(self._pause_ms * 2, REOPEN_LAST_MS)
 
     def _complain(self, sentence: str) -> None:
@@ -362,14 +367,49 @@ class SerialLink(Link):
         )
 
     def _open_device(self) -> None:
+        self._attach(self._opened())
+
+    def _opened(self) -> serial.Serial:
+        """Touches nothing of the link: it may run on a thread."""
         import serial
 
         try:
-            port = serial.Serial(
+            return serial.Serial(
                 self._device, self._baud, timeout=0, write_timeout=0, rtscts=self._rtscts, exclusive=True
             )
         except (OSError, ValueError, termios.error) as error:
             raise _Down(self._why_not_open(error)) from None
+
+    def _retry(self) -> None:
+        """Off the loop, for the beats of the other links: the driver of a sick USB adapter waits five seconds
+        for each answer (USB_CTRL_SET_TIMEOUT). ``_reopen`` stays set: one attempt at a time."""
+        loop = asyncio.get_running_loop()
+
+        def attempt() -> None:
+            port, sentence = None, ""
+            try:
+                port = self._opened()
+            except _Down as down:
+                sentence = str(down)
+            try:
+                loop.call_soon_threadsafe(self._take, port, sentence)
+            except RuntimeError:  # the loop is closed: failoverd has ended
+                if port is not None:
+                    _close_port(port)
+
+        threading.Thread(target=attempt, daemon=True, name=f"open {self.name}").start()
+
+    def _take(self, port: serial.Serial | None, sentence: str) -> None:
+        """The outcome of ``_retry``, back on the loop."""
+        self._reopen = None
+        if port is None:
+            self._device_failed(sentence)
+        elif self._closed:
+            _close_port(port)
+        else:
+            self._attach(port)
+
+    def _attach(self, port: serial.Serial) -> None:
         self._port = port
         self._fd = port.fileno()
         self._stream = wire.StreamDecoder()
@@ -392,9 +432,12 @@ class SerialLink(Link):
         if self._port is not None:
             asyncio.get_running_loop().remove_reader(self._fd)
             self._fd = -1
-            with contextlib.suppress(OSError, termios.error):
-                self._port.close()
-            self._port = None
+            port, self._port = self._port, None
+            if self._closed:
+                _close_port(port)  # the last beat, "leaving", may still be on its way
+            else:
+                # close(2) waits up to 30 s for a line that takes nothing (closing_wait, setserial(8)).
+                threading.Thread(target=_close_port, args=(port,), daemon=True, name=f"close {self.name}").start()
 
     def _readable(self) -> None:
         try:
@@ -417,6 +460,11 @@ class SerialLink(Link):
         for chunk in chunks:
             self._received()
             self._on_frame(self.name, chunk, "")
+
+
+def _close_port(port: serial.Serial) -> None:
+    with contextlib.suppress(OSError, termios.error):
+        port.close()
 
 
 def make_links(links: Iterable[config.Link], note: Callable[[str], None]) -> list[Link]:
