@@ -9,11 +9,13 @@ this node then has no rights and waits; the file is kept aside for whoever wants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import hashlib
 import json
 import os
+from functools import partial
 
 from failover_kit.manager.codec import CodecError, from_plain, to_plain
 from failover_kit.manager.offloop import Worker
@@ -63,7 +65,7 @@ class Store:
         self._timeout_ms = timeout_ms
         try:
             _make_directory(directory)
-            self._lock_fd = _lock(os.path.join(directory, _LOCK))
+            self._lock_fds = _lock(directory)
             self._remove_temporaries()
         except OSError as error:
             raise StoreError(_sentence(f"the state directory {directory} cannot be used", error)) from None
@@ -104,10 +106,10 @@ class Store:
     def close(self) -> None:
         """Give up the lock. A write that still hangs goes on in its thread and can change nothing later:
         the next Store writes only after it has the lock, and this one closes it behind its last write."""
-        fd = self._lock_fd
-        self._lock_fd = -1
-        if fd >= 0:
-            self._worker.submit(lambda: os.close(fd))
+        fds, self._lock_fds = self._lock_fds, ()
+        for fd in fds:
+            self._worker.submit(partial(os.close, fd))
+        if fds:
             self._worker.close()
 
     def _write(self, data: bytes) -> None:
@@ -180,21 +182,32 @@ def _make_directory(directory: str) -> None:
     _sync_directory(parent)
 
 
-def _lock(path: str) -> int:
-    """The file descriptor that holds the lock: flock(2) ends with the process, however it ends."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(directory: str) -> tuple[int, ...]:
+    """The file descriptors that hold the lock: flock(2) ends with the process, however it ends.
+
+    The file says who has it. The directory is locked, too: a file that somebody deletes ("rm state/*")
+    would keep nobody away any more.
+    """
+    path = os.path.join(directory, _LOCK)
+    fds = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
+        fds.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        for fd in fds:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(fds[0], 20, 0).decode("ascii", "replace").strip() or "unknown"
+        for fd in fds:
+            os.close(fd)
+        if not isinstance(error, BlockingIOError):
+            raise
         raise StoreLocked(
             f"failoverd already runs on this node, pid {holder} ({path} is locked); "
             "stop that one first: two would not know of each other's resources"
         ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    return fd
+    with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, and resources must be adopted
+        os.ftruncate(fds[0], 0)
+        os.pwrite(fds[0], b"%d\n" % os.getpid(), 0)
+    return tuple(fds)
 
 
 def _write_all(fd: int, data: bytes) -> None:
