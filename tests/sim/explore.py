@@ -24,7 +24,8 @@ if __package__ in (None, ""):
 from failover_kit.manager import coredata, shooting
 from sim.smallkey import Keys
 from sim.smalllanes import PLANTS, PROFILES, SETTLE, Lane, Plant
-from sim.smallworld import DEADTIME_MS, NODES, Budget, Violation, World
+from sim.smallparts import DEADTIME_MS, NODES, Budget, Violation
+from sim.smallworld import World
 
 PROGRESS_S = 10
 SETTLE_ROUNDS = 12

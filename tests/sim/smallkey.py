@@ -21,7 +21,8 @@ from typing import Any
 from failover_kit.manager.core import Core
 from failover_kit.manager.records import Beat, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
-from sim.smallworld import EXPIRED_MS, FRESH_MS, GROUP, Budget, Setting, World
+from sim.smallparts import EXPIRED_MS, FRESH_MS, GROUP, Budget, Setting
+from sim.smallworld import World
 
 # Attributes of a core that no decision of this world depends on, or that are taken in another form below.
 LEFT_OUT = frozenset(

@@ -18,7 +18,7 @@ from failover_kit.manager.coredata import Group
 from failover_kit.manager.hearing import Candidate, Hearing
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord
 from failover_kit.manager.states import PeerState
-from sim.smallworld import NODES, Budget, Setting
+from sim.smallparts import NODES, Budget, Setting
 
 SETTLE = "everything settles"
 MCLAWS, PETE = NODES

@@ -7,7 +7,8 @@ import pytest
 from sim.explore import begin, explore, main, narrate, short_intervals
 from sim.smallkey import Keys, plain_attributes
 from sim.smalllanes import MEDIUM, PLANTS, SMALL, Lane, Plant
-from sim.smallworld import Budget, Setting, Violation, World
+from sim.smallparts import Budget, Setting, Violation
+from sim.smallworld import World
 
 LANES = pytest.mark.parametrize("lane", SMALL, ids=lambda lane: lane.name)
 EVERY_PLANT = pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)

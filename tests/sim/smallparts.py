@@ -1,0 +1,121 @@
+"""What a small world is made of: names, times, bounds, settings, and copies of cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from failover_kit.manager.core import Core
+from failover_kit.manager.coredata import Group
+from failover_kit.manager.hearing import Candidate, Hearing
+from failover_kit.manager.records import CoreConfig, CoreGroup
+
+NODES = ("mclaws", "pete")
+GROUP = "web"
+LINK = "eth1"
+
+KEEPALIVE_MS = 1
+DEADTIME_MS = 1_000
+# Parts of a wait: below the bound of a pause (half of deadtime), together above deadtime and every delay.
+WAIT_PART_MS = 400
+WAIT_PARTS = 3
+PAUSE_MS = WAIT_PART_MS * WAIT_PARTS
+# A moment of the last wait stays younger than deadtime until the next one, as long as there are fewer beats
+# than this lacks of deadtime; an age between the two would break the abstraction and is an error.
+FRESH_MS = 960
+EXPIRED_MS = DEADTIME_MS
+
+
+class Violation(Exception):
+    """The world is in a state it must never be in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How often each kind of trouble may still happen. Loss of beats is not counted: any beat may be lost."""
+
+    waits: int = 99  # either node hears nothing for deadtime; 99 = as often as it likes
+    kept: int = 0  # beats kept by the network and delivered at any later time
+    crashes: int = 0  # failoverd dies and starts again, the boot goes on
+    lost_state: int = 0  # a crash or power cut after which the state directory is empty
+    resets: int = 0  # power losses, by the switch or without it, each followed by a new boot
+    pauses: int = 0  # a node does not run for longer than deadtime
+    persist_failures: int = 0  # the disk then holds the old or the new record
+    agent_failures: int = 0  # a start, a stop or a monitor fails
+    device_failures: int = 0  # a shot, a power-on that fails; a shot that reports success and switches nothing
+    moves: int = 0  # standby or takeover
+    leaves: int = 0  # failoverd is asked to end
+    fence_orders: int = 0  # the operator orders a shot
+    confirms: int = 0  # the operator says "dead" of a node that is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What stays the same during one search."""
+
+    home: str = NODES[0]
+    can_fence: bool = True
+    boot_alone: bool = False
+    power_on: bool = True  # fence_action reboot
+    slow_disks: bool = True  # a Persist takes as long as it likes; False: it is answered at once
+    slow_probes: bool = False
+
+    def config(self, index: int) -> CoreConfig:
+        return CoreConfig(
+            node=NODES[index],
+            peer=NODES[1 - index],
+            groups=(CoreGroup(name=GROUP, home=self.home),),
+            links=(LINK,),
+            keepalive_ms=KEEPALIVE_MS,
+            warntime_ms=DEADTIME_MS // 2,
+            deadtime_ms=DEADTIME_MS,
+            initdead_ms=DEADTIME_MS,
+            auto_failback=False,
+            can_fence=self.can_fence,
+            fence_delay_ms=DEADTIME_MS // 2,
+            fence_power_on=self.power_on,
+            fence_retry_ms=DEADTIME_MS,
+            boot_alone=self.boot_alone,
+            monitor_interval_ms=DEADTIME_MS,
+            stop_retry_ms=DEADTIME_MS,
+            move_timeout_ms=DEADTIME_MS,
+        )
+
+
+# --- copies of cores ---------------------------------------------------------------------------------
+
+
+def _copy_hearing(old: Hearing) -> Hearing:
+    new = Hearing.__new__(Hearing)
+    for name in Hearing.__slots__:
+        setattr(new, name, getattr(old, name))
+    new.candidates = {nonce: Candidate(c.my_counter, c.counter) for nonce, c in old.candidates.items()}
+    new.retired = set(old.retired)
+    new.links = dict(old.links)
+    return new
+
+
+def copy_core(old: Core) -> Core:
+    """A core that goes its own way. Frozen records are shared; ``copy.deepcopy`` takes thirty times as long."""
+    new = Core.__new__(Core)
+    state = new.__dict__
+    state.update(old.__dict__)
+    state["hearing"] = _copy_hearing(old.hearing)
+    state["groups"] = {name: _copy_group(group) for name, group in old.groups.items()}
+    state["wanted_groups"] = dict(old.wanted_groups)
+    state["said"] = dict(old.said)
+    state["orders"] = [replace(order) for order in old.orders]
+    if old.shot is not None:
+        state["shot"] = replace(old.shot)
+    if old.proof is not None:
+        state["proof"] = replace(old.proof, epochs=dict(old.proof.epochs))
+    return new
+
+
+_GROUP_FIELDS = tuple(Group.__dataclass_fields__)
+
+
+def _copy_group(old: Group) -> Group:
+    new = Group.__new__(Group)
+    for name in _GROUP_FIELDS:
+        setattr(new, name, getattr(old, name))
+    return new
