@@ -170,7 +170,7 @@ class Audits:
         witness.time_passes(machine.clock(), daemon.config.deadtime_ms)
         if isinstance(event, BeatReceived):
             self._newest_life(machine, daemon)
-            if event.beat.boot_id == witness.confirmed_boot:
+            if witness.confirmed_boot in ("", event.beat.boot_id):  # by name when no boot was known
                 self._word_doubted(machine, witness)
             witness.authentic_ms = witness.last_ms
             if witness.hears(event.beat):
