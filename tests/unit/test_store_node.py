@@ -189,6 +189,28 @@ def test_a_second_failoverd_is_refused_with_the_pid(tmp_path: Path) -> None:
     Store(str(tmp_path)).close()
 
 
+def test_a_deleted_lock_file_lets_no_second_failoverd_in(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    (tmp_path / "lock").unlink()
+    with pytest.raises(StoreLocked):
+        Store(str(tmp_path))
+    store.close()
+    store._worker._thread.join(10)
+    Store(str(tmp_path)).close()
+
+
+def test_a_full_disk_does_not_keep_failoverd_from_taking_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must come up and adopt what runs; that nothing can be persisted is said later."""
+
+    def full(_fd: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    Store(str(tmp_path)).close()
+
+
 def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
     (tmp_path / "node.json.tmp").write_text("half a rec")
     store = Store(str(tmp_path))
