@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import actionspace
+from failover_kit.manager import actionspace, children
 from failover_kit.manager.actionspace import (
     ActionSpace,
     ActionSpaceError,
@@ -192,6 +192,26 @@ def test_exit_codes_are_seen_although_failoverd_was_started_with_sigchld_ignored
         assert asyncio.run(run_in(cell, ("/bin/sh", "-c", "exit 5"), timeout_ms=20_000)).code == 5
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize(("ours", "childs"), [("-1000", "0"), ("0", "200"), ("500", "200")])
+def test_agents_do_not_inherit_failoverds_protection_from_the_oom_killer(
+    tmp_path: Path, ours: str, childs: str
+) -> None:
+    """Lowering the score needs CAP_SYS_RESOURCE, which test machines may lack: hence a /proc of our own."""
+    for name, score in (("self", ours), ("77", "200")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "oom_score_adj").write_text(score, encoding="ascii")
+    children._expose_to_oom_killer(77, str(tmp_path))
+    children._expose_to_oom_killer(78, str(tmp_path))  # ended already
+    assert (tmp_path / "77" / "oom_score_adj").read_text(encoding="ascii") == childs
+
+
+def test_each_child_is_exposed(space: ActionSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    exposed: list[int] = []
+    monkeypatch.setattr(children, "_expose_to_oom_killer", exposed.append)
+    ended = asyncio.run(run_in(space.create(GROUP, "1.start"), ("/bin/sh", "-c", "echo $$"), timeout_ms=20_000))
+    assert exposed == [int(ended.stdout)]
 
 
 def test_a_child_that_cannot_be_watched_is_killed(space: ActionSpace, monkeypatch: pytest.MonkeyPatch) -> None:

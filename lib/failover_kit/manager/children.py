@@ -184,6 +184,7 @@ async def _spawned(
             if freshness is not None:
                 freshness.require()
             child = _popen(cell, argv, environment, stdin)
+            _expose_to_oom_killer(child.pid)
         except BaseException as error:  # handed to the waiting side, whatever it is
             _tell(loop, _fail, result, error)
         else:
@@ -245,6 +246,19 @@ def _popen(
     finally:
         if source is not None:
             os.close(source)
+
+
+def _expose_to_oom_killer(pid: int, proc: str = "/proc") -> None:
+    """failoverd's unit has OOMScoreAdjust=-1000, which children inherit: a service that eats all memory would
+    then be the one process that is never chosen. At once, before the child begins to fork."""
+    try:
+        with open(f"{proc}/self/oom_score_adj", encoding="ascii") as file:
+            ours = int(file.read())
+        if ours < 0:
+            with open(f"{proc}/{pid}/oom_score_adj", "w", encoding="ascii") as file:
+                file.write("0")
+    except OSError:
+        return  # it has ended already, or this kernel does not let us
 
 
 def _input(data: bytes | None) -> int | None:
