@@ -90,9 +90,25 @@ def main(argv: Sequence[str], kit: str) -> int:
         for line in rundir.clean():
             print(line)
         return PASSED
+    refusal = _no_place_for(given.html) if given.html else ""
+    if refusal:
+        print(f"rehearsal: --html {given.html}: {refusal}", file=sys.stderr)
+        return USAGE
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
     return _Run(given, kit, [scene for scene in SCENES if scene.number in chosen]).run()
+
+
+def _no_place_for(path: str) -> str:
+    """Why the picture could not be written there in some minutes; "" when it could. Changes nothing."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        return f"there is no directory {folder}; make it, or name another file"
+    if os.path.isdir(path):
+        return f"this is a directory; name a file, such as {os.path.join(path, 'rehearsal.html')}"
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        return "cannot be written; name another file, or '' for no picture"
+    return ""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -170,9 +186,12 @@ class _Run:
         good = [outcome for outcome in self._outcomes if outcome.passed]
         verdict = f"{len(good)} of {len(self._scenes)} scenes passed"
         if self._given.html and self._outcomes:
-            with open(self._given.html, "w", encoding="utf-8") as file:
-                file.write(page(self._outcomes, "failover-kit rehearsal"))
-            verdict += f"; the picture is in {os.path.abspath(self._given.html)}"
+            try:
+                with open(self._given.html, "w", encoding="utf-8") as file:
+                    file.write(page(self._outcomes, "failover-kit rehearsal"))
+                verdict += f"; the picture is in {os.path.abspath(self._given.html)}"
+            except OSError as error:
+                verdict += f"; the picture could not be written: {error}"
         if self._given.json:
             document = {
                 "passed": len(good) == len(self._scenes) and all(replay.alike for replay in self._replays),

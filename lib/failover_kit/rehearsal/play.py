@@ -33,6 +33,9 @@ def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
         found = [sentence for sentence in stage.audit() if sentence not in outcome.failure]
         outcome.failure = "; ".join([*found, outcome.failure])  # two holders come before everything else
         outcome.trouble = stage.picture_of_trouble()
+    except KeyboardInterrupt:
+        outcome.failure = "interrupted before its end; nothing is proved"
+        raise
     finally:
         _collect(stage, outcome)
 

@@ -215,7 +215,8 @@ class Stage:
         attempts = self.world.attempts()
         spans = ledger.held(attempts, self.world.power())
         starts = sum(call.verb == "start" and call.what == "begin" for call in attempts)
-        proofs = [f"never two holders: {starts} start attempts in {len(spans)} spans, none overlaps"]
+        several = "1 span" if len(spans) == 1 else f"{len(spans)} spans, none overlaps"
+        proofs = [f"never two holders: {starts} start attempts in {several}"]
         proofs.append(self._prove_records())
         self.require_truth()
         proofs.append("status on both nodes tells the truth")
