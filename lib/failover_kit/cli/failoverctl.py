@@ -158,12 +158,12 @@ def _confirmed(options: argparse.Namespace, node: str, warning: str) -> bool:
     """Ask on a terminal, with what is known of the node. Off a terminal only ``--yes`` counts."""
     if options.yes:
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        _complain("not on a terminal: nobody can be asked; add --yes when you are certain")
-        return False
     status = client.status(options.socket)
     if node != status.view.peer:
         return True  # failoverd refuses it and says what the name should be: nothing to be asked
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        _complain("not on a terminal: nobody can be asked; add --yes when you are certain")
+        return False
     sys.stderr.write(render(status, style_of(sys.stderr, os.environ.get("NO_COLOR", ""))) + "\n" + warning + "\n")
     try:
         sys.stderr.write(f"Type the node's name ({node}) to go on: ")
@@ -275,7 +275,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="failoverctl",
         description="Ask failoverd of this node, and give it orders.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused as unsafe, 4 no permission, 5 no daemon, "
-        "6 configuration, 7 timed out.",
+        "6 configuration, 7 timed out. status has its own: 0 healthy, 1 degraded, 2 no service.",
     )
     parser.add_argument("--version", action="version", version=f"failoverctl {VERSION}")
     parser.add_argument(
