@@ -65,7 +65,8 @@ def main(agent: "Agent", argv: "Sequence[str]", environ: "Mapping[str, str]") ->
         sys.stdout.write(_usage(agent))
         return codes.SUCCESS
     if verb != "validate-all" and verb not in agent.handlers:
-        sys.stderr.write(f"{agent.name}: action '{verb}' is not implemented\n{_usage(agent)}")
+        wrong = f"action '{verb}' is not implemented" if verb else "no action given"
+        sys.stderr.write(f"{agent.name}: {wrong}\n{_usage(agent)}")
         return codes.ERR_UNIMPLEMENTED
     try:
         return _perform(agent, verb, environ)
@@ -154,7 +155,14 @@ def _tell(environ: "Mapping[str, str]", reason: str) -> None:
 
 def _usage(agent: "Agent") -> str:
     verbs = "|".join(dict.fromkeys(action.name for action in agent.actions))
-    return (
-        f"usage: {agent.name} {verbs}\n"
-        f"{agent.shortdesc}. Parameters come as OCF_RESKEY_<name> in the environment; meta-data lists them.\n"
-    )
+    known = {parameter.name: parameter for parameter in agent.parameters}
+    wide = max(map(len, known))
+    lines = [
+        f"usage: {agent.name} {verbs}",
+        f"{agent.shortdesc}. Parameters come as OCF_RESKEY_<name> in the environment (meta-data tells more):",
+        *(
+            f"  {name:{wide}}  {'(required) ' if parameter.required else ''}{parameter.shortdesc}"
+            for name, parameter in known.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
