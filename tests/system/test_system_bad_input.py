@@ -33,6 +33,23 @@ def test_a_good_configuration_passes_the_check(node: Node) -> None:
     assert refused(node, "--check") == (0, "")
 
 
+def test_the_check_says_what_the_files_mean_and_what_is_missing(pair: Pair) -> None:
+    """Nothing of this keeps failoverd from starting, so it is said where somebody asks."""
+    node = pair.nodes[0]
+    with (node.home / "ha.d" / "ha.cf").open("a") as file:
+        file.write("fence_device walter fence_wti_ips800 ip=192.0.2.9 password_file=/nonexistent/secret\n")
+        for each in pair.nodes:
+            file.write(f"fence_level {each.name} 1 switch walter\n")
+    done = subprocess.run(
+        node.command("--check"), env=node.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith(f"the configuration loads on {node.name}: peer "), first
+    assert any(line.startswith("group ") and ", home " in line for line in done.stdout.splitlines())
+    assert "password file /nonexistent/secret of walter: No such file or directory" in done.stdout
+
+
 def test_authkeys_missing(node: Node) -> None:
     (node.home / "ha.d" / "authkeys").unlink()
     code, said = refused(node)

@@ -133,7 +133,8 @@ def test_shipped_examples_load(tmp_path: Path) -> None:
 
 def test_nothing_there_names_all_three_files(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
-        f"{name}: not found in DIR; create it, {name}(5) has an example, or use --config-dir"
+        f"{name}: not found in DIR; create it (/usr/share/doc/failover-kit/examples has examples), "
+        "or use --config-dir"
         for name in ("ha.cf", "haresources", "authkeys")
     ]
 

@@ -89,7 +89,7 @@ def test_bad_time(written: str, reason: str) -> None:
 BAD_LINES = [
     ("keepaliv 1", "3:1: unknown directive keepaliv; did you mean keepalive?"),
     ("keepalive=1", "3:1: unknown directive keepalive=1; did you mean keepalive?"),
-    ("zzz 1", "3:1: unknown directive zzz; remove the line or put # before it; see ha.cf(5)"),
+    ("zzz 1", "3:1: unknown directive zzz; remove the line or put # before it"),
     (",", "3:1: no directive; begin the line with one, or with # for a comment"),
     ("keepalive", "3:1: keepalive has no value; write keepalive 10s"),
     ("keepalive # 1", "3:1: keepalive has no value; write keepalive 10s"),

@@ -29,6 +29,7 @@ from failover_kit.manager.config import (
 )
 
 CONFIG_DIR = "/etc/ha.d"
+EXAMPLES = "/usr/share/doc/failover-kit/examples"
 MAX_FILE_BYTES = 64 * 1024
 """A hundred times what a pair needs; a device or a log linked in by mistake is not read to its end."""
 
@@ -86,7 +87,7 @@ def _read(config_dir: str, name: str) -> _File:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return refused(
-            f"not found in {config_dir}; create it, {name}(5) has an example, or use --config-dir"
+            f"not found in {config_dir}; create it ({EXAMPLES} has examples), or use --config-dir"
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no path name"

@@ -19,6 +19,7 @@ from failover_kit import VERSION
 from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
+from failover_kit.manager.advice import advice, meaning
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError
@@ -364,20 +365,30 @@ def _make_run_dir(path: str) -> None:
         raise CannotStart(EXIT_FAILED, f"cannot make {path}: {error.strerror}; use --run-dir") from None
 
 
-def run(options: Options, complain: Callable[[str], None]) -> int:
-    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting."""
+def run(options: Options, complain: Callable[[str], None], tell: Callable[[str], None] = print) -> int:
+    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting, ``tell`` of --check."""
     threading.stack_size(_STACK_BYTES)
     try:
         if os.geteuid() != 0:
             raise CannotStart(EXIT_PERMISSION, "failoverd must run as root: it mounts, sets addresses, cuts power")
         checked = check_host(options)
         if options.check_only:
+            _tell_of(checked, tell)
             return 0
         return _run_locked(options, checked)
     except CannotStart as problem:
         for text in problem.problems:
             complain(text)
         return problem.code
+
+
+def _tell_of(checked: Checked, tell: Callable[[str], None]) -> None:
+    for line in meaning(checked.config, checked.node, checked.links):
+        tell(line)
+    for note in checked.loaded.notes:
+        tell(f"note: {note}")
+    for line in advice(checked.config, checked.links):
+        tell(f"warning: {line}")
 
 
 def _run_locked(options: Options, checked: Checked) -> int:

@@ -181,7 +181,7 @@ def _directive(name: Word, line: str, end: int, lines: _Lines) -> None:
         return
     known = {*WITHOUT_MEANING, *_SINGLE, *_SEVERAL, *_WHOLE_LINE}
     close = nearest(name.text, sorted(known))
-    remedy = f"did you mean {close}?" if close else "remove the line or put # before it; see ha.cf(5)"
+    remedy = f"did you mean {close}?" if close else "remove the line or put # before it"
     lines.report.error(name, f"unknown directive {shown(name.text)}; {remedy}")
 
 

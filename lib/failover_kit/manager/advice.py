@@ -1,0 +1,61 @@
+"""What ``failoverd --check`` says of a configuration that loads: what it means, its notes, and what to look at.
+
+Advice is about what may come later or is better than nothing (a card that is down, a password file that is
+not written yet). It keeps nobody from starting: a daemon that refuses for a cable would be the outage.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Sequence
+
+from failover_kit.manager.config import ClusterConfig, FenceDevice, SerialLink, UdpLink
+
+
+def meaning(config: ClusterConfig, node: str, links: Sequence[SerialLink | UdpLink]) -> list[str]:
+    """The configuration in a few sentences, as this node reads it."""
+    peer = config.peer_of(node)
+    names = " and ".join(dict.fromkeys(link.name for link in links))
+    lines = [f"the configuration loads on {node}: peer {peer} over {names}"]
+    for group in config.groups:
+        parts = ", ".join(resource.name for resource in group.resources)
+        lines.append(f"group {group.name}, home {group.home}: {parts}")
+    if config.can_fence(peer):
+        lines.append(f"{peer} is fenced by {', '.join(device.name for device in config.fence_devices)}")
+    else:
+        lines.append(f"nothing can fence {peer}: it is taken over only after failoverctl confirm-dead {peer}")
+    return lines
+
+
+def advice(config: ClusterConfig, links: Sequence[SerialLink | UdpLink]) -> list[str]:
+    """What to look at on this host before the pair is trusted; place, fact and remedy."""
+    found = []
+    interfaces = {name for _, name in socket.if_nameindex()}
+    for link in links:
+        if isinstance(link, UdpLink) and link.interface not in interfaces:
+            there = ", ".join(sorted(interfaces - {"lo"}))
+            found.append(
+                f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there is {there}): "
+                "no beat leaves by it before it comes"
+            )
+    if len({link.name for link in links}) < 2:
+        found.append("ha.cf: one link only: its failure looks like the peer's; add a second of another kind")
+    for device in config.fence_devices:
+        found += _password_file(device)
+    return found
+
+
+def _password_file(device: FenceDevice) -> list[str]:
+    path = dict(device.parameters).get("password_file", "")
+    if not path:
+        return []
+    where = f"ha.cf:{device.line}:1: password file {path} of {device.name}"
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError as error:
+        return [f"{where}: {error.strerror}: nothing can be fenced by it; write it, mode 600"]
+    if mode & 0o077:
+        return [f"{where} is open to others (mode {mode:04o}); chmod 600 {path}"]
+    return []
