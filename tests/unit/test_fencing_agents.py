@@ -302,6 +302,19 @@ def test_a_cancelled_power_on_answers_when_its_agent_is_gone(bench: Bench) -> No
     assert bench.space.leftovers(actionspace.FENCING) == []
 
 
+def test_a_power_on_called_off_before_it_began_switches_nothing(bench: Bench) -> None:
+    async def story() -> tuple[bool, str]:
+        fencer = bench.fencer(ONE)
+        task = asyncio.create_task(fencer.power_on(4))
+        fencer.cancel_power_on()
+        done = await task
+        assert bench.log() == []
+        assert (await fencer.power_on(5)).ok
+        return done.ok, done.reason
+
+    assert asyncio.run(asyncio.wait_for(story(), 60)) == (False, "it was called off")
+
+
 def read(bench: Bench, devices: str) -> PlugState:
     return asyncio.run(bench.fencer(devices).read_plugs(5)).state
 

@@ -74,6 +74,7 @@ class Fencer:
             for level in config.devices_for(victim)
         )
         self._power_on: asyncio.Task[PowerOnDone] | None = None
+        self._called_off = False  # before it began
 
     async def clear(self) -> str:
         """Agents of an earlier life are killed and waited for. "" or what stays."""
@@ -154,6 +155,9 @@ class Fencer:
 
     async def power_on(self, op: int) -> PowerOnDone:
         """All plugs on, the outer levels first: a management board answers only when it has power."""
+        if self._called_off:
+            self._called_off = False
+            return PowerOnDone(op, ok=False, reason="it was called off")
         self._power_on = asyncio.create_task(self._power_on_all(op))
         try:
             return await asyncio.shield(self._power_on)
@@ -166,8 +170,11 @@ class Fencer:
             self._power_on = None
 
     def cancel_power_on(self) -> None:
-        """Kill the agent of the power-on in flight; ``power_on`` answers when it is gone."""
-        if self._power_on is not None:
+        """Kill the agent of the power-on in flight; ``power_on`` answers when it is gone. It may have been
+        ordered in this very turn of the loop, and not have begun."""
+        if self._power_on is None:
+            self._called_off = True
+        else:
             self._power_on.cancel()
 
     async def _power_on_all(self, op: int) -> PowerOnDone:
