@@ -23,6 +23,7 @@ from failover_kit.manager.actionspace import (
     cgroup_roots,
     emptied,
     entering,
+    find_space,
     own_cgroup,
 )
 from failover_kit.manager.children import Freshness, TooOld, run_in
@@ -261,6 +262,30 @@ def test_control_groups_an_agent_made_go_with_its_cell(node: str) -> None:
         assert asyncio.run(emptied(cell)) == ""
         assert not Path(cell.path).exists()
     finally:
+        remove_tree(node)
+
+
+def test_what_a_life_with_control_groups_left_is_found_by_one_without(
+    node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cgroup.max.descendants was reached, or the mount became read-only, between two lives of failoverd."""
+    before = CgroupSpace(node, (cgroup_mount(),))
+    cell = before.create(GROUP, "1.start")
+
+    def full(*_: object) -> None:
+        raise ActionSpaceError("cannot make a control group")
+
+    try:
+        asyncio.run(run_in(cell, DAEMON, timeout_ms=20_000))
+        with monkeypatch.context() as patch:
+            patch.setattr(CgroupSpace, "create", full)
+            space = find_space(node, str(tmp_path))
+        assert isinstance(space, MarkerSpace)
+        assert [left.name for left in space.leftovers(GROUP)] == [cell.name]
+        assert asyncio.run(space.clear(GROUP)) == ""
+        assert not cell.populated()
+    finally:
+        asyncio.run(before.clear(GROUP))
         remove_tree(node)
 
 

@@ -231,8 +231,9 @@ class CgroupCell(Cell):
                 os.rmdir(folder)
             except FileNotFoundError:
                 continue
-            except OSError:
-                return False
+            except OSError as error:
+                if error.errno != errno.EROFS:  # nobody can be put in through a read-only mount, either
+                    return False
         return True
 
 
@@ -257,10 +258,12 @@ def _kill(pid: int) -> None:
 class CgroupSpace(ActionSpace):
     """Cells under ``roots[0]``; the other roots are only searched for what earlier lives left."""
 
-    def __init__(self, node: str, roots: tuple[str, ...]) -> None:
+    def __init__(self, node: str, roots: tuple[str, ...], *, search_only: bool = False) -> None:
+        """``search_only``: nothing can be made here, but an earlier life may have."""
         self._bases = tuple(os.path.join(root, BRANCH, quote(node, safe="")) for root in roots)
         self._serial = 0
-        os.makedirs(self._bases[0], exist_ok=True)
+        if not search_only:
+            os.makedirs(self._bases[0], exist_ok=True)
 
     def create(self, group: str, label: str) -> CgroupCell:
         base = os.path.join(self._bases[0], _folder(group))
@@ -461,8 +464,12 @@ class MarkerSpace(ActionSpace):
         "which a program can drop; mount cgroup2 or let systemd delegate a control group"
     )
 
-    def __init__(self, node: str, run_dir: str, proc: str = "/proc") -> None:
+    def __init__(
+        self, node: str, run_dir: str, proc: str = "/proc", earlier: CgroupSpace | None = None
+    ) -> None:
+        """``earlier`` is where a life that could still make control groups made them."""
         self._node = quote(node, safe="")
+        self._earlier = earlier
         self._file = os.path.join(run_dir, f"services-{self._node}")
         self._life = os.urandom(4).hex()
         self._proc = proc
@@ -477,12 +484,14 @@ class MarkerSpace(ActionSpace):
 
     def leftovers(self, group: str) -> list[Cell]:
         kept = self._kept()
-        return [cell for cell in self._cells(group) if cell.marker not in kept]
+        older = [cell for cell in self._earlier.leftovers(group) if cell.populated()] if self._earlier else []
+        return [*older, *(cell for cell in self._cells(group) if cell.marker not in kept)]
 
     def services(self, group: str, name: str = "") -> list[Cell]:
         kept = self._kept()
         cells = [cell for cell in self._cells(group) if cell.marker in kept]
-        return [cell for cell in cells if not name or kept[cell.marker] == name]
+        older = self._earlier.services(group, name) if self._earlier else []
+        return [*older, *(cell for cell in cells if not name or kept[cell.marker] == name)]
 
     def _cells(self, group: str) -> list[MarkerCell]:
         start = f"{self._node}:{_folder(group)}:"
@@ -516,7 +525,8 @@ class MarkerSpace(ActionSpace):
     def groups(self) -> list[str]:
         start = f"{self._node}:"
         names = {m.split(":")[1] for _, m in _marked(self._proc) if m.startswith(start) and m.count(":") == 2}
-        return sorted(unquote(name) for name in names if name != FENCING)
+        older = self._earlier.groups() if self._earlier else []
+        return sorted({*older, *(unquote(name) for name in names if name != FENCING)})
 
 
 # --- which one --------------------------------------------------------------------------------------
@@ -570,5 +580,5 @@ def find_space(node: str, run_dir: str) -> ActionSpace:
         # Made and removed once: a read-only mount or a limit shows here and not at the first start.
         space.create(FENCING, "trial").remove()
     except (OSError, ActionSpaceError):
-        return MarkerSpace(node, run_dir)
+        return MarkerSpace(node, run_dir, earlier=CgroupSpace(node, roots, search_only=True))
     return space
