@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from failover_kit.manager import configfiles
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md")])
 
@@ -33,3 +35,32 @@ def test_files_named_in_pages_exist(page: pathlib.Path) -> None:
     """`docs/…`, `lib/…`, `tests/…` in backquotes are promises."""
     for name in re.findall(r"`((?:docs|lib|tests|tools|bin|etc|ocf|stonith)/[\w./-]+)`", page.read_text()):
         assert (TOP / name).exists(), f"{page.name} names {name}"
+
+
+def _blocks(page: str) -> list[str]:
+    """The indented examples of a page, without their indent."""
+    found = re.findall(r"(?:^(?: {4}.*|)\n)+", page, re.MULTILINE)
+    return [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") + "\n" for block in found if block.strip()]
+
+
+def test_the_files_of_the_howto_load(tmp_path: pathlib.Path) -> None:
+    """They are typed as they stand there, and mean what the page prints of them."""
+    page = (TOP / "docs" / "howto" / "a-real-pair.md").read_text()
+    blocks = _blocks(page)
+    files = {
+        "ha.cf": next(block for block in blocks if block.startswith("node pete mclaws")),
+        "haresources": next(block for block in blocks if block.startswith("pete Filesystem::")),
+        "authkeys": "auth 1\n1 sha256 5f0c7a52b1d94e6c8a1b\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    loaded = configfiles.load(str(tmp_path))
+    config = loaded.config
+    assert not loaded.notes
+    assert [resource.name for resource in config.groups[0].resources] == [
+        "Filesystem:/dev/etherd/e0.0", "nfs-server.service", "IPaddr:192.0.2.220/24/eth0",
+    ]  # fmt: skip
+    assert config.groups[0].name == "Filesystem:e0.0"
+    assert config.fence_delay_ms == 16_000, "the page counts with it"
+    assert config.can_fence("pete") and config.can_fence("mclaws")
