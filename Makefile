@@ -49,9 +49,12 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0755 stonith/fence_wti_ips800 bin/failoverd bin/failoverctl $(DESTDIR)$(SBINDIR)
 	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
 	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
-	install -m 0644 etc/failoverd.service $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/sbin/|$(SBINDIR)/|; s|/usr/share/doc/failover-kit|$(DOCDIR)|' etc/failoverd.service \
+	    > $(DESTDIR)$(UNITDIR)/failoverd.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/failoverd.service
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
-	install -m 0644 README.md CHANGELOG.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
+	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
+	cd docs && find . -name '*.md' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html

@@ -69,6 +69,19 @@ def test_the_three_example_files_load(tree: pathlib.Path) -> None:
     assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example"}
 
 
+def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.Path) -> None:
+    command = ["make", "-C", str(TOP), "install", f"DESTDIR={tmp_path}", "PREFIX=/usr/local"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    for program in ("sbin/failoverd", "sbin/failoverctl", "sbin/fence_wti_ips800"):
+        run = [str(tmp_path / "usr/local" / program), "--version"]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    unit = (tmp_path / "lib/systemd/system/failoverd.service").read_text()
+    assert "ExecStart=/usr/local/sbin/failoverd " in unit
+    page = unit.partition("Documentation=file://")[2].partition("\n")[0]
+    assert (tmp_path / page.lstrip("/")).is_file(), f"the unit names {page}"
+
+
 @pytest.mark.parametrize("target", ["rehearsal", "test"])
 def test_setup_refuses_what_it_cannot_use_with_one_line_each(target: str, tmp_path: pathlib.Path) -> None:
     """Not root, not Linux, no apt: one clear line each, exit 2."""

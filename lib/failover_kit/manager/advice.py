@@ -35,9 +35,9 @@ def advice(config: ClusterConfig, links: Sequence[SerialLink | UdpLink]) -> list
     interfaces = {name for _, name in socket.if_nameindex()}
     for link in links:
         if isinstance(link, UdpLink) and link.interface not in interfaces:
-            there = ", ".join(sorted(interfaces - {"lo"}))
+            there = ", ".join(sorted(interfaces))
             found.append(
-                f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there is {there}): "
+                f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there are: {there}): "
                 "no beat leaves by it before it comes"
             )
     if len({link.name for link in links}) < 2:
