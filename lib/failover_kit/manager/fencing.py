@@ -3,7 +3,7 @@
 Agents are spoken to as fence-agents(8) describe it: ``key=value`` lines on stdin, exit code as the answer.
 Nothing is ever put into argv, where ps(1) would show it, and passwords are struck out of what agents say.
 ``status`` exits 0 for ON; for OFF it exits 2 *and* prints ``Status: OFF``, as fence-agents' fencing.py
-(fence_action) and fence_xvm do. The 2 alone proves nothing: Python's argparse exits 2 on a usage error, python3
+(fence_action) does. The 2 alone proves nothing: Python's argparse exits 2 on a usage error, python3
 when it cannot open its script, dash and bash on a syntax error. Anything else is UNKNOWN.
 
 Several devices of one level are driven one after the other: they may well be one switch with one
