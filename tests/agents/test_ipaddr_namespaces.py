@@ -230,13 +230,13 @@ def test_two_starts_at_once_both_succeed(network, ipaddr):
     assert agent("monitor") == 0
 
 
-def test_not_root_is_a_permission_error(network):
+def test_not_root_is_a_permission_error(network, installed):
     """Reading is free for all, changing is not."""
     code = sh(
         "ip", "netns", "exec", network.ns("a"), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
         "env", f"OCF_RESKEY_ip={VIP}", "HA_RSCTMP=/tmp", "/usr/bin/python3", "-IS", "-c",
         "import sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).resolve().parents[2] / 'lib')!r})\n"
+        f"sys.path.insert(0, {str(installed / 'usr/share/failover-kit')!r})\n"
         "from failover_kit.agents.ipaddr import AGENT\nfrom failover_kit.ocf.runner import main\n"
         "import os\nsys.exit(10 * main(AGENT, ['IPaddr', 'monitor'], os.environ)"
         " + main(AGENT, ['IPaddr', 'start'], os.environ))",
