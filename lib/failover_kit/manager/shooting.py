@@ -116,9 +116,11 @@ class FenceDecisions(CoreBase):
         if shot.kind is ShotKind.ASKED:
             beat = self.peer_beat()
             return bool(self._request_to_honour()) and beat is not None and beat.boot_id == shot.boot_id
+        if shot.kind is ShotKind.IF_OFF:
+            return self.shot_refusal() == law.NO_CONTACT
         if shot.kind is ShotKind.CONFLICT:
             return self._conflict_lasts(shot)
-        return True
+        return True  # the operator's order
 
     def _conflict_lasts(self, shot: Shot) -> bool:
         """Whether the boot with the lower right is still there: silent, or claiming it."""
