@@ -22,6 +22,7 @@ REGRESSIONS = {
     1192: "as 645, with both groups away from home",
     1497: "fired a shot whose record was not written: an older one had the same number",
     201: "answered a confirmation twice",
+    801: "looked at the plugs of a peer that had come back while another call to the switch ran",
     1071: "a late frame of a boot the operator had called dead",
     1148: "beats while a shot ran did not end the silence it was fired for",
     7016: "both nodes shot each other: the operator has to power one on",
