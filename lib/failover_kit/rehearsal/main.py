@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the rehearsal itself."""
     options = argparse.ArgumentParser(
         prog="rehearsal",
-        description="Two nodes, a disk, a power switch and a client on this machine, and eight disasters.",
+        description="Two nodes, a disk, a power switch and a client on this machine, in eight scenes.",
         epilog="With a kept rehearsal: 'rehearsal enter pete [COMMAND...]', "
         "'rehearsal cable serial|network on|off', 'rehearsal press pete|mclaws on|off'. "
         "Exit codes: 0 every scene passed, 1 not so, 2 usage or something is missing here, 130 interrupted.",
@@ -235,7 +235,8 @@ def _talk(verb: str, arguments: list[str]) -> int:
     living = [path for path, alive in rundir.runs() if alive]
     if len(living) != 1:
         none = "no rehearsal runs; start one with --keep"
-        raise RequestError(f"several run: {', '.join(living)}" if living else none)
+        many = f"several rehearsals run ({', '.join(living)}); end all but the one that is meant"
+        raise RequestError(many if living else none)
     control = os.path.join(living[0], "control.sock")
     if verb == "enter" and arguments:
         entry = request(control, {"do": "where", "node": arguments[0]})["entry"]

@@ -17,13 +17,18 @@ LANE = 46
 TOP = 62
 RIGHT = 40
 LANES = (NODES[0].name, NODES[1].name, SWITCH, CLIENT)
+ROLES = {NODES[0].name: "node", NODES[1].name: "node", SWITCH: "power switch", CLIENT: "client"}
+LABEL_ROWS = 3
+LETTER = 6.5  # about the width of a letter of a label, to keep labels apart
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1060px; margin: 2em auto;
   padding: 0 1em; color: #1b2430; }
 h1 { font-size: 1.5em; }
 h2 { font-size: 1.15em; margin-top: 2.2em; border-top: 1px solid #d5dae1; padding-top: 1em; }
-svg { width: 100%; height: auto; background: #fafbfc; border: 1px solid #d5dae1; border-radius: 4px; }
+.wide { overflow-x: auto; }
+svg { box-sizing: border-box; width: 100%; min-width: 760px; height: auto; background: #fafbfc;
+  border: 1px solid #d5dae1; border-radius: 4px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td { padding: 1px 8px 1px 0; vertical-align: top; }
 td.ms { text-align: right; white-space: nowrap; color: #5a6675; }
@@ -40,7 +45,8 @@ def page(outcomes: Sequence[Outcome], heading: str) -> str:
     """The whole document."""
     good = sum(outcome.passed for outcome in outcomes)
     parts = [
-        "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>",
+        "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'>",
         f"<title>{escape(heading)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(heading)}</h1>",
         f"<p>{good} of {len(outcomes)} scenes passed. Times are milliseconds from the fault of the scene.</p>",
@@ -68,7 +74,7 @@ def _scene(outcome: Outcome) -> str:
     parts = [
         f"<h2>Scene {outcome.number}: {escape(outcome.title)}</h2>",
         f"<p>{escape(outcome.expectation)}. <span class='{verdict}'>{verdict.upper()}</span>: {escape(said)}</p>",
-        picture(outcome),
+        f"<div class='wide'>{picture(outcome)}</div>",
         "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>" if items else "",
         "<details><summary>timeline</summary><table>" + "".join(map(_row, outcome.rows)) + "</table></details>",
     ]
@@ -105,7 +111,8 @@ def picture(outcome: Outcome) -> str:
     parts = [f"<svg viewBox='0 0 {WIDTH} {height}' role='img' aria-label='Scene {outcome.number}'>"]
     for index, lane in enumerate(LANES):
         y = _middle(index)
-        parts.append(f"<text x='8' y='{y + 4}'>{escape(lane)}</text>")
+        parts.append(f"<text x='8' y='{y + 1}'>{escape(lane)}</text>")
+        parts.append(f"<text class='axis' x='8' y='{y + 14}'>{escape(ROLES[lane])}</text>")
         parts.append(_bar(LEFT, WIDTH - RIGHT, y, 1, "#e3e7ec"))
     parts += _ticks(outcome, scale, height)
     parts += _nodes(outcome, scale)
@@ -158,13 +165,16 @@ def _nodes(outcome: Outcome, scale: _Scale) -> list[str]:
 def _switch(outcome: Outcome, scale: _Scale) -> list[str]:
     y = _middle(LANES.index(SWITCH))
     parts = []
+    below = -1.0  # where the last label below the lane ends
     for t_ms, node, state in outcome.outlets:
         colour = "#b00020" if state == "off" else "#17702f"
         x = scale.x(t_ms)
         text = f"{node} {state.upper()}"
         parts.append(f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{colour}'><title>{escape(text)}</title></circle>")
         left = x > WIDTH - 110
-        place = f"x='{x - 8 if left else x + 8:.1f}' y='{y - 7 if state == 'off' else y + 16}'"
+        above = state == "off" or x < below
+        below = below if above else x + 16 + len(text) * LETTER
+        place = f"x='{x - 8 if left else x + 8:.1f}' y='{y - 7 if above else y + 16}'"
         parts.append(f"<text class='axis' {place} text-anchor='{'end' if left else 'start'}'>{text}</text>")
     return parts
 
@@ -200,9 +210,10 @@ def _client(outcome: Outcome, scale: _Scale) -> list[str]:
 
 
 def _faults(outcome: Outcome, scale: _Scale, height: int) -> list[str]:
-    """A dashed line for each thing the rehearsal did; neighbours share one label, labels use three heights."""
+    """A dashed line for each thing the rehearsal did; neighbours share a label, crowded labels stand in rows."""
     parts = []
     labels: list[tuple[float, list[str]]] = []
+    named: list[bool] = []
     for row in (row for row in outcome.rows if row.kind is Kind.FAULT):
         x = scale.x(outcome.fault_ms + row.at_ms)
         parts.append(
@@ -213,9 +224,16 @@ def _faults(outcome: Outcome, scale: _Scale, height: int) -> list[str]:
             labels[-1][1].append(row.text)
         else:
             labels.append((x, [row.text]))
-    for index, (x, texts) in enumerate(labels):
-        anchor = "end" if x > WIDTH * 0.6 else "start"
-        y = TOP - 14 - 16 * (index % 3)
+            named.append(row.at_ms == 0)  # the fault itself says all that follows at once
+    taken: list[float] = [0.0] * LABEL_ROWS  # how far to the right each row is full
+    for (x, texts), is_fault in zip(labels, named, strict=True):
+        text = texts[0] if is_fault or len(texts) == 1 else f"{texts[0]} (and {len(texts) - 1} more)"
+        long = len(text) * LETTER
+        anchor = "end" if x + long > WIDTH else "start"
+        left = x - long if anchor == "end" else x
+        line = next((number for number in range(LABEL_ROWS) if taken[number] <= left), LABEL_ROWS - 1)
+        taken[line] = left + long + LETTER
         title = f"<title>{escape('; '.join(texts))}</title>"
-        parts.append(f"<text x='{x:.1f}' y='{y}' text-anchor='{anchor}'>{escape(texts[0])}{title}</text>")
+        place = f"x='{x:.1f}' y='{TOP - 14 - 16 * line}' text-anchor='{anchor}'"
+        parts.append(f"<text {place}>{escape(text)}{title}</text>")
     return parts
