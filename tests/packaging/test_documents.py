@@ -64,3 +64,12 @@ def test_the_files_of_the_howto_load(tmp_path: pathlib.Path) -> None:
     assert config.groups[0].name == "Filesystem:e0.0"
     assert config.fence_delay_ms == 16_000, "the page counts with it"
     assert config.can_fence("pete") and config.can_fence("mclaws")
+
+
+def test_every_rule_that_the_code_names_can_be_looked_up() -> None:
+    """ "rule 7" in the code is a rule of docs/protocol.md."""
+    rules = {int(n) for n in re.findall(r"^(\d+)\. \*\*", (TOP / "docs" / "protocol.md").read_text(), re.M)}
+    assert rules == set(range(1, 27))
+    for path in (TOP / "lib" / "failover_kit" / "manager").glob("*.py"):
+        for number in re.findall(r"\brules? (\d+)", path.read_text()):
+            assert int(number) in rules, f"{path.name} names rule {number}"

@@ -303,4 +303,4 @@ def _not_touched(level: Sequence[_Device], first: list[tuple[PlugState, int, str
 
 def _without_log_head(line: str) -> str:
     """A fence agent's line without what logging puts before it (fence-agents: ``DATE TIME,MS LEVEL: ``)."""
-    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: ", "", line)
+    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: (Failed: )?", "", line)

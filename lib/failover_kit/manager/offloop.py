@@ -1,4 +1,4 @@
-"""One thread for what may block on a disk, so that the event loop never does (DESIGN section 6).
+"""One thread for what may block on a disk, so that the event loop never does (docs/design/0015-wire-and-store.md).
 
 Not a ThreadPoolExecutor: its threads are joined when the interpreter ends, and a disk that hangs in the
 kernel would then keep a daemon alive that has already decided to go.

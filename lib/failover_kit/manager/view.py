@@ -203,6 +203,9 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         certain = core.peer_state is PeerState.FENCING or (not core.shot_refusal() and not core.shot_attempts)
         if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
+    by_itself = core.peer_state is PeerState.FENCED and core.config.fence_power_on
+    if core.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD) and not by_itself:
+        todo.append(f"when {peer} is fit again, switch it on and boot it: it joins by itself")
     if core.wanted.shot_pending and core.peer_state is PeerState.SILENT and core.shot is None and not rightless:
         by_hand = "" if core.config.fence_power_on else ", and switch it on by hand (fence_action off)"
         todo.append(f"a shot at {peer} was not proved: look at its plugs{by_hand}")

@@ -34,7 +34,7 @@ class Status:
 
 
 EXIT_CODES = {"healthy": 0, "degraded": 1, "no-service": 2}
-"""What ``failoverctl status`` exits with (DESIGN 10), for scripts that look no further."""
+"""What ``failoverctl status`` exits with, for scripts that look no further."""
 
 
 class StatusError(Exception):
