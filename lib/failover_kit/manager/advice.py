@@ -24,9 +24,20 @@ def meaning(config: ClusterConfig, node: str, links: Sequence[SerialLink | UdpLi
         lines.append(f"group {group.name}, home {group.home}: {parts}")
     if config.can_fence(peer):
         lines.append(f"{peer} is fenced by {', '.join(device.name for device in config.fence_devices)}")
+        lines.append(_when(config, node, peer))
     else:
         lines.append(f"nothing can fence {peer}: it is taken over only after failoverctl confirm-dead {peer}")
     return lines
+
+
+def _when(config: ClusterConfig, node: str, peer: str) -> str:
+    """How long after a power cut of the active peer its fencing begins here: the sum nobody likes to do."""
+    turns = 1 if config.groups and config.groups[0].home == node else 2  # docs/protocol.md, rule 10
+    deadtime_s, delay_s = config.timing.deadtime_ms / 1000, turns * config.fence_delay_ms / 1000
+    return (
+        f"when {peer} is active and loses its power, its fencing begins here after {deadtime_s + delay_s:g} s: "
+        f"deadtime {deadtime_s:g} s, then {delay_s:g} s in which it would shoot first if it were alive (fence_delay)"
+    )
 
 
 def advice(config: ClusterConfig, links: Sequence[SerialLink | UdpLink]) -> list[str]:
