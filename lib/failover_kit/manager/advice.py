@@ -36,7 +36,7 @@ def _when(config: ClusterConfig, node: str, peer: str) -> str:
     deadtime_s, delay_s = config.timing.deadtime_ms / 1000, turns * config.fence_delay_ms / 1000
     return (
         f"when {peer} is active and loses its power, its fencing begins here after {deadtime_s + delay_s:g} s: "
-        f"deadtime {deadtime_s:g} s, then {delay_s:g} s in which it would shoot first if it were alive (fence_delay)"
+        f"deadtime {deadtime_s:g} s, then {delay_s:g} s in which it would shoot first, were it alive (fence_delay)"
     )
 
 
