@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 
+import pexpect
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -103,3 +104,46 @@ def test_setup_refuses_what_it_cannot_use_with_one_line_each(target: str, tmp_pa
         f"make {target}: not root; run it as root (namespaces, mounts and packages need it)",
         f"make {target}: no apt-get; a Debian-like machine is needed (Debian 12 or newer)",
     ]
+
+
+@pytest.fixture
+def bare_machine(tmp_path: pathlib.Path) -> tuple[dict[str, str], pathlib.Path]:
+    """A PATH on which nothing is installed and apt-get only writes down that it was called."""
+    called = tmp_path / "called"
+    tools = {"dpkg-query": "exit 1", "apt-get": f'echo "$@" >> {called}', "uname": "echo Linux", "id": "echo 0"}
+    for name, text in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    return {"PATH": f"{tmp_path}:/usr/bin:/bin"}, called
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 2), ("", 2), ("y", 0)])
+def test_setup_lists_what_is_missing_and_asks_on_a_terminal(
+    bare_machine: tuple[dict[str, str], pathlib.Path], answer: str, code: int
+) -> None:
+    env, called = bare_machine
+    child = pexpect.spawn("/bin/sh", [str(TOP / "tools" / "setup.sh"), "rehearsal"], env=env, timeout=20)
+    child.expect_exact("  xfsprogs")
+    child.expect_exact("[y/N] ")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert called.exists() == (code == 0)
+
+
+@pytest.mark.parametrize("extra", [{}, {"YES": "1"}])
+def test_setup_goes_on_by_itself_without_a_terminal(
+    bare_machine: tuple[dict[str, str], pathlib.Path], extra: dict[str, str]
+) -> None:
+    env, called = bare_machine
+    subprocess.run(
+        ["/bin/sh", str(TOP / "tools" / "setup.sh"), "rehearsal"],
+        env={**env, **extra},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+    assert "install" in called.read_text()
+    assert "python3-pexpect" in called.read_text()
