@@ -164,12 +164,12 @@ class ControlServer:
         except ValueError:
             await _reply(writer, ExitCode.USAGE, f"failoverd does not know {request.verb!r}")
             return
-        about = " ".join((*request.groups, request.target)).strip()
-        self._say(Level.INFO, f"order: {verb.value} {about}".rstrip() + f" ({who})")
+        about = " ".join((verb.value, *request.groups, request.target)).strip()
+        self._say(Level.INFO, f"order: {about} ({who})")
         outcome = asyncio.ensure_future(self._give_order(verb, request.groups, request.target))
         # Kept here so that it lives on when its client goes away.
         self._orders.add(outcome)
-        outcome.add_done_callback(self._orders.discard)
+        outcome.add_done_callback(lambda done: self._answered(about, done))
         wait_ms = min(request.timeout_ms, COMMAND_LIMIT_MS) or COMMAND_LIMIT_MS
         done, _ = await asyncio.wait((outcome,), timeout=wait_ms / 1000)
         if not done:
@@ -178,6 +178,14 @@ class ControlServer:
             return
         result = outcome.result()
         await _reply(writer, result.code, result.text)
+
+    def _answered(self, about: str, outcome: asyncio.Future[Outcome]) -> None:
+        """The outcome stands in the log beside its order, also when the client went away."""
+        self._orders.discard(outcome)
+        if not outcome.cancelled() and outcome.exception() is None:
+            result = outcome.result()
+            word = result.code.name.lower().replace("_", " ")
+            self._say(Level.INFO, f"order {word}: {about}: {result.text}")
 
 
 def _parse(line: bytes) -> Request:
