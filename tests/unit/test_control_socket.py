@@ -56,7 +56,10 @@ def test_an_order_is_answered_with_its_real_outcome(daemon: FakeDaemon) -> None:
     answer = client.order(daemon.path, Request(verb="standby", groups=("web",)))
     assert answer == Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
     assert daemon.orders == [(Verb.STANDBY, ("web",), "")]
-    assert daemon.said == [f"order: standby web (uid {os.getuid()}, pid {os.getpid()})"]
+    assert daemon.said == [
+        f"order: standby web (uid {os.getuid()}, pid {os.getpid()})",
+        "order refused: standby web: group web stays: mclaws is silent",
+    ]
 
 
 def test_an_order_goes_on_when_its_client_waits_no_longer(daemon: FakeDaemon) -> None:
