@@ -142,7 +142,7 @@ class Dialogue:
         self._on = False
         self._asked = False  # its question was answered
         self._reads = 0
-        self._once: _Answer | None = None  # read once, to be confirmed
+        self._once: tuple[_Answer, list[str]] | None = None  # read once, to be confirmed
         self._leave_again = False
         self._leaves = 0
         # Over the whole session.
@@ -386,7 +386,7 @@ class Dialogue:
         known, self._known = self._known, numbers
         if known not in (None, numbers) and not self._wake:
             self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
-        elif self._confirmed(table):
+        elif self._confirmed(table, lines):
             self._state = _State.IDLE
             self._events.append(StatusRead(table))
 
@@ -398,7 +398,7 @@ class Dialogue:
             except ScreenError as error:
                 self._unreadable(error)
                 return
-            if self._confirmed(groups):
+            if self._confirmed(groups, lines):
                 self._state = _State.IDLE
                 self._events.append(GroupsRead(groups))
             return
@@ -422,11 +422,12 @@ class Dialogue:
             self._state = _State.IDLE
             self._events.append(Switched(self._plug, self._on))
 
-    def _confirmed(self, answer: _Answer) -> bool:
-        """On a serial line, ask again until the same answer came twice running."""
-        if not self._wake or answer == self._once:
+    def _confirmed(self, answer: _Answer, lines: Sequence[str]) -> bool:
+        """On a serial line, ask again until the same answer, under the same titles, came twice running."""
+        titles = [line.strip() for line in lines if is_plug_header(line) or is_group_header(line)]
+        if not self._wake or (answer, titles) == self._once:
             return True
-        self._once = answer
+        self._once = (answer, titles)
         self._read_again(f"{self._what()} is another one each time; is the line noisy?")
         return False
 
