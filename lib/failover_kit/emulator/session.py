@@ -162,7 +162,6 @@ class Session:
 
     def _ask_login(self) -> None:
         if self._unit.open_to_all():
-            self._unit.event("login")
             self._enter(self._unit.everything())
         elif self._unit.variant.asks_user:
             self.state = State.USER
@@ -188,6 +187,7 @@ class Session:
 
     def _enter(self, rights: Rights) -> None:
         self._rights = rights
+        self._unit.event("login", **({} if rights.system else {"plugs": sorted(rights.plugs)}))
         if self._unit.automated():
             self._prompt()
         elif self._unit.variant.first_screen == "help":
