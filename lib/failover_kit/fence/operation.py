@@ -53,7 +53,7 @@ class Operation:
         self._log = log
         self._sleep = sleep
         self._uniform = uniform
-        # The plugs of the groups that are wanted, once the device was asked.
+        # The device's plug groups, once it was asked.
         self._groups: tuple[GroupRow, ...] | None = None
 
     def run(self, out: TextIO) -> int:
@@ -250,27 +250,12 @@ class Operation:
     def _numbers(self, table: Sequence[PlugRow]) -> tuple[int, ...]:
         """Plug numbers, by number or name; the device's groups are asked for only when a name is no plug."""
         try:
-            return resolve(self._config.plugs, table)
-        except PlugMissing as missing:
-            if self._groups is None:
-                self._groups = self._ask_groups()
-            wanted = [member for item in self._config.plugs for member in self._members(item, table)]
-            if wanted == list(self._config.plugs):
-                raise missing from None
-        return resolve(wanted, table)
-
-    def _members(self, item: str, table: Sequence[PlugRow]) -> list[str]:
-        """``item`` itself when it is a plug or unknown, else the numbers of the plugs in the group."""
-        try:
-            resolve([item], table)
-            return [item]
+            return resolve(self._config.plugs, table, self._groups or ())
         except PlugMissing:
-            found = [group for group in self._groups or () if group.name.casefold() == item.casefold()]
-        if len(found) > 1:
-            raise PlugMissing(f"{len(found)} plug groups are named {item}")
-        if found and not found[0].plugs:
-            raise PlugMissing(f"the plug group {item} is empty")
-        return [str(number) for number in found[0].plugs] if found else [item]
+            if self._groups is not None:
+                raise
+            self._groups = self._ask_groups()
+        return resolve(self._config.plugs, table, self._groups)
 
     def _ask_groups(self) -> tuple[GroupRow, ...]:
         """The plug groups; none on a unit that does not know the command, as small and old ones."""
