@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fence.parts import PASSWORD, Answer, agent, commands, later, switch
 
 from failover_kit.fence.serialline import connect_serial
 from failover_kit.fence.transport import ConnectFailed, ConnectionLost, NoAnswer
 from failover_kit.spec.deadline import Deadline
+from fence.parts import PASSWORD, Answer, agent, commands, later, switch
 
 
 @pytest.fixture
@@ -188,7 +188,8 @@ def test_an_adapter_pulled_out_in_the_middle_is_a_lost_connection(line: Line) ->
 
 
 def test_a_silent_line_ends_in_time(line: Line) -> None:
-    answer = agent(f"serial={line.path}", "action=off", "plug=1", "timeout=2", "login_timeout=0.5", "power_timeout=1")
+    times = ("timeout=2", "login_timeout=0.5", "power_timeout=1")
+    answer = agent(f"serial={line.path}", "action=off", "plug=1", *times)
     assert answer.code == 1
     assert "Connection timed out: the login did not come" in answer.err
 
