@@ -177,8 +177,13 @@ class Operation:
             return
         for row in table:
             self._print_row(out, str(row.number), self._clean(row.name), row.state)
+        try:
+            groups = self._ask_groups()
+        except io.CommandRefused as error:
+            self._log.debug(f"no plug groups: {error}")
+            return
         plug_names = {row.name.casefold() for row in table}
-        for group in self._ask_groups():
+        for group in groups:
             name = self._clean(group.name)
             if name and name.casefold() not in plug_names:
                 members = [row for row in table if row.number in group.plugs]
@@ -251,19 +256,18 @@ class Operation:
         """Plug numbers, by number or name; the device's groups are asked for only when a name is no plug."""
         try:
             return resolve(self._config.plugs, table, self._groups or ())
-        except PlugMissing:
+        except PlugMissing as missing:
             if self._groups is not None:
                 raise
-            self._groups = self._ask_groups()
+            try:
+                self._groups = self._ask_groups()
+            except io.CommandRefused as error:
+                raise PlugMissing(f"{missing} (and no plug groups: {error})") from None
         return resolve(self._config.plugs, table, self._groups)
 
     def _ask_groups(self) -> tuple[GroupRow, ...]:
-        """The plug groups; none on a unit that does not know the command, as small and old ones."""
-        try:
-            return self._reconnecting(lambda: self._session.groups(self._config.shell_timeout_ms))
-        except io.CommandRefused as error:
-            self._log.debug(f"no plug groups: {error}")
-            return ()
+        """The plug groups. CommandRefused on a unit that does not know the command, as small and old ones."""
+        return self._reconnecting(lambda: self._session.groups(self._config.shell_timeout_ms))
 
     def _read(self, answer_ms: int) -> tuple[PlugRow, ...]:
         return self._reconnecting(lambda: self._session.status(answer_ms))
