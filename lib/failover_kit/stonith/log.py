@@ -26,18 +26,25 @@ class StonithLog:
     """Lines with a severity. Every line is made printable and has the secrets taken out first."""
 
     def __init__(
-        self, *, to_stderr: bool, to_syslog: bool = True, silent: bool = False, stderr: TextIO | None = None
+        self,
+        *,
+        to_stderr: bool,
+        silent: bool = False,
+        always_syslog: bool = False,
+        tag: str = "stonith",
+        stderr: TextIO | None = None,
     ) -> None:
+        """Lines go to stderr or, when they do not or ``always_syslog``, to syslog under ``tag``."""
         self._to_stderr = to_stderr and not silent
-        self._to_syslog = to_syslog and (silent or not to_stderr)
+        self._to_syslog = always_syslog or not self._to_stderr
         self._stderr = sys.stderr if stderr is None else stderr
         self._secrets: tuple[Secret, ...] = ()
         if self._to_syslog:
-            syslog.openlog("stonith", syslog.LOG_PID, syslog.LOG_DAEMON)
+            syslog.openlog(tag, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def hide(self, secrets: tuple[Secret, ...]) -> None:
-        """From now on these do not appear in any line."""
-        self._secrets = secrets
+        """From now on these, too, do not appear in any line."""
+        self._secrets += secrets
 
     def critical(self, text: str) -> None:
         self._write("CRIT", text)
