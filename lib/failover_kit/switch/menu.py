@@ -29,8 +29,9 @@ SET, NOT_SET = "set", "not set"
 # "1. Label" or "1) Label", at the beginning of a line or after a gap of two blanks: the second column of a long
 # menu. "0.5 Secs" and "255.255.255.0" are no items: a blank has to follow the dot.
 _ITEM = re.compile(r"(?:^\s*|\s{2,})(\d{1,2})[.)]\s+(?=\S)")
-# The label ends at its colon, at an equals sign, or where dots or blanks lead to the value.
-_PARTS = re.compile(r"(?P<label>.*?)(?:\s*:\s*|\s*=\s+|\s*\.{3,}\s*|\s{2,})(?P<value>.*)")
+# The label ends at its colon, at an equals sign, or where dots or blanks lead to the value; the first of these that is
+# there. A colon without a blank comes last, since addresses have some.
+_ENDS_OF_LABEL = (r":(?:\s|$)", r"\s=\s", r"\s*\.{3,}", r"\s{2,}", r":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +176,10 @@ def choose(menu: Menu, minutes: int) -> MenuItem:
 
 
 def _item(number: int, text: str) -> MenuItem:
-    parts = _PARTS.fullmatch(text)
-    if parts:
-        return MenuItem(number, parts["label"].strip(), parts["value"].strip())
+    for end in _ENDS_OF_LABEL:
+        parts = re.split(end, text, maxsplit=1)
+        if len(parts) == 2:
+            return MenuItem(number, parts[0].strip(), parts[1].strip())
     return MenuItem(number, text, "")
 
 

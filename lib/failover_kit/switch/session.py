@@ -142,13 +142,7 @@ class Session:
 
     def run(self, step: Step[_T]) -> _T:
         """Drive one step to its end. Raises what it raises."""
-        try:
-            request = next(step)
-            while True:
-                request = step.send(self._do(request))
-        except StopIteration as end:
-            value: _T = end.value
-            return value
+        return steps.drive(step, self._do, self._talk.redact)
 
     def leave(self) -> bool:
         """Out of any menu and out of the unit. Never raises; False when the unit may still hold the session

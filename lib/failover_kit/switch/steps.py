@@ -12,13 +12,13 @@ Only the number of an item found by its label, checked values, ``/G``, ``/N``, `
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_status
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import Label, Menu, choose, find, shown_lines
+from failover_kit.switch.menu import Label, Menu, MenuError, choose, find, shown_lines
 from failover_kit.switch.talk import Kind, Screen
 
 # How many <ESC> it may take from the deepest menu to the prompt.
@@ -109,6 +109,20 @@ class Entered:
     prompt: str
     banner: str
     password: int | None
+
+
+def drive(step: Step[_T], do: Callable[[Request], Screen], redact: Callable[[str], str]) -> _T:
+    """Run a step to its end: ``do`` sends and waits. What it raises has no secret in its words."""
+    try:
+        request = next(step)
+        while True:
+            request = step.send(do(request))
+    except StopIteration as end:
+        value: _T = end.value
+        return value
+    except (StepFailed, MenuError) as error:
+        error.args = (redact(str(error)),)
+        raise
 
 
 # --- in and out -----------------------------------------------------------------------------------------
