@@ -1,7 +1,8 @@
-"""A written conversation (tests/data/wti-menus) played against a step: what we send is checked, what it answers is fed.
+"""A written conversation (tests/data/wti-menus) played against a step: what we send is checked, what it answers is
+fed.
 
-No clock: silence is said, not waited for. ``cuts`` says how the answers are cut into pieces, and after which pieces the
-unit is silent for a moment.
+No clock: silence is said, not waited for. ``cuts`` says how the answers are cut into pieces, and after which
+pieces the unit is silent for a moment.
 """
 
 from __future__ import annotations
@@ -82,8 +83,10 @@ class Player:
             case _:
                 raise Surprise(f"{request!r}")
         self.sent += self.talk.take_output()
+        if said == "" and isinstance(request, Listen) and (not self.left or self.left[0][0]):
+            return self._answer(b"")  # only what is left of the last answer
         if not self.left:
-            return self.talk.ended(Kind.SILENT)
+            return self._answer(b"") if self._late else self.talk.ended(Kind.SILENT)
         expected, answer = self.left.pop(0)
         if said != expected:
             raise Surprise(f"sent {said!r} where the transcript has {expected!r}")

@@ -1,4 +1,6 @@
-"""Menus are read by label: any numbering, widths, case, columns; none or two of a label is an error without secrets."""
+"""Menus are read by label: any numbering, widths, case, columns; none or two of a label is an error without
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from hypothesis import strategies as st
 from failover_kit.switch.menu import Label, MenuError, choose, find, items_of, minutes_of, read_menu
 from switch_player import conversation
 
-NETWORK = ["NETWORK PARAMETERS", "", "1. IP Address: 10.0.0.9", "2. Subnet Mask: 255.255.255.0", "3. Gateway: (undefined)"]
+NETWORK = [
+    "NETWORK PARAMETERS",
+    "",
+    "1. IP Address: 10.0.0.9",
+    "2. Subnet Mask: 255.255.255.0",
+    "3. Gateway: (undefined)",
+]
 
 
 def test_the_printed_menu_of_the_nps_guide_is_read() -> None:
@@ -75,12 +83,22 @@ def test_a_time_that_is_not_offered_is_an_error_with_the_offer() -> None:
         choose(menu, 3)
 
 
-@given(st.permutations([("IP Address", "10.0.0.9"), ("Subnet Mask", "255.0.0.0"), ("Gateway Address", "(undefined)"),
-                        ("IP Security", ""), ("Telnet Port", "23")]), st.integers(1, 90), st.booleans(), st.booleans())  # fmt: skip
+ITEMS = [
+    ("IP Address", "10.0.0.9"),
+    ("Subnet Mask", "255.0.0.0"),
+    ("Gateway Address", "(undefined)"),
+    ("IP Security", ""),
+    ("Telnet Port", "23"),
+]
+
+
+@given(st.permutations(ITEMS), st.integers(1, 90), st.booleans(), st.booleans())
 def test_numbering_order_case_and_columns_do_not_matter(
     items: list[tuple[str, str]], first: int, upper: bool, columns: bool
 ) -> None:
-    cells = [f"{first + at}. {label.upper() if upper else label}: {value}" for at, (label, value) in enumerate(items)]
+    cells = [
+        f"{first + at}. {label.upper() if upper else label}: {value}" for at, (label, value) in enumerate(items)
+    ]
     lines = [f"{a:<40}  {b}" for a, b in zip(cells[::2], [*cells[1::2], ""], strict=True)] if columns else cells
     item = find(read_menu(["NETWORK", *lines]), Label.MASK)
     assert item.value == "255.0.0.0"

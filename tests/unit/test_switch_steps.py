@@ -1,4 +1,6 @@
-"""The steps against written conversations: what is typed, and that odd units give a right answer or a clean error."""
+"""The steps against written conversations: what is typed, and that odd units give a right answer or a clean
+error.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_a_pause_at_any_place_is_a_right_answer_or_a_clean_error(name: str, data
     except (steps.StepFailed, MenuError) as error:
         assert NEW.reveal() not in str(error)
     allowed = {turn for turn, _ in conversation(name)} | {"<ESC>", "", "N"}
-    assert {line.removeprefix("sent: ").strip("'") for line in player.talk.take_trace() if "sent:" in line} <= allowed
+    assert {
+        line.removeprefix("sent: ").strip("'") for line in player.talk.take_trace() if "sent:" in line
+    } <= allowed
 
 
 def test_rules_of_ip_security_are_read_and_understood() -> None:
@@ -90,8 +94,9 @@ def test_a_password_is_never_in_a_trace_or_an_error_even_when_it_is_echoed() -> 
     player.run(password())
     assert NEW.reveal() not in "".join(player.trace + player.talk.take_trace())
     assert NEW.reveal().encode() in player.sent
-    odd = Player([("/G", b"1. System Password: x\r\nEnter Selection: "), ("1", b"New Password: "),
-                  ("***", NEW.reveal().encode() + b" is too long\r\nNew Password: "), ("<ESC>", b"IPS> ")])  # fmt: skip
+    long = NEW.reveal().encode() + b" is too long\r\nNew Password: "
+    menu = b"1. System Password: x\r\nEnter Selection: "
+    odd = Player([("/G", menu), ("1", b"New Password: "), ("***", long), ("<ESC>", b"IPS> ")])
     with pytest.raises(steps.StepFailed) as caught:
         odd.run(password())
     assert "too long" in str(caught.value) and NEW.reveal() not in str(caught.value)
@@ -156,7 +161,7 @@ def enter(*turns: tuple[str, bytes], wake: bool = False, passwords: tuple[str, .
     return entered
 
 
-SCREEN = b"\r\nInternet Power Switch v1.41h    Site ID: (undefined)\r\n\"/H\" for help.\r\n\r\nIPS> "
+SCREEN = b'\r\nInternet Power Switch v1.41h    Site ID: (undefined)\r\n"/H" for help.\r\n\r\nIPS> '
 
 
 def test_the_login_finds_banner_prompt_and_which_password_it_was() -> None:

@@ -29,8 +29,8 @@ SET, NOT_SET = "set", "not set"
 # "1. Label" or "1) Label", at the beginning of a line or after a gap of two blanks: the second column of a long
 # menu. "0.5 Secs" and "255.255.255.0" are no items: a blank has to follow the dot.
 _ITEM = re.compile(r"(?:^\s*|\s{2,})(\d{1,2})[.)]\s+(?=\S)")
-# The label ends at its colon, at an equals sign, or where dots or blanks lead to the value; the first of these that is
-# there. A colon without a blank comes last, since addresses have some.
+# The label ends at its colon, at an equals sign, or where dots or blanks lead to the value; the first of these
+# that is there. A colon without a blank comes last, since addresses have some.
 _ENDS_OF_LABEL = (r":(?:\s|$)", r"\s=\s", r"\s*\.{3,}", r"\s{2,}", r":")
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 from failover_kit.fence.screens import PlugRow
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import Label, Menu, find, has, minutes_of
+from failover_kit.switch.menu import SET, Label, Menu, find, has, minutes_of
 from failover_kit.switch.settings import (
     NO_GATEWAY,
     TIMEOUT_ADVICE_MIN,
@@ -64,7 +64,7 @@ class Setting:
         item = find(menu, self.label)
         if isinstance(self.value, Secret):
             # The NPS guides leave open whether the menu shows the password, stars or a word.
-            return item.shown() == "set"
+            return item.shown() == SET
         if isinstance(self.value, int):
             return minutes_of(item.value) == self.value
         if self.network:
@@ -164,8 +164,8 @@ def _timeout(menu: Menu, minutes: int) -> Setting:
 def _password(menu: Menu, password: Secret, entered_with: Secret | None) -> Setting:
     item = find(menu, Label.SYSTEM_PASSWORD)
     differs = entered_with != password
-    return Setting("system password", GENERAL, Label.SYSTEM_PASSWORD, item.shown(), "changed" if differs else "set",
-                   password, differs)  # fmt: skip
+    after = "changed" if differs and item.shown() == SET else SET
+    return Setting("system password", GENERAL, Label.SYSTEM_PASSWORD, item.shown(), after, password, differs)
 
 
 def _network(menu: Menu, wanted: Wanted, *, serial: bool) -> list[Setting]:

@@ -40,7 +40,11 @@ _T = TypeVar("_T")
 
 
 class Unreachable(Exception):
-    """Nobody can be talked to; ``str()`` says why and what to look at."""
+    """Nobody can be talked to; ``str()`` says why and what to look at, ``reason`` only why."""
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason or text
 
 
 class OutOfTime(Exception):
@@ -76,7 +80,7 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
             return TcpTransport(sock), str(sock.getsockname()[0])
         except ConnectFailed as error:
             if not error.again or until.left_ms() <= pause_ms:
-                raise Unreachable(_remedy(place, str(error))) from None
+                raise Unreachable(_remedy(place, str(error)), str(error)) from None
         time.sleep(random.SystemRandom().uniform(0.5, 1) * pause_ms / 1000)
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
 

@@ -251,12 +251,13 @@ class Setup:
         try:
             self._session.enter(self._choices.reconnect_ms)
         except (Unreachable, steps.LostConnection, steps.NothingHeard) as error:
-            where = "; it still answers at the old one" if place != self._place and _answers(self._place) else ""
+            reason = error.reason if isinstance(error, Unreachable) else str(error)
+            old = place != self._place and _answers(self._place)
+            where = f"; {self._place} still answers" if old else ""
             raise Unreachable(
                 f"the new network values were given to the switch, and it does not answer at {place} within "
-                f"{self._choices.reconnect_ms / 1000:g} s{where} ({error}). It may need its network interface "
-                f"restarted "
-                "(/T) or to be switched off and on; its serial console answers in any case"
+                f"{self._choices.reconnect_ms / 1000:g} s ({reason}){where}. It may need its network interface "
+                "restarted (/T at its prompt) or to be switched off and on. Its serial console answers in any case"
             ) from None
         return self._session.run(steps.read(NETWORK))
 

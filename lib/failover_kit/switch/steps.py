@@ -243,8 +243,8 @@ def status() -> Step[tuple[PlugRow, ...]]:
 def open_menu(command: str) -> Step[Screen]:
     """The screen of the menu behind ``command``, which the unit then waits at."""
     screen = yield Line(command)
-    if screen.kind is Kind.PROMPT and not screen.refusal:
-        screen = yield Listen(LATE_MENU_MS)  # that was a prompt too many
+    if screen.kind in (Kind.PROMPT, Kind.VALUE) and not screen.refusal:
+        screen = yield Listen(LATE_MENU_MS)  # a prompt too many, or the menu's title with its colon
     if screen.kind is Kind.MENU:
         return screen
     if screen.refusal:

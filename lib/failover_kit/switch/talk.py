@@ -32,11 +32,15 @@ _YES_NO = re.compile(r".*[([]\s*y(?:es)?\s*/\s*n(?:o)?\s*[)\]]\s*[:?]?\s*", re.I
 # "Enter Selection or <ESC> to Exit" (NPS-115 guide, figure 8); "Enter: #<CR> to change, <ESC> ..." (VMR).
 _CHOICE = re.compile(r"\b(?:selection|select|choice|choose|option)\b|<esc(?:ape)?>|\besc(?:ape)?\b|#\s*<cr>", re.I)
 _ESCAPE = re.compile(r"<esc(?:ape)?>|\besc(?:ape)?\b", re.I)
+# A footer that is complete although no line feed came: what <ESC> is good for stands behind it.
+_FOOTER = re.compile(r"\besc(?:ape)?\b.*\b(?:exit|quit|leave|cancel|abort|return|back|menu|end)\b\W*$", re.I)
 _ASKS_VALUE = re.compile(
     r"\b(?:enter|new|type|key in|input)\b"
     r".*\b(?:name|password|address|mask|gateway|time\s?out|minutes|value)\b",
     re.I,
 )
+# How a question for a text ends. A question mark or a bracket might still be followed by "(Y/N):".
+_ENDINGS = ":>="
 # "Invalid command" (IPS); "?" (RPB+); the others are what such machines say.
 REFUSAL = re.compile(
     r"\s*(?:\?|.*\b(?:invalid|illegal|unknown|unrecogni[sz]ed|not\s+allowed|denied|no\s+access|too\s+long|error)\b.*)\s*",
@@ -122,7 +126,7 @@ class Talk:
             return self._asked(ask, menu, patient=silent_ms >= LONG_SILENCE_MS)
         last = self._lines[-1] if self._lines else ""
         if _ESCAPE.search(last) and not items_of(last):
-            return self._asked(last, menu, patient=False)
+            return self._asked(last, menu, patient=False, ended=True)
         if menu.items and silent_ms >= LONG_SILENCE_MS:
             return Screen(Kind.MENU, tuple(self._lines), "", menu)
         return None
@@ -134,17 +138,15 @@ class Talk:
 
     def send(self, text: str) -> None:
         """Type a line. What came before is done with."""
-        self._trace.append(f"sent: {self.redact(text)!r}")
-        self._type(text)
+        self._type(text, self.redact(text))
 
     def send_secret(self, secret: Secret) -> None:
         self.hide(secret)
-        self._trace.append(f"sent: {MASK}")
-        self._type(secret.reveal())
+        self._type(secret.reveal(), MASK)
 
     def send_escape(self) -> None:
-        self._trace.append("sent: <ESC>")
         self._fresh()
+        self._trace.append("sent: <ESC>")
         self._out += ESC
 
     def hide(self, secret: Secret) -> None:
@@ -169,23 +171,26 @@ class Talk:
 
     # Small things.
 
-    def _asked(self, ask: str, menu: Menu, *, patient: bool) -> Screen | None:
+    def _asked(self, ask: str, menu: Menu, *, patient: bool, ended: bool = False) -> Screen | None:
         """What the last line says, and so what the unit waits for."""
         lines = tuple(self._lines)
         if _PROMPT.fullmatch(ask):
             return Screen(Kind.PROMPT, lines, ask)
-        if items_of(ask):  # an item still being printed
+        if items_of(ask) or re.fullmatch(r"\s*\d{0,2}[.)]?\s*", ask):  # an item still being printed
             return None
         if _YES_NO.fullmatch(ask):
             return Screen(Kind.QUESTION, lines, ask)
-        if menu.items and (_CHOICE.search(ask) or len(menu.items) > 1) and not _ASKS_VALUE.search(ask):
+        waiting = patient or ended or _FOOTER.search(ask) is not None or _ends(ask)
+        choice = _CHOICE.search(ask) is not None or len(menu.items) > 1
+        if menu.items and waiting and choice and not _ASKS_VALUE.search(ask):
             return Screen(Kind.MENU, lines, ask, menu)
-        if _ESCAPE.search(ask) or ask.rstrip()[-1:] in ":?>=])" or patient:
+        if waiting:
             return Screen(Kind.VALUE, lines, ask)
         return None
 
-    def _type(self, text: str) -> None:
+    def _type(self, text: str, shown: str) -> None:
         self._fresh()
+        self._trace.append(f"sent: {shown}")
         self._echo = _wire(text).decode("latin-1").strip()
         crlf = self._telnet is not None and self._telnet.spoken
         wire = _wire(text)
@@ -204,6 +209,13 @@ class Talk:
                 self._echo = ""
                 return
             self._lines.append(line)
+
+
+def _ends(ask: str) -> bool:
+    """True for what looks like a whole question: words, then a colon or the like, but not the > of an <ESC>."""
+    text = ask.rstrip()
+    words = any(map(str.isalnum, text))
+    return words and text[-1:] in _ENDINGS and not text.casefold().endswith("esc>")
 
 
 def _wire(text: str) -> bytes:
