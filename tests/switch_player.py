@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from failover_kit.switch.session import SERIAL_QUIET_MS
+from failover_kit.switch.session import QUIET_MS
 from failover_kit.switch.steps import Escape, Hidden, Line, Listen, Step, drive
 from failover_kit.switch.talk import LONG_SILENCE_MS, Kind, Screen, Talk
 
@@ -100,7 +100,7 @@ class Player:
         while todo:
             self.talk.receive(todo.pop(0))
             self.trace += self.talk.take_trace()
-            screen = self.talk.look(SERIAL_QUIET_MS)
+            screen = self.talk.look(QUIET_MS)
             if screen is not None:
                 self._late = b"".join(todo)
                 return screen

@@ -92,6 +92,7 @@ class Label(Enum):
         "timeout",
     )
     CONFIRMATION = ("command confirmation", "confirmation")
+    AUTOMATED = ("automated mode", "automated")
     PLUG_NAME = ("plug name", "name")
     ADDRESS = ("ip address", "ip addr", "internet address")
     MASK = ("subnet mask", "network mask", "netmask", "net mask", "ip mask")

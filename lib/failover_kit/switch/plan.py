@@ -104,9 +104,10 @@ class Caller:
     yes_network: bool = False
 
 
-def needed_menus(wanted: Wanted) -> list[str]:
+def needed_menus(wanted: Wanted, plugs: Sequence[PlugRow]) -> list[str]:
     """The menus that must be read for this, before anything is changed."""
-    menus = [f"/P {number}" for number, _ in wanted.names]
+    there = {row.number for row in plugs}
+    menus = [f"/P {number}" for number in dict(wanted.names) if number in there]
     if wanted.password is not None or wanted.timeout_min is not None:
         menus.append(GENERAL)
     if wanted.network:
@@ -137,6 +138,11 @@ def decide(seen: Seen, wanted: Wanted, caller: Caller, entered_with: Secret | No
     if any(setting.differs for setting in network):
         _judge_network(plan, seen, wanted, caller)
     _judge_rules(plan, seen, caller)
+    general = seen.menus.get(GENERAL)
+    if general is not None and any(
+        i.key in Label.AUTOMATED.value and i.value.casefold() == "on" for i in general.items
+    ):
+        plan.warnings.append("automated mode is on: the switch asks nobody for a password (/G, Automated Mode)")
     return plan
 
 
@@ -144,6 +150,8 @@ def _names(seen: Seen, wanted: Wanted) -> list[Setting]:
     settings = []
     for number, name in wanted.names:
         command = f"/P {number}"
+        if command not in seen.menus:
+            continue  # no such plug: refused below
         item = find(seen.menus[command], Label.PLUG_NAME)
         before = next((row.name for row in seen.plugs if row.number == number), "")
         differs = item.value.casefold() != name.casefold()

@@ -25,9 +25,9 @@ from failover_kit.switch import steps
 from failover_kit.switch.steps import AskPassword, Entered, Escape, Hidden, Line, Listen, Request, Step
 from failover_kit.switch.talk import LONG_SILENCE_MS, Kind, Screen, Talk
 
-# For how long a unit must be silent before its screen is looked at. 9600 baud bring a character a millisecond.
-TCP_QUIET_MS = 150
-SERIAL_QUIET_MS = 300
+# For how long a unit must be silent before its screen is looked at: 9600 baud bring a character a millisecond, and
+# a USB adapter holds them back for 16 ms. A screen that is not complete then is waited for further.
+QUIET_MS = 120
 CONNECT_MS = 10_000
 ANSWER_MS = 15_000
 GOODBYE_MS = 8_000
@@ -120,7 +120,6 @@ class Session:
         self._debug = debug
         self._talk = Talk(telnet=not place.serial, hide=self._passwords)
         self._transport: Transport | None = None
-        self._quiet_ms = SERIAL_QUIET_MS if place.serial else TCP_QUIET_MS
         self._inside = False
         self._screen: Screen | None = None
 
@@ -223,7 +222,7 @@ class Session:
         try:
             while True:
                 self._flush(transport, until)
-                data = None if until.expired() else transport.receive(until.at_most(self._quiet_ms))
+                data = None if until.expired() else transport.receive(until.at_most(QUIET_MS))
                 if data:
                     self._talk.receive(data)
                     heard_ms = boottime_ms()

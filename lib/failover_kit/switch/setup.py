@@ -157,7 +157,7 @@ class Setup:
                 f"accounts "
                 "instead of a system password; set it up by hand: failoverctl switch console"
             )
-        menus = {command: self._session.run(steps.read(command)) for command in needed_menus(self._wanted)}
+        menus = {command: self._session.run(steps.read(command)) for command in needed_menus(self._wanted, plugs)}
         rules = self._rules(menus)
         seen = Seen(entered.prompt, entered.banner, plugs, menus, rules)
         self._out.seen = seen

@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_status
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import Label, Menu, MenuError, choose, find, shown_lines
-from failover_kit.switch.talk import Kind, Screen
+from failover_kit.switch.menu import Label, Menu, MenuError, choose, find, read_menu, shown_lines
+from failover_kit.switch.talk import REFUSAL, Kind, Screen
 
 # How many <ESC> it may take from the deepest menu to the prompt.
 ESCAPES = 6
@@ -31,6 +31,9 @@ _BANNER = re.compile(r"(?:Power\s+Switch|Boot\s+Bar|Managed\s+Power)\b.*\bv\d", 
 _ASKS_USER = re.compile(r"\s*(?:enter\s+)?(?:login(?:\s+name)?|user\s*name|user)\s*[:>]\s*", re.I)
 _ASKS_PASSWORD = re.compile(r"\s*(?:enter\s+)?(?:\w+\s+)?password\s*[:>]\s*", re.I)
 _BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress", re.I)
+# A long listing stops and waits for Enter (fence_wti's "Enter: ", rhbz#678522).
+_PAGER = re.compile(r"(?!.*\|).*\benter\s*:\s*", re.I)
+PAGES = 100
 _AGAIN = re.compile(r"\b(?:verify|confirm|re-?enter|re-?type|again|repeat|once\s+more)\b", re.I)
 # A question about keeping what was changed, or about the reset of the network interface that follows from it.
 _ABOUT_CHANGES = re.compile(r"\b(?:save|sav(?:ing)|chang\w*|update|apply|network|interface|restart|reset)\b", re.I)
@@ -152,9 +155,13 @@ def log_in(*, wake: bool, username: str, passwords: Sequence[Secret], may_ask: b
                                  "denies this host")  # fmt: skip
         if screen.kind is Kind.SILENT:
             if tried:
-                raise Denied(f"no prompt came after the password; the unit says {text!r}")
+                rejected = any(REFUSAL.fullmatch(line) for line in screen.lines)
+                raise Denied(f"{'the unit rejected the password' if rejected else 'no prompt came after the password'}"
+                             f"; it says {text!r}")  # fmt: skip
             raise NothingHeard(f"no prompt came{f'; it says {text!r}' if text else ''}")
-        if screen.kind is Kind.VALUE and _ASKS_PASSWORD.fullmatch(screen.ask):
+        if _pager(screen):
+            screen = yield Line("")
+        elif screen.kind is Kind.VALUE and _ASKS_PASSWORD.fullmatch(screen.ask):
             if tried < len(passwords):
                 screen = yield Hidden(passwords[tried])
             elif tried:
@@ -225,11 +232,27 @@ def _answer(screen: Screen, *, yes: bool) -> Step[Screen]:
     return after
 
 
+def _pager(screen: Screen) -> bool:
+    return screen.kind is Kind.VALUE and _PAGER.fullmatch(screen.ask) is not None
+
+
+def _whole(screen: Screen) -> Step[Screen]:
+    """All pages of a listing as one screen."""
+    lines: list[str] = []
+    for _ in range(PAGES):
+        if not _pager(screen):
+            break
+        lines += screen.lines
+        screen = yield Line("")
+    everything = (*lines, *screen.lines)
+    return Screen(screen.kind, everything, screen.ask, read_menu(everything)) if lines else screen
+
+
 def status() -> Step[tuple[PlugRow, ...]]:
     """The plug table."""
-    screen = yield Line("/S")
+    screen = yield from _whole((yield Line("/S")))
     if screen.kind is Kind.PROMPT and not has_table(screen.lines) and not screen.refusal:
-        screen = yield Listen(LATE_MENU_MS)
+        screen = yield from _whole((yield Listen(LATE_MENU_MS)))
     _expect(screen, Kind.PROMPT, "the status screen")
     try:
         return parse_status(screen.lines)
@@ -242,7 +265,7 @@ def status() -> Step[tuple[PlugRow, ...]]:
 
 def open_menu(command: str) -> Step[Screen]:
     """The screen of the menu behind ``command``, which the unit then waits at."""
-    screen = yield Line(command)
+    screen = yield from _whole((yield Line(command)))
     if screen.kind in (Kind.PROMPT, Kind.VALUE) and not screen.refusal:
         screen = yield Listen(LATE_MENU_MS)  # a prompt too many, or the menu's title with its colon
     if screen.kind is Kind.MENU:
@@ -254,8 +277,7 @@ def open_menu(command: str) -> Step[Screen]:
         )
     if screen.kind is Kind.PROMPT:
         raise StepFailed(
-            f"{command}: the menu did not come. Is automated mode on (it has no menus), or was this a plug "
-            f"password?"
+            f"{command}: the menu did not come. Was this a plug password? Menus need the system passwordpassword?"
         )
     raise _unexpected(screen, f"the menu of {command}")
 
