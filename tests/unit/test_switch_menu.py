@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failover_kit.switch.menu import Label, MenuError, choose, find, items_of, minutes_of, read_menu
+from failover_kit.switch.menu import Label, MenuError, choose, find, items_of, minutes_of, read_menu, shown_lines
 from switch_player import conversation
 
 NETWORK = [
@@ -108,3 +108,24 @@ def test_numbering_order_case_and_columns_do_not_matter(
 @given(st.text(max_size=80))
 def test_any_line_is_read_without_a_crash(line: str) -> None:
     read_menu([line])
+
+
+def test_passwords_that_a_unit_prints_are_not_shown() -> None:
+    """NPS up to v3.02 have a Password column and print what is in it; nobody can tell what other units do."""
+    shown = shown_lines(
+        [
+            "Plug | Name | Status | Boot Delay | Password | Default",
+            "-----+------+--------+------------+----------+--------",
+            "1 | pete | ON | 0.5 sec | hunter2 | OFF",
+            "2 | (undefined) | OFF | 0.5 sec | (none) | ON",
+            "1. System Password: hunter2",
+            "2. PASSWORD ........ hunter2",
+            "3. System Password: (undefined)",
+            "Enter System Password: ",
+        ]
+    )
+    assert "hunter2" not in "".join(shown)
+    assert shown[2] == "1 | pete | ON | 0.5 sec | *** | OFF" and "(none)" in shown[3]
+    assert shown[4:] == ["1. System Password: ***", "2. PASSWORD ........ ***", "3. System Password: (undefined)",
+                         "Enter System Password:"]  # fmt: skip
+    assert "hunter2" not in repr(read_menu(["1. System Password: hunter2"]))

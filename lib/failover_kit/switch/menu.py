@@ -22,6 +22,7 @@ from enum import Enum
 
 from failover_kit.fence.log import printable
 from failover_kit.fence.screens import UNNAMED
+from failover_kit.fence.secret import MASK
 
 # How a set password is shown, whatever the unit printed in its place (some print the password itself).
 SET, NOT_SET = "set", "not set"
@@ -36,7 +37,10 @@ _ENDS_OF_LABEL = (r":(?:\s|$)", r"\s=\s", r"\s*\.{3,}", r"\s{2,}", r":")
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """One line of a menu: ``5. Subnet Mask: 255.255.255.0``. ``value`` is as printed, blanks trimmed."""
+    """One line of a menu: ``5. Subnet Mask: 255.255.255.0``.
+
+    ``value`` is as printed, blanks trimmed; of a password only "***" or nothing, since some units print it.
+    """
 
     number: int
     label: str
@@ -54,7 +58,7 @@ class MenuItem:
     def shown(self) -> str:
         """The value as it may be printed: of a password only whether there is one."""
         if self.secret:
-            return NOT_SET if self.value.casefold() in UNNAMED else SET
+            return SET if self.value else NOT_SET
         return printable(self.value)
 
 
@@ -180,7 +184,10 @@ def _item(number: int, text: str) -> MenuItem:
     for end in _ENDS_OF_LABEL:
         parts = re.split(end, text, maxsplit=1)
         if len(parts) == 2:
-            return MenuItem(number, parts[0].strip(), parts[1].strip())
+            item = MenuItem(number, parts[0].strip(), parts[1].strip())
+            if item.secret:
+                return MenuItem(number, item.label, "" if item.value.casefold() in UNNAMED else MASK)
+            return item
     return MenuItem(number, text, "")
 
 
@@ -188,8 +195,30 @@ def _indented(menu: Menu) -> str:
     return "\n".join(f"    {line}" for line in menu.lines()) if menu.items or menu.title else "    (nothing)"
 
 
+class Masking:
+    """Lines of a screen made fit to be shown, in their order: no password of a menu, and none of a plug table's
+    column.
+    """
+
+    def __init__(self) -> None:
+        self._column: int | None = None
+
+    def line(self, text: str) -> str:
+        shown = printable(text.strip())
+        if "|" not in text:
+            return re.sub(r"(?i)(password\b[^:=.]*(?:[:=]|\.{3,}) *)(?=\S)(?!\(undefined\)).*", rf"\1{MASK}", shown)
+        cells = shown.split("|")
+        titles = [cell.strip().casefold() for cell in cells]
+        if "password" in titles:
+            self._column = titles.index("password")
+        elif self._column is not None and self._column < len(cells):
+            cell = cells[self._column]
+            if cell.strip().casefold() not in UNNAMED and cell.strip("-+ "):
+                cells[self._column] = f" {MASK} "
+        return "|".join(cells)
+
+
 def shown_lines(lines: Sequence[str]) -> list[str]:
-    """Lines of a screen for an error message: what stands behind a password's label is not shown."""
-    return [
-        re.sub(r"(?i)(password[^:=]*[:=]).*", r"\1 ***", printable(line.strip())) for line in lines if line.strip()
-    ]
+    """The lines that are not blank, fit for an error message."""
+    masking = Masking()
+    return [masking.line(line) for line in lines if line.strip()]

@@ -223,17 +223,14 @@ class Setup:
     def _change_network(self, network: list[Setting]) -> None:
         """Over TCP: the connection may be lost by it, and the new address has to answer."""
         target = next((str(setting.value) for setting in network if setting.label is Label.ADDRESS), "")
-        for setting in network:
-            try:
-                self._change(setting)
-            except (steps.LostConnection, steps.NothingHeard):
-                if setting is not network[-1]:
-                    raise
-                self._say("the connection ended with the change, as it may")
         try:
+            for setting in network:
+                self._change(setting)
             self._session.run(steps.save())
         except (steps.LostConnection, steps.NothingHeard):
-            pass  # the same: it is judged by the new login
+            if any(setting.progress is Progress.TODO for setting in network):
+                raise
+            self._say("the connection ended with the change, as it may")  # the new login tells what became of it
         self._leave()
         for setting in network:
             setting.progress = Progress.UNCERTAIN

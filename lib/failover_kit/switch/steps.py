@@ -155,9 +155,9 @@ def log_in(*, wake: bool, username: str, passwords: Sequence[Secret], may_ask: b
                                  "denies this host")  # fmt: skip
         if screen.kind is Kind.SILENT:
             if tried:
-                rejected = any(REFUSAL.fullmatch(line) for line in screen.lines)
-                raise Denied(f"{'the unit rejected the password' if rejected else 'no prompt came after the password'}"
-                             f"; it says {text!r}")  # fmt: skip
+                if any(REFUSAL.fullmatch(line) for line in screen.lines):
+                    raise Denied(f"the unit rejected the password; it says {text!r}")
+                raise Denied(f"no prompt came after the password; the unit says {text!r}")
             raise NothingHeard(f"no prompt came{f'; it says {text!r}' if text else ''}")
         if _pager(screen):
             screen = yield Line("")

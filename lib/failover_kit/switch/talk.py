@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from failover_kit.fence.log import printable
 from failover_kit.fence.secret import MASK, Secret
 from failover_kit.fence.telnet import TelnetFilter, escape
-from failover_kit.switch.menu import Menu, items_of, read_menu
+from failover_kit.switch.menu import Masking, Menu, items_of, read_menu
 
 # The longest screen, a VMR's two-column menu, has about 3 KB. What is twenty times as long is no menu.
 SCREEN_LIMIT = 64 * 1024
@@ -93,6 +92,7 @@ class Talk:
         self._trace: list[str] = []
         self._lines: list[str] = []
         self._line = ""
+        self._masking = Masking()
         self._echo = ""
         self._seen = 0
         self._over = False
@@ -203,7 +203,7 @@ class Talk:
     def _end_line(self) -> None:
         line, self._line = self._line, ""
         if line.strip():
-            self._trace.append(f"received: {printable(self.redact(line))}")
+            self._trace.append(f"received: {self.redact(self._masking.line(line))}")
             # The echo of what we typed is no word of the unit's: a plug may be called "error".
             if self._echo and line.strip() == self._echo:
                 self._echo = ""
