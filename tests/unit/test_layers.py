@@ -18,9 +18,10 @@ ALLOWED: dict[str, set[str]] = {
     "agents": {"spec", "kernel", "ocf"},
     "manager": {"spec", "kernel", "ocf", "fence", "agents"},
     "stonith": {"spec", "fence"},
+    "switch": {"spec", "fence"},
     "emulator": {"spec"},
-    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager"},
-    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "cli", "emulator"},
+    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch"},
+    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "cli", "emulator"},
 }
 
 # The manager's pure modules: they may import each other and these, so that a decision can be replayed.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from failover_kit import VERSION
+from failover_kit.cli import switchcmd
 from failover_kit.cli.screen import Style, render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
@@ -45,6 +46,7 @@ class Subcommand:
     run: Callable[[argparse.Namespace], int]
     arguments: tuple[Argument, ...] = ()
     explanation: str = ""
+    verbs: Callable[[argparse.ArgumentParser], None] | None = None  # adds verbs of its own, each with its run
 
 
 def main(argv: Sequence[str]) -> int:
@@ -266,6 +268,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         ),
         "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed.",
     ),
+    Subcommand("switch", switchcmd.HELP, _replay, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
 )
 
 
@@ -288,4 +291,6 @@ def build_parser() -> argparse.ArgumentParser:
         for argument in command.arguments:
             verb.add_argument(*argument.names, **argument.options)
         verb.set_defaults(run=command.run)
+        if command.verbs is not None:
+            command.verbs(verb)
     return parser

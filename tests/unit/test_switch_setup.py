@@ -1,0 +1,168 @@
+"""A whole setup against a unit in memory: what is confirmed and how, and that every way out logs out."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from failover_kit.fence.secret import Secret
+from failover_kit.spec.deadline import Deadline
+from failover_kit.switch import report, session, setup
+from failover_kit.switch.plan import Progress
+from failover_kit.switch.session import Place, Session, Unreachable
+from failover_kit.switch.settings import Wanted
+from failover_kit.switch.setup import Access, Choices, Outcome, Result, Setup
+from fake_unit import FakeSession, FakeUnit
+
+OLD, NEW = Secret("0ld-Secret"), Secret("n3w-Secret")
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeUnit], None]:
+    """Makes the unit answer wherever it has its address; with the caller at 192.0.2.1."""
+
+    def plug_in(unit: FakeUnit) -> None:
+        def connect(place: Place, until: Deadline) -> tuple[FakeSession, str]:
+            if place.ip and place.ip != unit.network["IP Address"]:
+                raise Unreachable(f"{place}: no route", "no route")
+            return unit.connect(), "" if place.serial else "192.0.2.1"
+
+        monkeypatch.setattr(session, "connect", connect)
+        monkeypatch.setattr(setup, "connect", connect)
+        monkeypatch.setattr(session, "ANSWER_MS", 50)
+
+    return plug_in
+
+
+def run(wanted: Wanted, *passwords: Secret, serial: str = "", choices: Choices | None = None) -> Outcome:
+    said: list[str] = []
+    place = Place(serial=serial) if serial else Place(ip="192.0.2.219")
+    work = Setup(place, wanted, Access(passwords=passwords), choices or Choices(reconnect_ms=100), Deadline(30_000),
+                 say=said.append, debug=said.append)  # fmt: skip
+    out = work.run()
+    everything = "".join(said) + report.setup_text(out) + json.dumps(report.as_json(out)) + repr(out)
+    assert OLD.reveal() not in everything and NEW.reveal() not in everything
+    return out
+
+
+def progress(out: Outcome) -> dict[str, Progress]:
+    return {setting.title: setting.progress for setting in out.settings}
+
+
+def test_everything_is_set_confirmed_and_the_unit_left(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit()
+    plugged(unit)
+    out = run(Wanted(names=((1, "pete"), (5, "mclaws")), timeout_min=5, password=NEW))
+    assert (out.result, out.errors) == (Result.DONE, [])
+    assert set(progress(out).values()) == {Progress.CHANGED}
+    assert (unit.names[1], unit.names[5], unit.timeout, unit.password) == ("pete", "mclaws", 5, NEW.reveal())
+    assert unit.exits == ["exit", "exit"]
+    again = run(Wanted(names=((1, "PETE"),), timeout_min=5, password=NEW))
+    assert again.result is Result.NOTHING
+
+
+def test_a_unit_that_does_not_take_a_value_is_found_out_by_reading_again(
+    plugged: Callable[[FakeUnit], None],
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset(("deaf",)))
+    plugged(unit)
+    out = run(Wanted(names=((1, "pete"), (2, "fan"))), OLD)
+    assert out.result is Result.FAILED
+    assert "plug 1 name: the unit did not take it" in out.errors[0]
+    assert progress(out) == {"plug 1 name": Progress.UNCERTAIN, "plug 2 name": Progress.TODO}
+    assert unit.exits == ["exit"]
+
+
+def test_a_unit_that_alters_a_password_is_found_out_and_the_state_is_said(
+    plugged: Callable[[FakeUnit], None],
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset(("shortens",)))
+    plugged(unit)
+    out = run(Wanted(names=((1, "pete"),), password=NEW), OLD)
+    assert out.result is Result.DENIED
+    assert "lets nobody in with it, nor with the old one" in out.errors[0]
+    assert (
+        "everything else that was to change before it is saved" in out.errors[0]
+        and "serial console" in out.errors[0]
+    )
+    assert progress(out) == {"plug 1 name": Progress.CHANGED, "system password": Progress.UNCERTAIN}
+    assert unit.typed.count(NEW.reveal()) == 2 and unit.typed.count(OLD.reveal()) == 2  # one login each, afterwards
+
+
+def test_a_unit_that_keeps_the_old_password_is_found_out(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset(("forgets",)))
+    plugged(unit)
+    out = run(Wanted(password=NEW), OLD)
+    assert (
+        out.result is Result.FAILED and "the OLD one is still in force; nothing else was changed" in out.errors[0]
+    )
+    assert progress(out) == {"system password": Progress.TODO}
+    assert unit.exits == ["exit", "exit"]
+
+
+@pytest.mark.parametrize("moves", [frozenset(), frozenset(("moves",))])
+def test_an_address_over_tcp_comes_last_and_is_read_at_the_new_one(
+    plugged: Callable[[FakeUnit], None], moves: frozenset[str]
+) -> None:
+    unit = FakeUnit(OLD.reveal(), moves)
+    plugged(unit)
+    wanted = Wanted(address="192.0.2.50", gateway="192.0.2.254", names=((1, "pete"),), password=NEW)
+    out = run(wanted, OLD, choices=Choices(yes_network=True, reconnect_ms=100))
+    assert (out.result, out.errors) == (Result.DONE, [])
+    order = [line for line in unit.typed if line in ("pete", NEW.reveal(), "192.0.2.254", "192.0.2.50")]
+    assert order[:2] == ["pete", NEW.reveal()] and order.index("192.0.2.254") < order.index("192.0.2.50")
+    assert unit.network["IP Address"] == "192.0.2.50"
+    assert set(unit.exits) <= {"exit", "moved"}
+
+
+def test_over_serial_the_address_comes_first(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit()
+    plugged(unit)
+    out = run(Wanted(address="10.1.1.9", mask="255.255.0.0", gateway="10.1.0.1"), serial="/dev/ttyS0")
+    assert out.result is Result.DONE
+    assert [line for line in unit.typed if line.startswith(("10.", "255."))] == [
+        "10.1.1.9",
+        "255.255.0.0",
+        "10.1.0.1",
+    ]
+
+
+@pytest.mark.parametrize("at", ["/S", "/P 1", "1", "pete", "/G", "5", "/E"])
+def test_an_interruption_at_any_line_logs_out(plugged: Callable[[FakeUnit], None], at: str) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+
+    def interrupt(line: str) -> None:
+        if line == at:
+            unit.on_line = lambda _: None
+            raise KeyboardInterrupt
+
+    unit.on_line = interrupt
+    out = run(Wanted(names=((1, "pete"),), timeout_min=5), OLD)
+    assert out.result is Result.INTERRUPTED
+    # Its answer was under way; from wherever the unit stood then, it was left.
+    assert unit.exits == ["exit"], unit.typed
+
+
+def test_nothing_is_sent_to_a_password_prompt_on_the_way_out(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+    out = run(Wanted(names=((1, "pete"),)), Secret("wrong-one"))
+    assert out.result is Result.DENIED
+    assert unit.typed == ["wrong-one"]
+    assert unit.exits == ["dropped in login"]
+
+
+def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit()
+    plugged(unit)
+    one = Session(Place(ip="192.0.2.219"), deadline=Deadline(10_000))
+    one.enter()
+    unit.on_line = lambda line: signal.raise_signal(signal.SIGINT)
+    assert one.leave()
+    assert unit.exits == ["exit"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
