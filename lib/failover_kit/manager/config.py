@@ -291,6 +291,8 @@ class ClusterConfig:
     udpport: int = 694
     watchdog_device: str | None = None
     digest: str = ""
+    fencing_digest: str = ""  # of devices, plugs, levels and trust alone: what a proof drill is good for
+    prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back
 
     def peer_of(self, node: str) -> str:
         """The other node. ValueError when ``node`` is none of the two."""
@@ -392,8 +394,16 @@ def config_digest(config: ClusterConfig, authkeys: AuthKeys) -> str:
     keyed with the keys of authkeys, and no one on the wire can try passwords against it; with crc there
     is no key, and passwords stay out of it.
     """
-    sealed = not authkeys.unkeyed
-    lines = list(_canonical_lines(config, with_secrets=sealed))
+    return _digest(_canonical_lines(config, with_secrets=not authkeys.unkeyed), authkeys)
+
+
+def fencing_digest(config: ClusterConfig, authkeys: AuthKeys) -> str:
+    """As ``config_digest``, of the fencing lines alone: what a proof drill was made with (PROTOCOL rule 25)."""
+    facts = _fencing_facts(config, with_secrets=not authkeys.unkeyed)
+    return _digest(["fencing alone", *(repr(fact) for fact in facts)], authkeys)
+
+
+def _digest(lines: list[str], authkeys: AuthKeys) -> str:
     key = hashlib.sha256(b"failover-kit configuration digest 1\n")
     key.update(b"%d\n" % authkeys.sign_index)
     for index in sorted(authkeys.keys):
@@ -416,14 +426,7 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
         ("fencing", config.fence_action.value, config.fence_delay_ms),
         ("operations", config.op_timeout_ms, config.monitor_interval_ms),
     ]
-    facts += [
-        ("device", d.name, d.agent, d.trusted, tuple(sorted(d.plugs)), _meaning(d.parameters, with_secrets))
-        for d in sorted(config.fence_devices, key=lambda d: d.name)
-    ]
-    facts += [
-        ("level", level.node, level.level, tuple(sorted(level.devices)))
-        for level in sorted(config.fence_levels, key=lambda x: (x.node, x.level))
-    ]
+    facts += _fencing_facts(config, with_secrets)
     for group in config.groups:
         facts.append(("group", group.name, group.home))
         facts += [
@@ -440,6 +443,18 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
             for r in group.resources
         ]
     return [repr(fact) for fact in facts]
+
+
+def _fencing_facts(config: ClusterConfig, with_secrets: bool) -> list[tuple[object, ...]]:
+    facts: list[tuple[object, ...]] = [
+        ("device", d.name, d.agent, d.trusted, tuple(sorted(d.plugs)), _meaning(d.parameters, with_secrets))
+        for d in sorted(config.fence_devices, key=lambda d: d.name)
+    ]
+    facts += [
+        ("level", level.node, level.level, tuple(sorted(level.devices)))
+        for level in sorted(config.fence_levels, key=lambda x: (x.node, x.level))
+    ]
+    return facts
 
 
 def _meaning(parameters: tuple[tuple[str, str], ...], with_secrets: bool) -> tuple[tuple[str, str], ...]:

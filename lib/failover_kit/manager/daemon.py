@@ -184,6 +184,8 @@ def core_config(checked: Checked) -> CoreConfig:
         boot_alone=config.boot_alone,
         monitor_interval_ms=config.monitor_interval_ms,
         digest=config.digest,
+        fencing_digest=config.fencing_digest,
+        prove_timeout_ms=config.prove_timeout_ms,
     )
 
 
