@@ -23,7 +23,7 @@ class DrillDecisions(CoreBase):
 
     def drill_refusal(self, *, decided: bool = False) -> str:
         """"" when the peer may be cut as a drill now, else why not; ``decided``: its own shot does not count."""
-        beat = self.peer_beat()
+        beat = self._two_way_beat()
         groups = tuple(
             law.DrillGroupFacts(
                 wanted=self.wanted_groups[name],
@@ -45,6 +45,13 @@ class DrillDecisions(CoreBase):
                 debts=debts and not decided,
             )
         )
+
+    def _two_way_beat(self) -> Beat | None:
+        """The peer's last beat if it says that it hears this node and none such is older than deadtime. A new life
+        that only just answered counts as up (silence is counted anew), and is not cut for practice."""
+        beat, last = self.peer_beat(), self.hearing.last_two_way_ms
+        fresh = last is not None and self.now_ms - last < self.config.deadtime_ms
+        return beat if beat is not None and beat.hears and fresh else None
 
     def _order_drill(self, event: Command) -> None:
         peer = self.config.peer

@@ -273,7 +273,7 @@ def may_drill(facts: DrillFacts) -> str:
         return facts.ready
     beat = facts.beat
     if beat is None:
-        return "the peer is not heard now: what is silent already proves nothing by falling silent"
+        return "it is not heard now, or does not hear this node: only beats that stop prove anything"
     if beat.leaving or not beat.ready:
         return "the peer is not ready"
     if beat.digest != facts.config.digest:
