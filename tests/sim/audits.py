@@ -505,11 +505,11 @@ class Audits:
             self.fail(machine, f"rule 7: a shot that is not on the disk: {stored}")
         elif config.fence_power_on and not stored.on_owed:
             self.fail(machine, "rule 13: a shot without the power owed on the disk")
+        if witness.prove_orders and silent_ms < 0 and not witness.fence_orders and not self._asked(witness):
+            self._drill_shot(machine, daemon, witness, action)
+            return
         # Rule 2c: any sign of a boot the operator called dead puts his word, and what was taken by it, in doubt.
         if witness.fence_orders or witness.word_doubted or self._asked(witness):
-            return
-        if witness.prove_orders and silent_ms < 0:
-            self._drill_shot(machine, daemon, witness, action)
             return
         if silent_ms < 0:
             self.fail(machine, "rules 12, 14: shoots a peer that is not silent and did not ask for it")

@@ -369,7 +369,9 @@ def _drill_order(world: World, holder: Machine) -> tuple[ExitCode | None, bool]:
     expect(world, code is not None, "a drill was never answered")
     expect(world, world.shots - shots <= (code is not ExitCode.REFUSED), "a drill fired more than its one shot")
     expect(
-        world, world.audits.starts == starts or world.faults.auto_failback, "something was started because of a drill"
+        world,
+        world.audits.starts == starts or world.faults.auto_failback,
+        "something was started because of a drill",
     )
     return code, able
 

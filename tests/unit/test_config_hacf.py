@@ -370,7 +370,8 @@ def test_two_stonith_host_lines_are_one_device_that_serves_both_nodes() -> None:
     (device,) = config.fence_devices
     assert (device.name, device.agent) == ("ben", "fence_wti_ips800")
     assert config.devices_for("pete") == config.devices_for("mclaws") == ((device,),)
-    assert device.arguments("mclaws") == (("ip", "ben"), ("password", "secret"), ("plug", "mclaws"))
+    assert device.parameters == (("ip", "ben"), ("password", "secret"))
+    assert device.plugs_for("mclaws") == ("mclaws",)
     assert notes(text) == [
         "ha.cf:3:1: stonith_host: the switch is asked for a plug named like the node, so it serves both nodes; "
         "NODE in these lines limits nothing"
@@ -390,7 +391,7 @@ def test_two_supplies_are_one_level_and_a_management_board_is_the_next() -> None
     assert config.devices_for("pete") == ((left, right), (bmc,))
     assert config.devices_for("mclaws") == ((left, right),)
     assert left.plug_for("mclaws") == "5"
-    assert left.arguments("pete") == (("ip", "192.0.2.1"), ("password", "a # b"), ("plug", "1"))
+    assert dict(left.parameters)["password"] == "a # b"
     assert [device.trusted for device in config.fence_devices] == [False, False, True]
 
 
@@ -421,7 +422,7 @@ def test_a_node_without_levels_gets_the_device_that_is_not_the_other_ones() -> N
 
 @pytest.mark.parametrize("agent", ["fence_wti_ips800", "external/ipmi", "/usr/lib/x/fence_y", "/opt/fence-1.2/a_b"])
 def test_agents_by_name_or_absolute_path(agent: str) -> None:
-    assert sound(f"{SOUND}fence_device a {agent}\n").fence_devices[0].agent == agent
+    assert sound(f"{SOUND}fence_device a {agent}\nfence_trust a\n").fence_devices[0].agent == agent
 
 
 def test_secrets_are_in_no_repr_and_in_no_error() -> None:

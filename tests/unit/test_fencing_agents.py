@@ -15,7 +15,8 @@ from failover_kit.manager.actionspace import CgroupSpace, cgroup2_mount
 from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Calls, Ended, Freshness
 from failover_kit.manager.config import ClusterConfig
-from failover_kit.manager.fencing import Fencer, agent_input, find_agents, plug_state
+from failover_kit.manager.fencedevices import find_agents, outlets_of, plug_state
+from failover_kit.manager.fencing import Fencer
 from failover_kit.manager.records import FenceEvidence, PlugState
 from failover_kit.spec.deadline import boottime_ms
 
@@ -345,8 +346,9 @@ def test_calls_in_flight_are_shown(bench: Bench) -> None:
 
 
 def test_the_agent_reads_its_action_and_parameters() -> None:
-    device = config_of(ONE).fence_devices[0]
-    assert agent_input(device, "mclaws", "off") == b"action=off\nip=sw\npassword=sesam\nplug=2\n"
+    ((outlet,),) = outlets_of(config_of(ONE), "mclaws", {"fence_x": "/usr/sbin/fence_x"})
+    assert outlet.request("off").argv == ("/usr/sbin/fence_x",)
+    assert outlet.request("off").stdin == b"action=off\nip=sw\npassword=sesam\nplug=2\n"
 
 
 def test_a_missing_agent_is_named_with_place_and_remedy(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ ANSWER_LIMIT_BYTES = 1 << 20
 
 STATUS = "status"
 WATCH = "watch"
+TEST = "fence-test"
 
 STATUS_TIMEOUT_MS = 10_000
 PATIENCE_MS = 10_000
@@ -37,7 +38,7 @@ drill after prove_timeout_ms and some minutes."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One order or question. ``verb`` is one of events.Verb, "status" or "watch"."""
+    """One order or question. ``verb`` is one of events.Verb, "fence-test", "status" or "watch"."""
 
     verb: str
     groups: tuple[str, ...] = ()

@@ -25,6 +25,8 @@ SERIAL_SHARE_PERCENT = 80
 
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
+STONITH_PREFIX = "stonith:"
+
 _SECRET_NAME = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
 _SECRET_ELSEWHERE = re.compile(r"(_|\b)(file|script|path)$", re.IGNORECASE)
 
@@ -183,17 +185,25 @@ class FenceDevice:
         """Whether this device can cut ``victim`` as far as the configuration tells."""
         return not self.plugs or any(node == victim for node, _ in self.plugs)
 
+    @property
+    def stonith_type(self) -> str:
+        """The type of a cluster-glue plugin (``external/ipmi``, ``stonith:wti_nps``); "" for a fence agent."""
+        if self.agent.startswith(STONITH_PREFIX):
+            return self.agent[len(STONITH_PREFIX) :]
+        return self.agent if "/" in self.agent and not self.agent.startswith("/") else ""
+
+    def plugs_for(self, victim: str) -> tuple[str, ...]:
+        """Every plug that feeds this victim, each to be asked by itself: ``plug.pete=1,2`` is two."""
+        separator = dict(self.parameters).get("plug_separator", ",")
+        parts = (part.strip() for part in self.plug_for(victim).split(separator))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
     def plug_for(self, victim: str) -> str:
-        """What the agent gets as ``plug`` for this victim."""
+        """What ha.cf gives as the plug or plugs of this victim."""
         for node, plug in self.plugs:
             if node == victim:
                 return plug
         return dict(self.parameters).get("plug", victim)
-
-    def arguments(self, victim: str) -> tuple[tuple[str, str], ...]:
-        """Everything the agent gets on stdin for this victim, ``plug`` last. Contains secrets."""
-        kept = tuple((name, value) for name, value in self.parameters if name != "plug")
-        return (*kept, ("plug", self.plug_for(victim)))
 
     def __repr__(self) -> str:
         plugs = " ".join(f"plug.{node}={plug}" for node, plug in self.plugs)
