@@ -290,8 +290,8 @@ COMMANDS: tuple[Subcommand, ...] = (
             _TIMEOUT,
         ),
         "Done means: every plug of the node was read back OFF. With --test: all plugs were read and nothing is "
-        "wrong; nothing is switched. With --prove: OFF was read, the node fell silent, and came back by a new boot; "
-        "status shows when that was.",
+        "wrong; nothing is switched. With --prove: OFF was read, the node fell silent, and came back by a new "
+        "boot; status shows when that was.",
     ),
     Subcommand(
         "confirm-dead",

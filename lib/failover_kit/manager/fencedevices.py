@@ -5,9 +5,9 @@ OFF is exit 2 *and* ``Status: OFF``, as fence-agents' fencing.py (fence_action) 
 Python's argparse exits 2 on a usage error, python3 when it cannot open its script, dash and bash on a syntax error.
 Anything else is UNKNOWN.
 
-*Plugins of cluster-glue* (``external/ipmi``, ``stonith:wti_nps``) are driven by ``stonith -t TYPE -E -T off|on NODE``,
-as Pacemaker's fence_legacy does it: parameters in the environment under their own names. They have no way to tell
-a plug's state; ``-S`` says only whether the device answers.
+*Plugins of cluster-glue* (``external/ipmi``, ``stonith:wti_nps``) are driven by the command ``stonith -t TYPE -E
+-T off|on NODE``, as Pacemaker's fence_legacy does it: parameters in the environment under their own names. They
+have no way to tell a plug's state; ``-S`` says only whether the device answers.
 
 Each plug is a call of its own, also where a device has several of one node: how an agent reads a list of plugs
 differs (fencing.py calls a list ON when one plug is ON and skips what it does not know), and a proof needs the

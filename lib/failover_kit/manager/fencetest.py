@@ -204,7 +204,8 @@ def _outcome(nodes: Sequence[str], asked: Sequence[Asked], shared: str) -> TestO
     missing = [node for node in nodes if not any(found.node == node for found in asked)]
     lines += [f"{node}: no fence device; add fence_device to ha.cf" for node in missing]
     wrong = sum(bool(found.problem) for found in asked) + len(missing)
-    summary = f"{len(asked)} plugs were asked, " + (f"{wrong} wrong" if wrong else "nothing is wrong")
+    count = "1 plug was asked" if len(asked) == 1 else f"{len(asked)} plugs were asked"
+    summary = f"{count}, {wrong} wrong" if wrong else f"{count}, nothing is wrong"
     bad = bool(wrong) or shared.startswith("WRONG")
     lines += [shared, "nothing was switched, and nothing is proved by this (failoverctl fence --prove NODE)"]
     return TestOutcome(ExitCode.FAILED if bad else ExitCode.DONE, "\n".join([summary, *lines]))
