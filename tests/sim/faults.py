@@ -41,8 +41,8 @@ FAULT_KINDS = (
 
 # Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
 LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000}
-# From this seed on the exam may be a drill, too.
-DRILL_EXAM_SEED = 9_000
+# From this seed on the exam may be one of those added later, too.
+LATER_EXAMS_SEED = 9_000
 
 DEVICE_MODES = ("fail", "hang", "late", "lie", "blind", "slow")
 AGENT_MODES = ("fail", "hang")
@@ -90,6 +90,7 @@ class Faults:
     stability_ms: int  # least time a fault, and its absence, lasts
     kinds: tuple[str, ...]
     device_modes: tuple[str, ...] = DEVICE_MODES
+    later_exams: bool = False
 
     @property
     def fence_delay_ms(self) -> int:
@@ -171,4 +172,5 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         stability_ms=rng.choice((500, 5_000, 20_000)),
         kinds=kinds,
         device_modes=tuple(mode for mode in DEVICE_MODES if rng.random() < 0.6) or ("fail",),
+        later_exams=seed >= LATER_EXAMS_SEED,
     )

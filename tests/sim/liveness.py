@@ -13,7 +13,6 @@ from failover_kit.manager.events import ShutdownRequested, Verb
 from failover_kit.manager.records import ClusterView, GroupView, ProofState
 from failover_kit.manager.states import GroupState
 from sim.audits import Violation
-from sim.faults import DRILL_EXAM_SEED
 from sim.machine import Machine
 from sim.world import World
 
@@ -176,7 +175,7 @@ def failover_bound_ms(world: World) -> int:
 def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
     holder = holder_of(world, world.faults.groups[0][0])
-    subject = world.rng.choice(SUBJECTS if world.faults.seed < DRILL_EXAM_SEED else SUBJECTS + LATER_SUBJECTS)
+    subject = world.rng.choice(SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS)
     world.say("exam", subject.__name__)
     subject(world, holder)
     converge(world)
@@ -398,5 +397,24 @@ def drill_wrong_plug(world: World, holder: Machine) -> None:
     holder.peer.miswired = False
 
 
-LATER_SUBJECTS = (drill, drill_wrong_plug)
+def debt_outlives_its_boot(world: World, holder: Machine) -> None:
+    """Rule 13: who cut the other and lost its own power before it paid pays when it boots, without an operator."""
+    victim, faults = holder.peer, world.faults
+    if not faults.can_fence or not faults.fence_power_on:
+        return
+    world.command(holder, Verb.FENCE, (), victim.name)
+    end = world.now + faults.fence_timeout_ms
+    while any(victim.outlets) and world.now < end:
+        world.run_until(world.now + 1)
+    holder.mains = False
+    holder.power_changed()
+    world.run_until(world.now + 1_000)
+    holder.mains = True
+    holder.power_changed()
+    look_ms = 40_000 + 6 * faults.plugs * faults.switch_ms + faults.fence_timeout_ms
+    world.run_until(world.now + faults.boot_ms + 3 * faults.deadtime_ms + 2 * faults.fence_delay_ms + look_ms)
+    expect(world, all(victim.outlets), f"the power of {victim.name} was not given back after {holder.name} booted")
+
+
+LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

@@ -182,6 +182,15 @@ def _older_lives_forgotten(self: Hearing, beat: Beat, my_counter: int) -> Verdic
     return verdict
 
 
+class DebtDiesWithItsBoot(TracedCore):
+    """Forgets at its boot that it owes the peer its power (rule 13)."""
+
+    def _load(self, stored: NodeRecord | None) -> None:
+        if stored is not None and stored.boot_id != self.boot_id:
+            stored = replace(stored, on_owed=False)
+        super()._load(stored)
+
+
 class DrillTakes(TracedCore):
     """Takes what nobody has by the OFF of a drill (rule 25)."""
 
@@ -408,6 +417,14 @@ PLANTED = (
         core_class=RightKeptUntilDurable,
         kinds=BAD_DISK,
         changes=(("persist_ms", 300),),
+        outcome=False,
+    ),
+    Planted(
+        name="debt-dies-with-its-boot",
+        rule="13",
+        core_class=DebtDiesWithItsBoot,
+        kinds=("fence", "mains_cut", "blackout", "reboot"),
+        changes=(("fence_power_on", True), ("later_exams", True)),
         outcome=False,
     ),
     Planted(
