@@ -20,6 +20,7 @@ class FakeDaemon:
         self.path = path
         self.status = status_examples.status_of()
         self.orders: list[tuple[Verb, tuple[str, ...], str]] = []
+        self.tests: list[str] = []
         self.said: list[str] = []
         self.answer = Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
         self.answer_at_once = True
@@ -28,7 +29,7 @@ class FakeDaemon:
         self._gate = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self.server = ControlServer(
-            self._order, lambda: self.status, self._say, path, watch_interval_ms=1
+            self._order, lambda: self.status, self._say, path, watch_interval_ms=1, test_plugs=self._test
         )
 
     def _say(self, level: Level, text: str) -> None:
@@ -39,6 +40,10 @@ class FakeDaemon:
         if not self.answer_at_once:
             await self._gate.wait()
         self.finished.set()
+        return self.answer
+
+    async def _test(self, node: str) -> Answer:
+        self.tests.append(node)
         return self.answer
 
     def run(self, coroutine: Any) -> Any:

@@ -25,6 +25,7 @@ from scenarios.stage_world import LINK_MS, NODES, Node, StageError, World
 
 HERE = pathlib.Path(__file__).resolve().parent
 SETTLE_MS = 5_000
+MORNING_MS = 1_700_000_000_000  # the wall clock when a story begins
 
 PLACES = {
     "{node}": r"(?P<node>pete|mclaws)",
@@ -197,7 +198,27 @@ class Stage:
             raise StageError(f"failoverd does not run on {node}")
         self.order_id += 1
         there.orders[self.order_id] = verb.value
-        there.handle(Command(self.order_id, verb, (group,) if group else (), target))
+        wall_ms = MORNING_MS + self.world.now_ms
+        there.handle(Command(self.order_id, verb, (group,) if group else (), target, wall_ms))
+
+    def proof(self, node: str) -> None:
+        """What status says of the last proof drill, with its date."""
+        core = self.node(node).core
+        if core is None:
+            raise StageError(f"failoverd does not run on {node}")
+        proof = core.view(self.world.now_ms).proof
+        at = f" (after {(proof.wall_ms - MORNING_MS) / 1000:.1f} s)" if proof.wall_ms else ""
+        self.world.say(f"{node}: proof: {proof.state.value}{at}: {proof.text}")
+
+    def no_boot(self, node: str, *, boots: bool) -> None:
+        """Its BIOS waits for a key, or does not any more."""
+        self.node(node).boots_by_itself = boots
+        if boots and not self.node(node).alive:
+            self.node(node).power_changed()
+
+    def plug_on(self, node: str) -> None:
+        """Somebody switches the plug on by hand."""
+        self.world.switch.plug(self.node(node), on=True)
 
     def status(self, node: str) -> None:
         core = self.node(node).core
@@ -239,6 +260,9 @@ COMMANDS = (
     Entry("switch {switch}", Stage.switch_does),
     Entry("plug of {node} feeds something else", Stage.wrong_outlet),
     Entry("plug of {node} is switched off by hand", Stage.plug_off),
+    Entry("plug of {node} is switched on by hand", Stage.plug_on),
+    Entry("{node} does not boot by itself", lambda s, node: s.no_boot(node, boots=False)),
+    Entry("{node} boots by itself again", lambda s, node: s.no_boot(node, boots=True)),
     Entry("{group} is started by hand on {node}", lambda s, group, node: s.by_hand(group, node, level=2)),
     Entry("{group} is stopped by hand on {node}", lambda s, group, node: s.by_hand(group, node, level=0)),
     Entry("disk full on {node}", lambda s, node: s.disk(node, full=True)),
@@ -255,7 +279,9 @@ COMMANDS = (
         "confirm-dead {target} on {node}",
         lambda s, target, node: s.order(node, Verb.CONFIRM_DEAD, target=target),
     ),
+    Entry("fence --prove {target} on {node}", lambda s, target, node: s.order(node, Verb.PROVE, target=target)),
     Entry("status on {node}", Stage.status),
+    Entry("proof on {node}", Stage.proof),
 )
 
 

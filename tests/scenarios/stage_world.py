@@ -85,6 +85,8 @@ CONFIG = CoreConfig(
     monitor_interval_ms=5_000,
     move_timeout_ms=60_000,
     digest="the same on both",
+    fencing_digest="the same switch",
+    prove_timeout_ms=60_000,
 )
 
 
@@ -158,6 +160,7 @@ class Node:
         self.world = world
         self.name = name
         self.mains = False  # there is power at the wall
+        self.boots_by_itself = True  # when power returns
         self.plug_on = True  # the outlet of the switch
         self.power_number = 0  # grows with each change, so a boot that was cut short stays cut short
         self.boots = 0
@@ -182,6 +185,9 @@ class Node:
         """Power comes or goes: at the wall or at the switch."""
         self.power_number += 1
         if self.mains and self.plug_on:
+            if not self.boots_by_itself:
+                self.world.fact(f"{self.name}: has power and does not boot")
+                return
             self.world.fact(f"{self.name}: has power and boots")
             power = self.power_number
             self.world.later(BOOT_MS, lambda: self.boot() if power == self.power_number else None)

@@ -41,7 +41,7 @@ from failover_kit.manager.events import (
 )
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState
-from sim.witness import Leave, Witness, proves_off
+from sim.witness import DrillBook, Leave, Witness, proves_off
 
 if TYPE_CHECKING:
     from sim.machine import Machine
@@ -69,6 +69,7 @@ class Audits:
         self.sent_grants: dict[tuple[str, int], str] = {}  # (group, epoch) -> life it is addressed to
         self.state_lost = False
         self.starts = 0
+        self.drills = 0  # that ended well
 
     def check(self, condition: bool, text: str) -> None:
         """Raise a Violation unless ``condition``."""
@@ -233,13 +234,17 @@ class Audits:
                 witness.books[event.group].state = "failed"
             case FenceDone():
                 witness.fence_op = 0
-                if proves_off(event.evidence, witness.fence_began_ms):
+                if witness.drill is not None and witness.drill.op == event.op:
+                    self._drill_shot_done(witness, witness.drill, event)
+                elif proves_off(event.evidence, witness.fence_began_ms):
                     witness.unsettled = False
                     boot_id = witness.beat.boot_id if witness.beat is not None else ""
                     witness.leave = Leave(witness.counter, boot_id, by_operator=False)
             case PowerOnDone() | PlugsRead():
                 if isinstance(event, PlugsRead) or event.ok:
                     witness.unsettled = False  # a PowerOn that succeeded has read them, too
+                if witness.drill is not None and isinstance(event, PowerOnDone) and event.ok:
+                    witness.drill.power = True
                 witness.device_op = 0
                 witness.power_on_op = 0
             case Command():
@@ -259,6 +264,8 @@ class Audits:
             return
         if event.verb is Verb.FENCE:
             witness.fence_orders.add(event.id)
+        elif event.verb is Verb.PROVE:
+            witness.prove_orders.add(event.id)
         elif event.verb is Verb.CONFIRM_DEAD:
             config = self.world.faults
             if witness.last_ms - max(witness.authentic_ms, witness.born_ms) < config.deadtime_ms:
@@ -306,6 +313,7 @@ class Audits:
             self._record(machine, daemon, witness, before, record)
         for record in action.record.groups:
             witness.handed[record.name] = record
+        self._drill_record(machine, witness, action.record)
         if action.record.shots and (
             witness.handed_node is None or witness.handed_node.shots != action.record.shots
         ):
@@ -474,6 +482,7 @@ class Audits:
         witness.device_op = action.op
         if isinstance(action, PowerOn):
             witness.power_on_op = action.op
+            self._drill_power(machine, witness)
 
     def _fence(self, machine: Machine, daemon: Daemon, witness: Witness, action: Fence) -> None:
         if witness.fence_op or witness.device_op:
@@ -496,6 +505,9 @@ class Audits:
             self.fail(machine, f"rule 7: a shot that is not on the disk: {stored}")
         elif config.fence_power_on and not stored.on_owed:
             self.fail(machine, "rule 13: a shot without the power owed on the disk")
+        if witness.prove_orders and silent_ms < 0 and not witness.fence_orders and not self._asked(witness):
+            self._drill_shot(machine, daemon, witness, action)
+            return
         # Rule 2c: any sign of a boot the operator called dead puts his word, and what was taken by it, in doubt.
         if witness.fence_orders or witness.word_doubted or self._asked(witness):
             return
@@ -504,6 +516,80 @@ class Audits:
         if witness.stalled_counter >= 0:
             self.fail(machine, "rule 21: shoots after a pause, on old facts")
         self._silent_shot(machine, daemon, witness, silent_ms)
+
+    # --- the proof drill, rule 25 ------------------------------------------------------------------
+
+    def _drill_shot(self, machine: Machine, daemon: Daemon, witness: Witness, action: Fence) -> None:
+        """A beating peer is cut as a drill: it must really hold nothing, and this node every right."""
+        peer, beat = machine.peer, witness.beat
+        say = "rule 25: a drill"
+        if beat is None:
+            self.fail(machine, f"{say} of a peer that was never heard")
+            return
+        for name in self.groups:
+            if peer.resources[name].active:
+                self.fail(machine, f"{say} cuts {peer.name} while {name} is possibly active there")
+            if self.usable_right(peer, name):
+                self.fail(machine, f"{say} cuts {peer.name}, which has a usable right to {name}")
+            claim = beat.claim(name)
+            if claim is None or claim.right or claim.held or claim.grant or claim.state is not GroupState.STOPPED:
+                self.fail(machine, f"{say} cuts {peer.name}, whose last beat says {claim}")
+            if not witness.before(name).right:
+                self.fail(machine, f"{say} while {machine.name} has no right to {name}")
+        if not beat.ready or beat.leaving or beat.digest != daemon.config.digest:
+            self.fail(machine, f"{say} cuts a peer that is not ready")
+        if witness.stalled_counter >= 0:
+            self.fail(machine, f"rule 21: {say} after a pause, on old facts")
+        if self._active_states(witness) & {"stopping", "failed", "start-failed"}:
+            self.fail(machine, f"rule 10: {say} while a group is being stopped")
+        stored = machine.disk.record
+        if stored is None or not stored.on_owed or stored.drilled is None or stored.drilled.ok:
+            self.fail(machine, f"{say} whose intent and debt are not on the disk: {stored}")
+        witness.drill = DrillBook(beat.boot_id, action.op)
+        witness.restored = None
+
+    def _drill_shot_done(self, witness: Witness, drill: DrillBook, event: FenceDone) -> None:
+        """OFF was proved, or not. Either way a drill gives leave to take nothing: no Leave is made."""
+        if proves_off(event.evidence, witness.fence_began_ms):
+            witness.unsettled = False
+            drill.off_counter = witness.counter
+            drill.quiet_since_ms = witness.last_ms
+        else:
+            drill.spoiled = "its plugs were not proved OFF"
+
+    def _drill_power(self, machine: Machine, witness: Witness) -> None:
+        drill = witness.drill
+        if drill is None or drill.off_counter < 0 or drill.quiet or drill.spoiled:
+            return
+        drill.quiet = witness.last_ms - drill.quiet_since_ms >= self.world.faults.deadtime_ms
+        if not drill.quiet:
+            # Its order was answered and the drill given up, or the core forgot to look: then nothing may count.
+            drill.spoiled = "power was given back before it was silent"
+
+    def _drill_record(self, machine: Machine, witness: Witness, record: NodeRecord) -> None:
+        """A proof on record means: OFF read, silent while off, on again, a new boot; and it really lost power."""
+        node = witness.handed_node
+        before = node.drilled if node is not None else witness.drilled
+        if record.drilled == before or record.drilled is None or not record.drilled.ok:
+            return
+        drill = witness.drill
+        if before is not None and before.ok:
+            self.fail(machine, f"rule 25: a proof replaces one without a drill between them: {record.drilled}")
+        if witness.restored == record.drilled:
+            return  # nothing was switched: what was proved before still is
+        say = f"rule 25: records a proof ({record.drilled})"
+        if drill is None or drill.off_counter < 0:
+            self.fail(machine, f"{say} without an off that was read back")
+            return
+        if drill.spoiled:
+            self.fail(machine, f"{say} although {drill.spoiled}")
+        if not drill.quiet or not drill.power or not drill.back:
+            self.fail(machine, f"{say} although silent={drill.quiet}, on={drill.power}, new boot={drill.back}")
+        if machine.peer.boot_id == drill.boot_id:  # it may have lost it just before the shot, by another cause
+            self.fail(machine, f"{say} although {machine.peer.name} never lost its power")
+        witness.restored = record.drilled
+
+    # --- shots at a silent peer --------------------------------------------------------------------
 
     def _asked(self, witness: Witness) -> bool:
         return witness.beat is not None and any(
@@ -543,12 +629,24 @@ class Audits:
 
     # --- answers -----------------------------------------------------------------------------------
 
+    def _drill_answered(self, machine: Machine, witness: Witness, action: Reply) -> None:
+        """Done is only what is on the disk."""
+        stored = machine.disk.record
+        proved = stored is not None and stored.drilled is not None and stored.drilled.ok
+        if action.code is ExitCode.DONE:
+            self.drills += 1
+            if not proved:
+                self.fail(machine, f"rule 25: says proved, and its disk does not: {stored}")
+
     def _reply(self, machine: Machine, witness: Witness, action: Reply) -> None:
         if action.id not in witness.commands:
             self.fail(machine, f"answers a command it was not given in this life: {action}")
             return
         verb, groups = witness.commands.pop(action.id)
         witness.fence_orders.discard(action.id)
+        if action.id in witness.prove_orders:
+            witness.prove_orders.discard(action.id)
+            self._drill_answered(machine, witness, action)
         if action.code is not ExitCode.DONE or action.text.startswith("nothing to do"):
             return
         if verb == Verb.STANDBY.value and any(machine.resources[name].active for name in groups):

@@ -226,6 +226,40 @@ class Chaos:
             machine = self._machine()
             self.world.command(machine, Verb.FENCE, (), machine.peer.name)
 
+    def prove(self) -> None:
+        """failoverctl fence --prove; half of them meet another fault on the way."""
+        machine = self._machine()
+        self.world.command(machine, Verb.PROVE, (), machine.peer.name)
+        if self.rng.random() < 0.5:
+            self.world.at(self.rng.randint(0, 3 * self.faults.deadtime_ms), self._meet_drill, machine)
+
+    def _meet_drill(self, machine: Machine) -> None:
+        """What may come while a node is being cut to prove something."""
+        if not self.running:
+            return
+        what = self.rng.choice(("cut", "crash", "power", "reboot", "switch", "standby", "mutual", "pause"))
+        self.world.say("chaos", f"meets the drill: {what}")
+        if what == "cut":
+            self.cut_all()
+        elif what == "crash":
+            machine.kill_daemon()
+            self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+        elif what == "power":
+            self._set_mains(machine, False)
+            self._undo(self._set_mains, machine, True)
+        elif what == "reboot":
+            machine.peer.reset()
+        elif what == "switch":
+            machine.peer.device_mode = self.rng.choice(self.faults.device_modes)
+            self._undo(self._set_device, machine.peer, "ok")
+        elif what == "standby":
+            self.world.command(machine, Verb.STANDBY)
+            self.world.command(machine.peer, Verb.TAKEOVER)
+        elif what == "mutual":
+            self.world.command(machine.peer, Verb.PROVE, (), machine.name)
+        elif machine.daemon is not None:
+            machine.daemon.pause(self.rng.randint(1, 4 * self.faults.deadtime_ms))
+
     def confirm_dead(self) -> None:
         """failoverctl confirm-dead, by an operator who looked: the other node has no power."""
         for machine in self.world.machines:

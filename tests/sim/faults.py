@@ -40,7 +40,9 @@ FAULT_KINDS = (
 )
 
 # Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
-LATER_KINDS = {"crash_loop": 5_000}
+LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000}
+# From this seed on the exam may be one of those added later, too.
+LATER_EXAMS_SEED = 9_000
 
 DEVICE_MODES = ("fail", "hang", "late", "lie", "blind", "slow")
 AGENT_MODES = ("fail", "hang")
@@ -88,11 +90,17 @@ class Faults:
     stability_ms: int  # least time a fault, and its absence, lasts
     kinds: tuple[str, ...]
     device_modes: tuple[str, ...] = DEVICE_MODES
+    later_exams: bool = False
 
     @property
     def fence_delay_ms(self) -> int:
         """D of rule 10: above the slowest ordinary issue-to-OFF time + deadtime + one beat."""
         return self.plugs * self.switch_ms + self.deadtime_ms + self.keepalive_ms + 1_000
+
+    @property
+    def prove_timeout_ms(self) -> int:
+        """Enough for a slow switch and a boot; a node that takes longer was not proved."""
+        return self.boot_ms + self.fence_timeout_ms + 60_000
 
     def config(self, index: int, digest: str) -> CoreConfig:
         """The configuration of node ``index``."""
@@ -112,6 +120,8 @@ class Faults:
             boot_alone=self.boot_alone,
             move_timeout_ms=4 * self.op_timeout_ms,
             digest=digest,
+            fencing_digest="switch",
+            prove_timeout_ms=self.prove_timeout_ms,
         )
 
     def describe(self) -> str:
@@ -162,4 +172,5 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         stability_ms=rng.choice((500, 5_000, 20_000)),
         kinds=kinds,
         device_modes=tuple(mode for mode in DEVICE_MODES if rng.random() < 0.6) or ("fail",),
+        later_exams=seed >= LATER_EXAMS_SEED,
     )

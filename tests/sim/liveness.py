@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.events import ShutdownRequested, Verb
-from failover_kit.manager.records import ClusterView, GroupView
+from failover_kit.manager.records import ClusterView, GroupView, ProofState
 from failover_kit.manager.states import GroupState
 from sim.audits import Violation
 from sim.machine import Machine
@@ -67,6 +67,8 @@ def unhealthy(world: World) -> str:
             return f"{machine.name} sees its peer {seen.peer_state}"
         if seen.fence_running_since_ms is not None or seen.on_owed or seen.leaving:
             return f"{machine.name} is not at rest: on owed {seen.on_owed}, leaving {seen.leaving}"
+        if seen.proof.state is ProofState.RUNNING:
+            return f"{machine.name} is not at rest: {seen.proof.text}"
         if not seen.contact:
             return f"{machine.name} has no contact"
     for index, (name, _) in enumerate(world.faults.groups):
@@ -140,7 +142,8 @@ def operate(world: World) -> None:
         job = machine.peer.daemon.job if machine.peer.daemon is not None else None
         stored = machine.peer.disk.record
         # A debt is paid without an operator (rule 13); with fence_action off there is none.
-        unpaid = stored is not None and (stored.on_owed or stored.shot_pending) and world.faults.fence_power_on
+        unsettled = stored is not None and stored.shot_pending and world.faults.fence_power_on
+        unpaid = unsettled or (stored is not None and stored.on_owed)
         if job is None and not (unpaid and machine.peer.boot_id):
             for plug, on in enumerate(machine.outlets):
                 if not on:
@@ -172,7 +175,7 @@ def failover_bound_ms(world: World) -> int:
 def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
     holder = holder_of(world, world.faults.groups[0][0])
-    subject = world.rng.choice(SUBJECTS)
+    subject = world.rng.choice(SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS)
     world.say("exam", subject.__name__)
     subject(world, holder)
     converge(world)
@@ -349,4 +352,69 @@ def stuck_switch(world: World, holder: Machine) -> None:
     holder.power_changed()
 
 
+def _drill_order(world: World, holder: Machine) -> tuple[ExitCode | None, bool]:
+    """Order it and wait for its outcome; the outcome, and whether it could not have been refused."""
+    able = world.faults.can_fence and all(
+        group.right and group.state is GroupState.STARTED and holder.resources[group.name].level == 2
+        for group in seen_groups(holder)
+    )
+    able = able and not any(group.parked or group.right for group in seen_groups(holder.peer))
+    starts, shots = world.audits.starts, world.shots
+    number = world.command(holder, Verb.PROVE, (), holder.peer.name)
+    shot_ms = 6 * world.faults.plugs * world.faults.switch_ms
+    world.run_until(world.now + shot_ms + 3 * world.faults.deadtime_ms + world.faults.boot_ms + 20_000)
+    reply = world.replies.get(number)
+    code = reply.code if reply is not None else None
+    expect(world, code is not None, "a drill was never answered")
+    expect(world, world.shots - shots <= (code is not ExitCode.REFUSED), "a drill fired more than its one shot")
+    expect(
+        world,
+        world.audits.starts == starts or world.faults.auto_failback,
+        "something was started because of a drill",
+    )
+    return code, able
+
+
+def drill(world: World, holder: Machine) -> None:
+    """Rule 25: a passive node is cut, and it is on record; the service runs on."""
+    code, able = _drill_order(world, holder)
+    expect(world, code is ExitCode.DONE or not able, f"a drill with everything in order was answered {code}")
+    seen = view(holder)
+    assert seen is not None
+    expect(world, (seen.proof.state is ProofState.PROVED) or code is not ExitCode.DONE, f"status: {seen.proof}")
+
+
+def drill_wrong_plug(world: World, holder: Machine) -> None:
+    """Rule 25: the plugs feed something else: it must not pass, and what was cut gets its power back."""
+    holder.peer.miswired = True
+    code, able = _drill_order(world, holder)
+    expected = (ExitCode.FAILED,) if able else (ExitCode.FAILED, ExitCode.REFUSED)
+    expect(world, code in expected, f"a drill with the wrong plugs was answered {code}")
+    seen = view(holder)
+    assert seen is not None
+    expect(world, seen.proof.state is ProofState.FAILED or code is ExitCode.REFUSED, f"status: {seen.proof}")
+    expect(world, all(holder.peer.outlets), "the power of what was cut was not given back")
+    holder.peer.miswired = False
+
+
+def debt_outlives_its_boot(world: World, holder: Machine) -> None:
+    """Rule 13: who cut the other and lost its own power before it paid pays when it boots, without an operator."""
+    victim, faults = holder.peer, world.faults
+    if not faults.can_fence or not faults.fence_power_on:
+        return
+    world.command(holder, Verb.FENCE, (), victim.name)
+    end = world.now + faults.fence_timeout_ms
+    while any(victim.outlets) and world.now < end:
+        world.run_until(world.now + 1)
+    holder.mains = False
+    holder.power_changed()
+    world.run_until(world.now + 1_000)
+    holder.mains = True
+    holder.power_changed()
+    look_ms = 40_000 + 6 * faults.plugs * faults.switch_ms + faults.fence_timeout_ms
+    world.run_until(world.now + faults.boot_ms + 3 * faults.deadtime_ms + 2 * faults.fence_delay_ms + look_ms)
+    expect(world, all(victim.outlets), f"the power of {victim.name} was not given back after {holder.name} booted")
+
+
+LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

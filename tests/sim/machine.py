@@ -169,6 +169,7 @@ class Machine:
         self.resources = {group: Resource(self, group) for group, _ in world.faults.groups}
         self.mains = True
         self.outlets = [True] * world.faults.plugs
+        self.miswired = False  # its outlets feed something else
         self.generation = 0  # counts power losses; what was scheduled for an older one is void
         self.boots = 0
         self.lives = 0
@@ -189,7 +190,7 @@ class Machine:
 
     @property
     def powered(self) -> bool:
-        return self.mains and any(self.outlets)
+        return self.mains and (self.miswired or any(self.outlets))
 
     def clock(self) -> int:
         """This node's own clock; never compared with the other's."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from unittest import mock
 
 from failover_kit.manager import law
-from failover_kit.manager.coredata import Group, Proof, Purpose
+from failover_kit.manager.coredata import Drill, Group, Proof, Purpose
+from failover_kit.manager.drill import DrillDecisions
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
 from failover_kit.manager.hearing import Hearing, Verdict
 from failover_kit.manager.records import Beat, CoreConfig, GroupClaim, GroupRecord, NodeRecord
@@ -179,6 +180,41 @@ def _older_lives_forgotten(self: Hearing, beat: Beat, my_counter: int) -> Verdic
     for nonce, other in self.candidates.items():
         other.my_counter = bars.get(nonce, other.my_counter)
     return verdict
+
+
+class DebtDiesWithItsBoot(TracedCore):
+    """Forgets at its boot that it owes the peer its power (rule 13)."""
+
+    def _load(self, stored: NodeRecord | None) -> None:
+        if stored is not None and stored.boot_id != self.boot_id:
+            stored = replace(stored, on_owed=False)
+        super()._load(stored)
+
+
+class DrillTakes(TracedCore):
+    """Takes what nobody has by the OFF of a drill (rule 25)."""
+
+    def _drill_is_off(self) -> None:
+        super()._drill_is_off()
+        if self.proof is not None:
+            self.proof.takes = True
+
+
+def _drill_any(facts: law.DrillFacts) -> str:
+    return "" if facts.beat is not None and facts.config.can_fence and not facts.debts else "not heard"
+
+
+def _drill_beside_nobody(group: law.DrillGroupFacts) -> str:
+    """Only what runs on the peer stands in the way of a drill."""
+    return "" if group.claim is not None and not group.claim.right and not group.claim.held else "it has it"
+
+
+def _over_at_once(beat: Beat | None, cut_boot_id: str, my_nonce: str, off_counter: int) -> bool:
+    return True
+
+
+def _quiet_at_once(self: DrillDecisions, drill: Drill) -> bool:
+    return True
 
 
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
@@ -381,6 +417,44 @@ PLANTED = (
         core_class=RightKeptUntilDurable,
         kinds=BAD_DISK,
         changes=(("persist_ms", 300),),
+        outcome=False,
+    ),
+    Planted(
+        name="debt-dies-with-its-boot",
+        rule="13",
+        core_class=DebtDiesWithItsBoot,
+        kinds=("fence", "mains_cut", "blackout", "reboot"),
+        changes=(("fence_power_on", True), ("later_exams", True)),
+        outcome=False,
+    ),
+    Planted(
+        name="drill-of-an-active-node",
+        rule="25",
+        patches=((law, "may_drill", _drill_any),),
+        kinds=("prove", "standby", "takeover"),
+        outcome=False,
+    ),
+    Planted(
+        name="drill-without-a-new-boot",
+        rule="25",
+        patches=((law, "drill_is_over", _over_at_once),),
+        kinds=("prove",),
+        outcome=False,
+    ),
+    Planted(
+        name="drill-without-silence",
+        rule="25",
+        patches=((DrillDecisions, "_is_quiet", _quiet_at_once),),
+        kinds=("prove",),
+        outcome=False,
+    ),
+    Planted(
+        name="drill-takes",
+        rule="25, 2b",
+        core_class=DrillTakes,
+        patches=((law, "may_drill_beside", _drill_beside_nobody),),
+        kinds=("prove", "crash_daemon", "lose_state", "agent_mode"),
+        changes=(("groups", (("g1", "pete"), ("g2", "mclaws"))),),
         outcome=False,
     ),
     Planted(

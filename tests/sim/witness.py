@@ -29,6 +29,20 @@ class Leave:
     used: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class DrillBook:
+    """A proof drill as an outsider sees it, step by step (rule 25)."""
+
+    boot_id: str  # of the peer, as last heard when it was fired
+    op: int
+    off_counter: int = -1  # our beat counter when OFF was proved; -1 = not yet
+    quiet_since_ms: int = 0  # OFF was proved, or a beat of that boot came after it
+    quiet: bool = False  # power was ordered only after deadtime without a beat
+    power: bool = False  # and read ON
+    back: bool = False  # a current beat of another boot answered something sent after OFF
+    spoiled: str = ""  # what must keep it from ever counting
+
+
 class Witness:
     """One life."""
 
@@ -69,6 +83,10 @@ class Witness:
         self.device_op = 0
         self.power_on_op = 0
         self.fence_orders: set[int] = set()
+        self.prove_orders: set[int] = set()
+        self.drill: DrillBook | None = None
+        self.drilled = stored.drilled if stored is not None else None
+        self.restored = self.drilled  # what was proved before the last drill was ordered
         self.commands: dict[int, tuple[str, tuple[str, ...]]] = {}
         self.confirmed_boot = "?"  # of the peer, called dead by the operator
         self.word_doubted = False
@@ -122,6 +140,7 @@ class Witness:
 
     def _current(self, beat: Beat, echo: int) -> None:
         self.beat = beat
+        self._heard_in_drill(beat, echo)
         self.current_ms = self.last_ms
         if beat.hears:
             self.two_way_ms = self.last_ms
@@ -134,6 +153,17 @@ class Witness:
         for claim in beat.groups:
             if claim.grant and claim.grant_nonce == self.nonce:
                 self.grants.add((claim.name, claim.grant))
+
+    def _heard_in_drill(self, beat: Beat, echo: int) -> None:
+        drill = self.drill
+        if drill is None or drill.off_counter < 0:
+            return
+        if echo <= drill.off_counter:
+            drill.quiet_since_ms = self.last_ms  # on its way when it was cut
+        elif not drill.quiet or beat.boot_id == drill.boot_id:
+            drill.spoiled = drill.spoiled or f"{beat.boot_id} was heard while its plugs read OFF"
+        elif beat.hears:
+            drill.back = True
 
     def silent_ms(self, initdead_ms: int, deadtime_ms: int) -> int:
         """For how long the peer has been silent by definition; negative = it is not."""

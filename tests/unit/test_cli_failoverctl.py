@@ -190,3 +190,30 @@ def test_pipes_are_plain() -> None:
     with open(os.devnull) as stream:
         assert style_of(stream, "") == style_of(stream, "1")
         assert not style_of(stream, "").colour
+
+
+# --- fence --test and fence --prove --------------------------------------------------------------------
+
+
+def test_a_test_of_the_plugs_needs_no_word_and_prints_its_table(daemon: FakeDaemon) -> None:
+    daemon.answer = Answer(code=ExitCode.FAILED, text="2 plugs were asked, 1 wrong\n  pete  level 1 ...")
+    done = ctl(daemon, "fence", "--test")
+    assert (done.returncode, done.stdout) == (1, "2 plugs were asked, 1 wrong\n  pete  level 1 ...\n")
+    ctl(daemon, "fence", "--test", "Pete")
+    assert (daemon.tests, daemon.orders) == (["", "pete"], [])
+    assert "order failed: fence-test pete: 2 plugs were asked, 1 wrong; pete  level 1 ..." in daemon.said
+
+
+def test_a_drill_needs_a_word_as_a_shot_does(daemon: FakeDaemon) -> None:
+    done = ctl(daemon, "fence", "--prove", "mclaws")
+    assert done.returncode == 2
+    assert "nobody can be asked; add --yes" in done.stderr
+    assert daemon.orders == []
+    daemon.answer = Answer(code=ExitCode.REFUSED, text="mclaws is not cut: group web: the peer has it (started)")
+    done = ctl(daemon, "fence", "--prove", "--yes", "mclaws")
+    assert (done.returncode, done.stderr) == (3, f"failoverctl: {daemon.answer.text}\n")
+    assert daemon.orders == [(Verb.PROVE, (), "mclaws")]
+
+
+def test_fence_test_and_prove_are_not_ordered_together() -> None:
+    assert ctl(None, "fence", "--test", "--prove", "mclaws").returncode == 2

@@ -370,7 +370,8 @@ def test_two_stonith_host_lines_are_one_device_that_serves_both_nodes() -> None:
     (device,) = config.fence_devices
     assert (device.name, device.agent) == ("ben", "fence_wti_ips800")
     assert config.devices_for("pete") == config.devices_for("mclaws") == ((device,),)
-    assert device.arguments("mclaws") == (("ip", "ben"), ("password", "secret"), ("plug", "mclaws"))
+    assert device.parameters == (("ip", "ben"), ("password", "secret"))
+    assert device.plugs_for("mclaws") == ("mclaws",)
     assert notes(text) == [
         "ha.cf:3:1: stonith_host: the switch is asked for a plug named like the node, so it serves both nodes; "
         "NODE in these lines limits nothing"
@@ -390,7 +391,7 @@ def test_two_supplies_are_one_level_and_a_management_board_is_the_next() -> None
     assert config.devices_for("pete") == ((left, right), (bmc,))
     assert config.devices_for("mclaws") == ((left, right),)
     assert left.plug_for("mclaws") == "5"
-    assert left.arguments("pete") == (("ip", "192.0.2.1"), ("password", "a # b"), ("plug", "1"))
+    assert dict(left.parameters)["password"] == "a # b"
     assert [device.trusted for device in config.fence_devices] == [False, False, True]
 
 
@@ -419,9 +420,59 @@ def test_a_node_without_levels_gets_the_device_that_is_not_the_other_ones() -> N
     assert [[device.name for device in level] for level in config.devices_for("mclaws")] == [["b"]]
 
 
+def test_a_list_of_plugs_is_several_plugs_of_one_node() -> None:
+    (device,) = sound(f"{SOUND}fence_device a fence_x ip=1 plug.pete=1,2 plug.mclaws=3\n").fence_devices
+    assert (device.plugs_for("pete"), device.plugs_for("mclaws")) == (("1", "2"), ("3",))
+    (device,) = sound(
+        f"{SOUND}fence_device a fence_x ip=1 plug_separator=; plug.pete=1;2 plug.mclaws=3,4\n"
+    ).fence_devices
+    assert (device.plugs_for("pete"), device.plugs_for("mclaws")) == (("1", "2"), ("3,4",))
+
+
+@pytest.mark.parametrize(
+    ("plugs", "told"),
+    [
+        ("plug.pete=1,,2 plug.mclaws=3", "ha.cf:3:24: plug.pete has an empty place in its list of plugs"),
+        ("plug.pete=1,2, plug.mclaws=3", "ha.cf:3:24: plug.pete has an empty place in its list of plugs"),
+        ("plug.pete=1,1 plug.mclaws=3", "ha.cf:3:24: plug.pete names a plug twice; a second supply has a plug"),
+        ("plug.pete=1,2 plug.mclaws=2,3", "ha.cf:3:14: plug 2 of a feeds pete and mclaws"),
+    ],
+)
+def test_a_slip_in_a_list_of_plugs_is_told_with_its_place(plugs: str, told: str) -> None:
+    (problem,) = problems(f"{SOUND}fence_device a fence_x {plugs}\n")
+    assert problem.startswith(told)
+
+
+@pytest.mark.parametrize("agent", ["external/ipmi", "stonith:wti_nps"])
+def test_a_plugin_of_cluster_glue_counts_only_with_fence_trust(agent: str) -> None:
+    assert problems(f"{SOUND}fence_device a {agent} hostname=x\n") == [
+        f"ha.cf:3:14: {agent} cannot tell whether a plug is off, so its off would never count; add fence_trust a "
+        "if its exit code is to be believed"
+    ]
+    (device,) = sound(f"{SOUND}fence_device a {agent} hostname=x\nfence_trust a\n").fence_devices
+    assert device.stonith_type == agent.removeprefix("stonith:")
+    assert device.trusted
+
+
+def test_a_device_in_no_level_is_noted() -> None:
+    text = (
+        f"{SOUND}fence_device a fence_x ip=1\nfence_device b fence_x ip=2\n"
+        "fence_level pete 1 a\nfence_level mclaws 1 a\n"
+    )
+    assert notes(text) == ["ha.cf:4:14: fence device b is in no fence_level: it is never used"]
+
+
+def test_the_patience_of_a_drill() -> None:
+    assert sound(SOUND).prove_timeout_ms == 600_000
+    assert sound(f"{SOUND}fence_prove_timeout 90\n").prove_timeout_ms == 90_000
+    assert problems(f"{SOUND}fence_prove_timeout 7200\n") == [
+        "ha.cf:3:21: fence_prove_timeout 7200s is longer than anybody waits; use 1800s or less"
+    ]
+
+
 @pytest.mark.parametrize("agent", ["fence_wti_ips800", "external/ipmi", "/usr/lib/x/fence_y", "/opt/fence-1.2/a_b"])
 def test_agents_by_name_or_absolute_path(agent: str) -> None:
-    assert sound(f"{SOUND}fence_device a {agent}\n").fence_devices[0].agent == agent
+    assert sound(f"{SOUND}fence_device a {agent}\nfence_trust a\n").fence_devices[0].agent == agent
 
 
 def test_secrets_are_in_no_repr_and_in_no_error() -> None:

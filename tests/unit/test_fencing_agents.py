@@ -4,104 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import actionspace, hacf, law
-from failover_kit.manager.actionspace import CgroupSpace, cgroup2_mount
+from failover_kit.manager import actionspace, law
 from failover_kit.manager.callers import Search
-from failover_kit.manager.children import Calls, Ended, Freshness
-from failover_kit.manager.config import ClusterConfig
-from failover_kit.manager.fencing import Fencer, agent_input, find_agents, plug_state
-from failover_kit.manager.records import FenceEvidence, PlugState
+from failover_kit.manager.children import Ended, Freshness
+from failover_kit.manager.fencedevices import find_agents, outlets_of, plug_state
+from failover_kit.manager.records import PlugState
 from failover_kit.spec.deadline import boottime_ms
+from fence_bench import ONE, TWO_LEVELS, TWO_SUPPLIES, Bench, config_of
 
 pytestmark = pytest.mark.root
-
-# Every outlet is a file. Files beside it say what goes wrong.
-AGENT = """#!/bin/sh
-while IFS= read -r line; do case $line in
-  action=*) action=${line#*=};; plug=*) plug=${line#*=};; password=*) password=${line#*=};; ip=*) ip=${line#*=};;
-esac; done
-cd "$(dirname "$0")"
-[ $# = 0 ] || { echo "arguments: $*" >> calls; exit 1; }
-echo "$ip $action $plug" >> calls
-[ -e "$ip-hang-$action" ] && sleep 300
-[ -e "$ip-fail-$action" ] && { echo "login with $password refused" >&2; exit 1; }
-case $action in
-off) [ -e "$ip-stuck" ] || echo off > "$ip.$plug" ;;
-on) echo on > "$ip.$plug" ;;
-status) [ -e "$ip-usage-status" ] && { echo "usage: fence_x [-h]" >&2; exit 2; }
-  [ -e "$ip.$plug" ] && [ "$(cat "$ip.$plug")" = off ] && { echo "Status: OFF"; exit 2; }
-  echo "Status: ON" ;;
-esac
-exit 0
-"""
-
-ONE = "fence_device sw fence_x ip=sw password=sesam plug.pete=1 plug.mclaws=2\n"
-TWO_SUPPLIES = (
-    "fence_device a fence_x ip=a password=sesam plug.pete=1 plug.mclaws=2\n"
-    "fence_device b fence_x ip=b password=sesam plug.pete=1 plug.mclaws=2\n"
-    "fence_level pete 1 a b\nfence_level mclaws 1 a b\n"
-)
-TWO_LEVELS = TWO_SUPPLIES.replace("fence_level pete 1 a b\nfence_level mclaws 1 a b\n", (
-    "fence_level pete 1 a\nfence_level pete 2 b\nfence_level mclaws 1 a\nfence_level mclaws 2 b\n"
-))
-
-
-def config_of(devices: str) -> ClusterConfig:
-    parsed = hacf.parse("node pete mclaws\nucast eth1 10.0.0.1\nop_timeout 20\n" + devices)
-    assert parsed.value is not None, parsed.problems
-    return parsed.value
-
-
-class Bench:
-    """Fences mclaws."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.node = f"fencetest-{os.getpid()}"
-        self.mount = cgroup2_mount(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
-        self.space = CgroupSpace(self.node, (self.mount,))
-        self.calls = Calls()
-        agent = folder / "fence_x"
-        agent.write_text(AGENT)
-        agent.chmod(0o755)
-
-    def fencer(self, devices: str, timeout_ms: int = 20_000) -> Fencer:
-        config = config_of(devices)
-        programs, problems = find_agents(config, "mclaws", Search(ocf_own=(), fence=(str(self.folder),)))
-        assert problems == ()
-        fencer = Fencer(config, "mclaws", programs, self.space, self.calls)
-        fencer._timeout_ms = timeout_ms
-        return fencer
-
-    def fence(self, devices: str, *, only_if_off: bool = False, timeout_ms: int = 20_000) -> FenceEvidence:
-        fencer = self.fencer(devices, timeout_ms)
-        fresh = Freshness(boottime_ms(), 60_000)
-        return asyncio.run(fencer.fence(3, fresh, only_if_off=only_if_off)).evidence
-
-    def wrong(self, what: str) -> None:
-        (self.folder / what).touch()
-
-    def outlet(self, name: str, state: str) -> None:
-        (self.folder / name).write_text(f"{state}\n")
-
-    def log(self) -> list[str]:
-        path = self.folder / "calls"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def close(self) -> None:
-        asyncio.run(self.space.clear(actionspace.FENCING))
-        top = Path(self.mount) / actionspace.BRANCH / self.node
-        for folder, _, _ in sorted(os.walk(top), reverse=True):
-            Path(folder).rmdir()
-        with contextlib.suppress(OSError):
-            top.parent.rmdir()
-
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
@@ -345,8 +261,9 @@ def test_calls_in_flight_are_shown(bench: Bench) -> None:
 
 
 def test_the_agent_reads_its_action_and_parameters() -> None:
-    device = config_of(ONE).fence_devices[0]
-    assert agent_input(device, "mclaws", "off") == b"action=off\nip=sw\npassword=sesam\nplug=2\n"
+    ((outlet,),) = outlets_of(config_of(ONE), "mclaws", {"fence_x": "/usr/sbin/fence_x"})
+    assert outlet.request("off").argv == ("/usr/sbin/fence_x",)
+    assert outlet.request("off").stdin == b"action=off\nip=sw\npassword=sesam\nplug=2\n"
 
 
 def test_a_missing_agent_is_named_with_place_and_remedy(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ CONFIG = CoreConfig(
 )
 BEAT = Beat(node="pete", boot_id="b", nonce="n", counter=1, echoes=(), hears=False, ready=True)
 RECORD = NodeRecord(boot_id="b")
+WALL_MS = 1_700_000_000_000
 
 
 class ScriptedCore:
@@ -126,7 +127,7 @@ class World:
             keys=KEYS, links=[self], store=self, runners={"web": self.runner},  # type: ignore[dict-item]
             fencer=None, say=self.say, journal=self, **self.parts,
         )
-        return Shell(self.core, parts, clock=lambda: self.clock_ms)  # type: ignore[arg-type]
+        return Shell(self.core, parts, clock=lambda: self.clock_ms, wall_clock=lambda: WALL_MS)  # type: ignore[arg-type]
 
     def tell(self, story: Callable[[Shell], Awaitable[None]]) -> int | None:
         async def whole() -> int | None:
@@ -223,7 +224,7 @@ def test_a_command_is_answered_with_its_outcome() -> None:
 
     world = World({Command: [Reply(1, ExitCode.REFUSED, "no")]})
     world.tell(story)
-    assert world.core.events == [Command(1, Verb.STANDBY, ("web",), "")]
+    assert world.core.events == [Command(1, Verb.STANDBY, ("web",), "", WALL_MS)]
 
 
 def test_a_core_that_breaks_ends_the_daemon_and_nothing_else() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.faults import FAULT_KINDS, draw
+from sim.faults import FAULT_KINDS, LATER_KINDS, draw
 from sim.run import run_seed
 
 # Seeds that once failed, with what they showed. A change of the core shifts what an old seed does: see
@@ -45,7 +45,7 @@ def test_random_faults_break_no_rule_and_the_pair_heals(start: int) -> None:
         assert not outcome.failure, outcome.details
 
 
-@pytest.mark.parametrize("kind", FAULT_KINDS)
+@pytest.mark.parametrize("kind", [*FAULT_KINDS, *LATER_KINDS])
 def test_one_kind_of_fault_alone(kind: str) -> None:
     for seed in range(20_000, 20_003):
         outcome = run_seed(seed, kinds=(kind,), duration_ms=300_000)

@@ -10,8 +10,11 @@ import pytest
 
 import status_examples
 from failover_kit.cli.screen import Style, render
+from failover_kit.manager import hacf
 from failover_kit.manager.actions import Level
+from failover_kit.manager.advice import trusted_devices
 from failover_kit.manager.codec import from_plain, to_plain
+from failover_kit.manager.records import ProofState, ProofView
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.status import (
     EXIT_CODES,
@@ -22,6 +25,7 @@ from failover_kit.manager.status import (
     Recent,
     Status,
     assess,
+    proof_age_ms,
 )
 from status_examples import HEALTHY, NOW_MS, SILENT, WEB, status_of
 
@@ -140,3 +144,39 @@ def test_only_the_last_sentences_are_kept() -> None:
 
 def test_examples_are_whole() -> None:
     assert {link.name for link in status_examples.status_of().links} == {"ttyS0", "eth1"}
+
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("state", "age_ms", "line"),
+    [
+        (ProofState.PROVED, 3 * DAY_MS, "    proof  proved, 3 d 0 h ago: TEXT\n"),
+        (ProofState.CHANGED, 90_000, "    proof  proved, 90 s ago: TEXT\n"),
+        (ProofState.OUTDATED, DAY_MS, "    proof  OUT OF DATE, 24 h 0 min ago: TEXT\n"),
+        (ProofState.FAILED, DAY_MS, "    proof  FAILED, 24 h 0 min ago: TEXT\n"),
+        (ProofState.NEVER, None, "    proof  NOT PROVED: TEXT\n"),
+        (ProofState.RUNNING, None, "    proof  RUNNING: TEXT\n"),
+    ],
+)
+def test_the_last_proof_drill_and_its_age_are_shown(state: ProofState, age_ms: int | None, line: str) -> None:
+    view = dataclasses.replace(HEALTHY, proof=ProofView(state=state, wall_ms=1, text="TEXT"))
+    status = status_of(view, proof_age_ms=age_ms)
+    assert line in render(status, PLAIN)
+    assert json.loads(json.dumps(to_plain(status)))["proof_age_ms"] == age_ms
+
+
+def test_the_age_of_a_proof_is_of_the_wall_clock_and_never_below_nothing() -> None:
+    assert proof_age_ms(ProofView(state=ProofState.PROVED, wall_ms=1_000), 61_000) == 60_000
+    assert proof_age_ms(ProofView(state=ProofState.PROVED, wall_ms=1_000), 500) == 0
+    assert proof_age_ms(ProofView(state=ProofState.NEVER), 61_000) is None
+
+
+def test_a_device_that_is_believed_unread_is_named_as_long_as_it_is() -> None:
+    config = hacf.parse(
+        "node pete mclaws\nucast eth1 10.0.0.1\nfence_device bmc external/ipmi hostname=x\nfence_trust bmc\n"
+    ).value
+    assert config is not None
+    text = render(status_of(remarks=trusted_devices(config, "mclaws")), PLAIN)
+    assert "     note  mclaws counts as off when bmc (external/ipmi) says that it was switched" in text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager.records import GroupRecord, NodeRecord
+from failover_kit.manager.records import DrillRecord, GroupRecord, NodeRecord
 from failover_kit.manager.store import PersistError, Store, StoreError, StoreLocked
 
 RECORD = NodeRecord(boot_id="boot-1", contact=True, groups=(GroupRecord(name="web", right=4, top=4, held=True),))
@@ -231,4 +233,21 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
     persist(store, RECORD)
     assert store.load() == (RECORD, "")
+    store.close()
+
+
+def test_a_record_of_the_version_without_drills_is_read(tmp_path: Path) -> None:
+    """As failover-kit wrote it before a proof drill left anything: the field is missing, and nothing was proved."""
+    store = Store(str(tmp_path))
+    asyncio.run(store.persist(NodeRecord(boot_id="b", contact=True, drilled=None)))
+    path = tmp_path / "node.json"
+    whole = json.loads(path.read_text())
+    del whole["record"]["drilled"]
+    body = json.dumps(whole["record"], sort_keys=True, separators=(",", ":"))
+    whole["sha256"] = hashlib.sha256(body.encode()).hexdigest()
+    path.write_text(json.dumps(whole))
+    assert store.load() == (NodeRecord(boot_id="b", contact=True), "")
+    proved = DrillRecord(ok=True, wall_ms=5, config="c", fencing="f")
+    asyncio.run(store.persist(NodeRecord(boot_id="b", drilled=proved)))
+    assert store.load() == (NodeRecord(boot_id="b", drilled=proved), "")
     store.close()

@@ -134,6 +134,42 @@ def _takeover(options: argparse.Namespace) -> int:
 
 
 def _fence(options: argparse.Namespace) -> int:
+    if options.test and options.prove:
+        _complain("--test switches nothing and --prove cuts a node: give one of them")
+        return ExitCode.USAGE.value
+    if options.test:
+        return _test_plugs(options)
+    if options.node is None:
+        _complain("usage: failoverctl fence NODE; only fence --test works without one, on both nodes' plugs")
+        return ExitCode.USAGE.value
+    return _prove(options) if options.prove else _cut(options)
+
+
+def _test_plugs(options: argparse.Namespace) -> int:
+    """Print what every plug reads; the table is the answer, also when something is wrong."""
+    timeout_ms = math.ceil(options.timeout * 1000)
+    request = Request(verb=client.TEST, target=(options.node or "").lower(), timeout_ms=timeout_ms)
+    answer = client.order(options.socket, request)
+    if answer.code in (ExitCode.DONE, ExitCode.FAILED):
+        print(answer.text)
+    else:
+        _complain(answer.text)
+    return answer.code.value
+
+
+def _prove(options: argparse.Namespace) -> int:
+    node = options.node.lower()
+    warning = (
+        f"This cuts the power of {node} to prove that it can be cut, and gives it back. It is refused unless "
+        f"{node} is passive; what else runs there ends at once, without a sync. Until it has booted again there is "
+        "no second node."
+    )
+    if not _confirmed(options, node, warning):
+        return _not_confirmed()
+    return _give(options, Verb.PROVE, target=node)
+
+
+def _cut(options: argparse.Namespace) -> int:
     node = options.node.lower()
     warning = (
         f"This cuts the power of {node}. Whatever runs there ends at once, without a sync, and this node takes "
@@ -246,10 +282,18 @@ COMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand(
         "fence",
-        "cut the other node's power",
+        "cut the other node's power, or test and prove that it can be cut",
         _fence,
-        (_NODE, _YES, _TIMEOUT),
-        "Done means: every plug of the node was read back OFF.",
+        (
+            Argument(("node",), {"metavar": "NODE", "nargs": "?", "help": "the other node; with --test: either"}),
+            Argument(("--test",), {"action": "store_true", "help": "read the plugs of NODE, or of both nodes"}),
+            Argument(("--prove",), {"action": "store_true", "help": "cut a passive node, and see it come back"}),
+            _YES,
+            _TIMEOUT,
+        ),
+        "Done means: every plug of the node was read back OFF. With --test: all plugs were read and nothing is "
+        "wrong; nothing is switched. With --prove: OFF was read, the node fell silent, and came back by a new "
+        "boot; status shows when that was.",
     ),
     Subcommand(
         "confirm-dead",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from failover_kit.manager.actions import Level
-from failover_kit.manager.records import ClusterView, GroupView, LinkView
+from failover_kit.manager.records import ClusterView, GroupView, LinkView, ProofState
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.status import Health, Status, assess
 
@@ -57,6 +57,7 @@ def render(status: Status, style: Style) -> str:
         _nodes(status.view, style),
         _groups(status.view, style),
         _links(status, style),
+        _proof(status, style),
         _now(status, style),
         _recent(status, style),
     ]
@@ -146,6 +147,31 @@ def _link_state(link: LinkView) -> Cell:
     if link.up is None:
         return Cell("NEVER HEARD", _RED)
     return Cell("up", _GREEN) if link.up else Cell("SILENT", _RED)
+
+
+_PROOF_WORD = {
+    ProofState.NEVER: "NOT PROVED",
+    ProofState.RUNNING: "RUNNING",
+    ProofState.PROVED: "proved",
+    ProofState.CHANGED: "proved",
+    ProofState.OUTDATED: "OUT OF DATE",
+    ProofState.FAILED: "FAILED",
+}
+_PROOF_COLOUR = {ProofState.PROVED: _GREEN, ProofState.FAILED: _RED}
+
+
+def _proof(status: Status, style: Style) -> str:
+    """Whether this node can cut the other one, as far as anybody tried, and how long ago (rule 25)."""
+    proof = status.view.proof
+    lines = []
+    if proof.state in _PROOF_WORD:
+        word = _PROOF_WORD[proof.state]
+        age = f", {_span(status.proof_age_ms)} ago" if status.proof_age_ms is not None else ""
+        text = _labelled("proof", f"{word}{age}: {proof.text}", style)
+        colour = _PROOF_COLOUR.get(proof.state, _YELLOW)
+        lines.append(text.replace(word, style.paint(word, colour), 1))
+    lines += [_labelled("note", sentence, style) for sentence in status.remarks]
+    return "".join(lines)
 
 
 def _now(status: Status, style: Style) -> str:

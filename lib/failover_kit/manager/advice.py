@@ -23,11 +23,32 @@ def meaning(config: ClusterConfig, node: str, links: Sequence[SerialLink | UdpLi
         parts = ", ".join(resource.name for resource in group.resources)
         lines.append(f"group {group.name}, home {group.home}: {parts}")
     if config.can_fence(peer):
-        lines.append(f"{peer} is fenced by {', '.join(device.name for device in config.fence_devices)}")
+        lines += _levels(config, peer)
+        lines += trusted_devices(config, peer)
         lines.append(_when(config, node, peer))
     else:
         lines.append(f"nothing can fence {peer}: it is taken over only after failoverctl confirm-dead {peer}")
     return lines
+
+
+def _levels(config: ClusterConfig, victim: str) -> list[str]:
+    """Each way to cut it, in the order they are tried, with the plugs that must all be OFF together."""
+    lines = []
+    for number, level in enumerate(config.devices_for(victim), 1):
+        plugs = [f"{device.name} plug {plug}" for device in level for plug in device.plugs_for(victim)]
+        together = " and ".join(plugs) + (", all of them OFF" if len(plugs) > 1 else "")
+        lines.append(f"{victim} is fenced by {together}" if number == 1 else f"  if that fails, by {together}")
+    return lines
+
+
+def trusted_devices(config: ClusterConfig, victim: str) -> tuple[str, ...]:
+    """One sentence for each device whose off is believed unread (PROTOCOL rule 8: status keeps saying so)."""
+    trusted = {d.name: d for level in config.devices_for(victim) for d in level if d.trusted}
+    return tuple(
+        f"{victim} counts as off when {name} ({device.agent}) says that it was switched: nothing reads it back "
+        "(fence_trust)"
+        for name, device in trusted.items()
+    )
 
 
 def _when(config: ClusterConfig, node: str, peer: str) -> str:

@@ -63,6 +63,7 @@ class Search:
     units: tuple[str, ...] = UNIT_FOLDERS
     systemctl: str = "/usr/bin/systemctl"
     fence: tuple[str, ...] = ("/usr/sbin", "/usr/bin")
+    stonith: tuple[str, ...] = ("/usr/sbin/stonith",)  # the command for plugins of cluster-glue
 
 
 def default_search(environment: Mapping[str, str]) -> Search:
@@ -73,7 +74,12 @@ def default_search(environment: Mapping[str, str]) -> Search:
     installed = os.path.join(ocf_root, "resource.d", OUR_PROVIDER)
     own = (os.path.join(checkout, "ocf"), installed)
     fence = (os.path.join(checkout, "stonith"), "/usr/lib/failover-kit/stonith", "/usr/sbin", "/usr/bin")
-    return Search(ocf_own=own, ocf_root=ocf_root, fence=fence)
+    stonith = (
+        os.path.join(checkout, "stonith", "stonith"),
+        "/usr/lib/failover-kit/compat/stonith",
+        "/usr/sbin/stonith",
+    )
+    return Search(ocf_own=own, ocf_root=ocf_root, fence=fence, stonith=stonith)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

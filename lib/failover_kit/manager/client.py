@@ -25,18 +25,20 @@ ANSWER_LIMIT_BYTES = 1 << 20
 
 STATUS = "status"
 WATCH = "watch"
+TEST = "fence-test"
 
 STATUS_TIMEOUT_MS = 10_000
 PATIENCE_MS = 10_000
 """How much longer than the daemon's own limit a client waits for its answer."""
 
-COMMAND_LIMIT_MS = 600_000
-"""Longest wait for a command's outcome. The core gives up a move earlier (CoreConfig.move_timeout_ms)."""
+COMMAND_LIMIT_MS = 3_600_000
+"""Longest wait for a command's outcome. The core gives up earlier: a move after CoreConfig.move_timeout_ms, a proof
+drill after prove_timeout_ms and some minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One order or question. ``verb`` is one of events.Verb, "status" or "watch"."""
+    """One order or question. ``verb`` is one of events.Verb, "fence-test", "status" or "watch"."""
 
     verb: str
     groups: tuple[str, ...] = ()

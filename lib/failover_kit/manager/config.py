@@ -25,6 +25,8 @@ SERIAL_SHARE_PERCENT = 80
 
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
+STONITH_PREFIX = "stonith:"
+
 _SECRET_NAME = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
 _SECRET_ELSEWHERE = re.compile(r"(_|\b)(file|script|path)$", re.IGNORECASE)
 
@@ -183,17 +185,25 @@ class FenceDevice:
         """Whether this device can cut ``victim`` as far as the configuration tells."""
         return not self.plugs or any(node == victim for node, _ in self.plugs)
 
+    @property
+    def stonith_type(self) -> str:
+        """The type of a cluster-glue plugin (``external/ipmi``, ``stonith:wti_nps``); "" for a fence agent."""
+        if self.agent.startswith(STONITH_PREFIX):
+            return self.agent[len(STONITH_PREFIX) :]
+        return self.agent if "/" in self.agent and not self.agent.startswith("/") else ""
+
+    def plugs_for(self, victim: str) -> tuple[str, ...]:
+        """Every plug that feeds this victim, each to be asked by itself: ``plug.pete=1,2`` is two."""
+        separator = dict(self.parameters).get("plug_separator", ",")
+        parts = (part.strip() for part in self.plug_for(victim).split(separator))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
     def plug_for(self, victim: str) -> str:
-        """What the agent gets as ``plug`` for this victim."""
+        """What ha.cf gives as the plug or plugs of this victim."""
         for node, plug in self.plugs:
             if node == victim:
                 return plug
         return dict(self.parameters).get("plug", victim)
-
-    def arguments(self, victim: str) -> tuple[tuple[str, str], ...]:
-        """Everything the agent gets on stdin for this victim, ``plug`` last. Contains secrets."""
-        kept = tuple((name, value) for name, value in self.parameters if name != "plug")
-        return (*kept, ("plug", self.plug_for(victim)))
 
     def __repr__(self) -> str:
         plugs = " ".join(f"plug.{node}={plug}" for node, plug in self.plugs)
@@ -291,6 +301,8 @@ class ClusterConfig:
     udpport: int = 694
     watchdog_device: str | None = None
     digest: str = ""
+    fencing_digest: str = ""  # of devices, plugs, levels and trust alone: what a proof drill is good for
+    prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back
 
     def peer_of(self, node: str) -> str:
         """The other node. ValueError when ``node`` is none of the two."""
@@ -392,8 +404,16 @@ def config_digest(config: ClusterConfig, authkeys: AuthKeys) -> str:
     keyed with the keys of authkeys, and no one on the wire can try passwords against it; with crc there
     is no key, and passwords stay out of it.
     """
-    sealed = not authkeys.unkeyed
-    lines = list(_canonical_lines(config, with_secrets=sealed))
+    return _digest(_canonical_lines(config, with_secrets=not authkeys.unkeyed), authkeys)
+
+
+def fencing_digest(config: ClusterConfig, authkeys: AuthKeys) -> str:
+    """As ``config_digest``, of the fencing lines alone: what a proof drill was made with (PROTOCOL rule 25)."""
+    facts = _fencing_facts(config, with_secrets=not authkeys.unkeyed)
+    return _digest(["fencing alone", *(repr(fact) for fact in facts)], authkeys)
+
+
+def _digest(lines: list[str], authkeys: AuthKeys) -> str:
     key = hashlib.sha256(b"failover-kit configuration digest 1\n")
     key.update(b"%d\n" % authkeys.sign_index)
     for index in sorted(authkeys.keys):
@@ -416,14 +436,7 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
         ("fencing", config.fence_action.value, config.fence_delay_ms),
         ("operations", config.op_timeout_ms, config.monitor_interval_ms),
     ]
-    facts += [
-        ("device", d.name, d.agent, d.trusted, tuple(sorted(d.plugs)), _meaning(d.parameters, with_secrets))
-        for d in sorted(config.fence_devices, key=lambda d: d.name)
-    ]
-    facts += [
-        ("level", level.node, level.level, tuple(sorted(level.devices)))
-        for level in sorted(config.fence_levels, key=lambda x: (x.node, x.level))
-    ]
+    facts += _fencing_facts(config, with_secrets)
     for group in config.groups:
         facts.append(("group", group.name, group.home))
         facts += [
@@ -440,6 +453,18 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
             for r in group.resources
         ]
     return [repr(fact) for fact in facts]
+
+
+def _fencing_facts(config: ClusterConfig, with_secrets: bool) -> list[tuple[object, ...]]:
+    facts: list[tuple[object, ...]] = [
+        ("device", d.name, d.agent, d.trusted, tuple(sorted(d.plugs)), _meaning(d.parameters, with_secrets))
+        for d in sorted(config.fence_devices, key=lambda d: d.name)
+    ]
+    facts += [
+        ("level", level.node, level.level, tuple(sorted(level.devices)))
+        for level in sorted(config.fence_levels, key=lambda x: (x.node, x.level))
+    ]
+    return facts
 
 
 def _meaning(parameters: tuple[tuple[str, str], ...], with_secrets: bool) -> tuple[tuple[str, str], ...]:

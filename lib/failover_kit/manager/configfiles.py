@@ -25,6 +25,7 @@ from failover_kit.manager.config import (
     Problem,
     UdpLink,
     config_digest,
+    fencing_digest,
     is_secret_name,
 )
 
@@ -70,7 +71,9 @@ def load(config_dir: str = CONFIG_DIR) -> LoadedConfig:
     if problems or config is None or groups is None or auth is None:
         raise ConfigError(tuple(problems))
     config = replace(config, groups=groups)
-    config = replace(config, digest=config_digest(config, auth))
+    config = replace(
+        config, digest=config_digest(config, auth), fencing_digest=fencing_digest(config, auth)
+    )
     notes += _password_note(config, ha_cf.mode)
     return LoadedConfig(config=config, authkeys=auth, notes=tuple(notes))
 

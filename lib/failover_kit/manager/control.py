@@ -22,6 +22,7 @@ from failover_kit.manager.client import (
     DEFAULT_SOCKET,
     REQUEST_LIMIT_BYTES,
     STATUS,
+    TEST,
     WATCH,
     Answer,
     ControlError,
@@ -54,6 +55,10 @@ GiveOrder = Callable[[Verb, tuple[str, ...], str], Awaitable[Outcome]]
 """``Shell.command``: verb, groups, target; returns with the real outcome."""
 
 
+TestPlugs = Callable[[str], Awaitable[Outcome]]
+"""``PlugTester.test``: the node, or "" for both."""
+
+
 class ControlServer:
     """Listens between ``start`` and ``close`` on one event loop."""
 
@@ -65,13 +70,15 @@ class ControlServer:
         path: str = DEFAULT_SOCKET,
         *,
         watch_interval_ms: int = WATCH_INTERVAL_MS,
+        test_plugs: TestPlugs | None = None,
     ) -> None:
-        """``say`` gets a sentence for each order taken, with who gave it."""
+        """``say`` gets a sentence for each order taken, with who gave it; ``test_plugs`` does ``fence --test``."""
         self.path = path
         self._give_order = give_order
         self._status = status
         self._say = say
         self._watch_interval_ms = watch_interval_ms
+        self._test_plugs = test_plugs
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._orders: set[asyncio.Future[Outcome]] = set()
@@ -159,25 +166,33 @@ class ControlServer:
             gone.cancel()
 
     async def _order(self, request: Request, writer: asyncio.StreamWriter, who: str) -> None:
-        try:
-            verb = Verb(request.verb)
-        except ValueError:
+        begun = self._begun(request)
+        if begun is None:
             await _reply(writer, ExitCode.USAGE, f"failoverd does not know {request.verb!r}")
             return
-        about = " ".join((verb.value, *request.groups, request.target)).strip()
+        about = " ".join((request.verb, *request.groups, request.target)).strip()
         self._say(Level.INFO, f"order: {about} ({who})")
-        outcome = asyncio.ensure_future(self._give_order(verb, request.groups, request.target))
+        outcome = asyncio.ensure_future(begun)
         # Kept here so that it lives on when its client goes away.
         self._orders.add(outcome)
         outcome.add_done_callback(lambda done: self._answered(about, done))
         wait_ms = min(request.timeout_ms, COMMAND_LIMIT_MS) or COMMAND_LIMIT_MS
         done, _ = await asyncio.wait((outcome,), timeout=wait_ms / 1000)
         if not done:
-            text = f"no outcome of {verb.value} within {wait_ms / 1000:g} s; it goes on, see failoverctl status"
+            text = f"no outcome of {request.verb} within {wait_ms / 1000:g} s; it goes on, see failoverctl status"
             await _reply(writer, ExitCode.TIMED_OUT, text)
             return
         result = outcome.result()
         await _reply(writer, result.code, result.text)
+
+    def _begun(self, request: Request) -> Awaitable[Outcome] | None:
+        """The order, begun; None when it is unknown."""
+        if request.verb == TEST and self._test_plugs is not None:
+            return self._test_plugs(request.target)
+        try:
+            return self._give_order(Verb(request.verb), request.groups, request.target)
+        except ValueError:
+            return None
 
     def _answered(self, about: str, outcome: asyncio.Future[Outcome]) -> None:
         """The outcome stands in the log beside its order, also when the client went away."""
@@ -185,7 +200,9 @@ class ControlServer:
         if not outcome.cancelled() and outcome.exception() is None:
             result = outcome.result()
             word = result.code.name.lower().replace("_", " ")
-            self._say(Level.INFO, f"order {word}: {about}: {result.text}")
+            first, *more = result.text.splitlines()  # a test answers with a table
+            rest = f"; {'; '.join(line.strip() for line in more)}" if more else ""
+            self._say(Level.INFO, f"order {word}: {about}: {first}{rest}")
 
 
 def _parse(line: bytes) -> Request:

@@ -134,6 +134,7 @@ class Core(OrderDecisions):
         if self.stalled() and law.echo_of(beat, self.nonce) > self.stalled_counter:
             self.stalled_counter = -1
         self._note_contact(beat)
+        self._drill_hears(beat)
         for group in self.groups.values():
             claim = beat.claim(group.name)
             if claim is not None:
@@ -241,6 +242,7 @@ class Core(OrderDecisions):
             self._check_silence()
             self._decide_groups()
             self._decide_fencing()
+            self._decide_drill()
             self._decide_power()
             if self.orders:
                 self._decide_orders()

@@ -17,6 +17,7 @@ from failover_kit.manager.records import (
     Beat,
     CoreConfig,
     CoreGroup,
+    DrillRecord,
     GroupClaim,
     GroupRecord,
     NodeRecord,
@@ -80,6 +81,7 @@ class ShotKind(Enum):
     ASKED = "fence-me"
     ORDERED = "ordered"
     CONFLICT = "conflict"
+    DRILL = "drill"  # rule 25: a passive peer, to prove that it can be cut
 
 
 @dataclass(slots=True)
@@ -101,8 +103,35 @@ class Proof:
     off_counter: int  # our beat counter when OFF was known
     at_ms: int
     confirmed: bool = False  # the operator's word
+    takes: bool = True  # False: of a drill, which takes nothing (rule 25)
     command: int = 0
     epochs: dict[str, int] = field(default_factory=dict)  # what was taken by it
+
+
+class DrillStep(Enum):
+    """Where a proof drill stands (rule 25)."""
+
+    CUT = "cut"  # decided, made durable, fired, until every plug reads OFF
+    QUIET = "quiet"  # OFF was read: its beats must stop, and the power stays off until they have
+    POWER = "power"  # the power is being given back
+    RETURN = "return"  # all plugs read ON: it must come back with a new boot_id
+    DONE = "done"  # it has; the result goes to the disk
+
+
+@dataclass(slots=True)
+class Drill:
+    """A proof drill from the order to its result."""
+
+    command: int
+    boot_id: str  # the peer's, which has to end
+    wall_ms: int  # of the order
+    began_ms: int
+    before: DrillRecord | None  # what was recorded; back again if nothing is switched
+    step: DrillStep = DrillStep.CUT
+    fired: bool = False
+    off_counter: int = 0  # our beat counter when OFF was known
+    off_ms: int = 0
+    deadline_ms: int = 0  # for its return; 0 until power is given back
 
 
 @dataclass(slots=True)
@@ -144,6 +173,7 @@ class CoreBase:
         self.shot_attempts = 0  # failed in a row
         self.shot_last = ""
         self.proof: Proof | None = None
+        self.drill: Drill | None = None
         self.device_op = 0  # PowerOn or ReadPlugs in flight
         self.device_is_on = False  # it is a PowerOn
         self.device_cancelled = False
@@ -222,7 +252,16 @@ class CoreBase:
                 self.shot.command = 0
                 if not self.shot.op:
                     self.shot = None
+            if self.drill is not None and self.drill.command == command:
+                self._drill_over(self.drill)
             self.orders = [order for order in self.orders if order.id != command]
+
+    def _drill_over(self, drill: Drill) -> None:
+        """Its order was answered. If nothing was switched, what was proved before still is."""
+        self.drill = None
+        self._version += 1
+        if not drill.fired:
+            self._change(drilled=drill.before)
 
     def _change(self, **fields: Any) -> None:
         changed = replace(self.wanted, **fields)

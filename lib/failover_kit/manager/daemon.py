@@ -19,7 +19,7 @@ from failover_kit import VERSION
 from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
-from failover_kit.manager.advice import advice, meaning
+from failover_kit.manager.advice import advice, meaning, trusted_devices
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError
@@ -35,7 +35,9 @@ from failover_kit.manager.config import (
 from failover_kit.manager.control import ControlServer
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import MonitorFailed
-from failover_kit.manager.fencing import Fencer, find_agents
+from failover_kit.manager.fencedevices import find_agents
+from failover_kit.manager.fencetest import PlugTester
+from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
@@ -43,7 +45,8 @@ from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import Parts, Shell
 from failover_kit.manager.snapshot import export_core
-from failover_kit.manager.status import LinkHealth, Operation, Recent, Status
+from failover_kit.manager.states import PeerState
+from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
 from failover_kit.manager.store import Store, StoreError, StoreLocked
 from failover_kit.spec.deadline import boottime_ms
 
@@ -184,6 +187,8 @@ def core_config(checked: Checked) -> CoreConfig:
         boot_alone=config.boot_alone,
         monitor_interval_ms=config.monitor_interval_ms,
         digest=config.digest,
+        fencing_digest=config.fencing_digest,
+        prove_timeout_ms=config.prove_timeout_ms,
     )
 
 
@@ -197,6 +202,7 @@ class Daemon:
         self._log = log
         self._links: list[Link] = []
         self._calls = Calls()
+        self._line = SwitchLine()
         self._recent = Recent()
         self._life: Shell | None = None
         self._notified_ms = 0
@@ -232,6 +238,7 @@ class Daemon:
             lambda: self._status(shell, receiver, (space.weakness, journal.error)),
             self._say,
             os.path.join(self._options.run_dir, SOCKET_NAME),
+            test_plugs=self._tester(shell, space).test,
         )
         self._say_start(space, boot_id)
         try:
@@ -251,12 +258,24 @@ class Daemon:
                 link.close()
             await journal.close()
 
+    def _tester(self, shell: Shell, space: ActionSpace) -> PlugTester:
+        """The agents for this node's own plugs are looked for only now: they serve this test and nothing else."""
+        config, node, peer = self._checked.config, self._checked.node, self._checked.peer
+        own, _ = find_agents(config, node, self._options.search)
+        programs = {**own, **self._checked.agents}
+
+        def runs(name: str) -> bool:
+            return name == node or (name == peer and shell.view().peer_state == PeerState.UP.value)
+
+        return PlugTester(config, programs, space, self._calls, line=self._line, runs=runs)
+
     def _status(self, shell: Shell, receiver: FrameReceiver, problems: tuple[str, ...]) -> Status:
         """What failoverctl shows: the core's view and what only the daemon sees."""
+        view, wall_ms = shell.view(), int(time.time() * 1000)
         return Status(
             version=VERSION,
-            wall_ms=int(time.time() * 1000),
-            view=shell.view(),
+            wall_ms=wall_ms,
+            view=view,
             operations=tuple(
                 Operation(what=what, began_ms=began_ms, deadline_ms=deadline_ms)
                 for what, began_ms, deadline_ms in self._calls.running()
@@ -267,6 +286,8 @@ class Daemon:
             ),
             problems=tuple(problem for problem in problems if problem),
             recent=self._recent.last(),
+            remarks=trusted_devices(self._checked.config, self._checked.peer),
+            proof_age_ms=proof_age_ms(view.proof, wall_ms),
         )
 
     async def _clean_up(self, space: ActionSpace) -> Fencer | None:
@@ -276,7 +297,9 @@ class Daemon:
             self._say(Level.ALARM, sentence)
         if not config.can_fence(self._checked.peer):
             return None
-        fencer = Fencer(config, self._checked.peer, self._checked.agents, space, self._calls)
+        fencer = Fencer(
+            config, self._checked.peer, self._checked.agents, space, self._calls, line=self._line
+        )
         stays = await fencer.clear()
         if stays:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")

@@ -23,6 +23,7 @@ class Verb(Enum):
     TAKEOVER = "takeover"
     FENCE = "fence"
     CONFIRM_DEAD = "confirm-dead"
+    PROVE = "prove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +140,15 @@ class PlugsRead:
 class Command:
     """An operator's order; answered by ``Reply(id)`` with the real outcome.
 
-    ``groups`` empty means all groups. ``target`` is the node for FENCE and CONFIRM_DEAD.
+    ``groups`` empty means all groups. ``target`` is the node for FENCE, CONFIRM_DEAD and PROVE.
+    ``wall_ms`` is when it was given, since 1970: a drill's date is made from it, and nothing is decided by it.
     """
 
     id: int
     verb: Verb
     groups: tuple[str, ...] = ()
     target: str = ""
+    wall_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,78 +1,127 @@
 """Cuts and restores the peer's power through fence agents and reports what was seen. The core judges it.
 
-Agents are spoken to as fence-agents(8) describe it: ``key=value`` lines on stdin, exit code as the answer.
-Nothing is ever put into argv, where ps(1) would show it, and passwords are struck out of what agents say.
-``status`` exits 0 for ON; for OFF it exits 2 *and* prints ``Status: OFF``, as fence-agents' fencing.py
-(fence_action) does. The 2 alone proves nothing: Python's argparse exits 2 on a usage error, python3
-when it cannot open its script, dash and bash on a syntax error. Anything else is UNKNOWN.
+How a device is asked stands in ``fencedevices``. Nothing secret is ever put into argv, where ps(1) would show it,
+and passwords are struck out of what agents say.
 
 Several devices of one level are driven one after the other: they may well be one switch with one
-session. Levels are tried in order until one reads OFF everywhere (PROTOCOL rule 8).
+session. Levels are tried in order until one reads OFF everywhere (PROTOCOL rule 8). What the core decided
+goes before everything else that talks to a switch (``SwitchLine``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from failover_kit.manager.actionspace import FENCING, ActionSpace, ActionSpaceError, emptied
-from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
-from failover_kit.manager.config import ClusterConfig, FenceDevice, is_secret_name
+from failover_kit.manager.config import ClusterConfig
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone
+from failover_kit.manager.fencedevices import STATUS_OFF, STATUS_ON, Outlet, outlets_of, plug_state
 from failover_kit.manager.records import FenceEvidence, PlugReading, PlugState
 from failover_kit.spec.deadline import Deadline, boottime_ms
 
-STATUS_ON, STATUS_OFF = 0, 2
-_STATUS_LINE = re.compile(r"^[ \t]*status:[ \t]*(\w+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-_SAID_LIMIT = 200
+MAKE_WAY_MS = 250
+"""How long a decision of the core waits for a test's agent that was killed; below shell.FRESH_LEAST_MS, so that
+no shot grows too old by it. One that is not gone by then cannot switch anything, and may only hold the session."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """A device and the program found for it on this host."""
+class SwitchLine:
+    """Who may talk to the switches: decisions of the core at once, a test only when nobody else does."""
 
-    device: FenceDevice
-    program: str
+    def __init__(self) -> None:
+        self.busy = 0  # calls for the core
+        self._test: asyncio.Task[Ended] | None = None
+
+    @contextmanager
+    def testing(self, call: asyncio.Task[Ended]) -> Iterator[None]:
+        """``call`` is a test's; it is cancelled when the core needs the switch."""
+        self._test = call
+        try:
+            yield
+        finally:
+            self._test = None
+
+    async def make_way(self) -> None:
+        """Kill a test's call, and wait for its end, for a moment."""
+        if self._test is not None:
+            self._test.cancel()
+            await asyncio.wait((self._test,), timeout=MAKE_WAY_MS / 1000)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
 
 
-def find_agents(config: ClusterConfig, victim: str, search: Search) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Programs by the name ha.cf uses, and one sentence for each that is missing on this host."""
-    programs: dict[str, str] = {}
-    problems: list[str] = []
-    for level in config.devices_for(victim):
-        for device in level:
-            places = [device.agent] if device.agent.startswith("/") else [
-                os.path.join(folder, device.agent) for folder in search.fence
-            ]
-            found = next((path for path in places if os.path.isfile(path) and os.access(path, os.X_OK)), "")
-            if found:
-                programs[device.agent] = found
-            else:
-                problems.append(
-                    f"ha.cf:{device.line}:1: no fence agent {device.agent!r} for device {device.name}: looked at "
-                    f"{', '.join(places)}; install it (Debian: fence-agents) or correct the name"
-                )
-    return programs, tuple(dict.fromkeys(problems))
+async def ask(
+    space: ActionSpace,
+    op: int,
+    outlet: Outlet,
+    action: str,
+    *,
+    timeout_ms: int,
+    freshness: Freshness | None = None,
+) -> Ended:
+    """One call of one program; it and whatever it started are gone when this returns, or cancelled: killed."""
+    began_ms = boottime_ms()
+    request = outlet.request(action)
+    try:
+        cell = space.create(FENCING, f"{op}.{action}.{outlet.device.name}")
+    except ActionSpaceError as error:
+        return Ended(code=None, began_ms=began_ms, ended_ms=began_ms, failure=str(error))
+    try:
+        ended = await run_in(
+            cell,
+            request.argv,
+            timeout_ms=timeout_ms,
+            environment=request.environment,
+            stdin=request.stdin,
+            freshness=freshness,
+        )
+    except asyncio.CancelledError:
+        await emptied(cell)
+        raise
+    stays = await emptied(cell)
+    if stays:
+        return Ended(code=None, began_ms=ended.began_ms, ended_ms=boottime_ms(), failure=stays)
+    return ended
+
+
+def read_state(outlet: Outlet, ended: Ended) -> tuple[PlugState, str]:
+    """What a call of ``status`` told, and why it is not known."""
+    state = plug_state(ended)
+    if state is not PlugState.UNKNOWN:
+        return state, ""
+    said = outlet.said(ended)
+    if ended.code in (STATUS_ON, STATUS_OFF):
+        said = f"exit {ended.code} does not go with what it printed (OFF is exit 2 and 'Status: OFF'): {said}"
+    return PlugState.UNKNOWN, f"{outlet.label}: status failed: {said}"
 
 
 class Fencer:
     """All calls to the devices that cut ``victim``. The core has one of them in flight at most."""
 
     def __init__(
-        self, config: ClusterConfig, victim: str, programs: dict[str, str], space: ActionSpace, calls: Calls
+        self,
+        config: ClusterConfig,
+        victim: str,
+        programs: dict[str, str],
+        space: ActionSpace,
+        calls: Calls,
+        *,
+        line: SwitchLine | None = None,
     ) -> None:
         self._victim = victim
         self._calls = calls
         self._timeout_ms = config.op_timeout_ms
         self._space = space
-        self._levels = tuple(
-            tuple(_Device(device, programs[device.agent]) for device in level)
-            for level in config.devices_for(victim)
-        )
+        self._line = line or SwitchLine()
+        self._levels = outlets_of(config, victim, programs)
         self._power_on: asyncio.Task[PowerOnDone] | None = None
         self._called_off = False  # before it began
 
@@ -84,6 +133,11 @@ class Fencer:
 
     async def fence(self, op: int, freshness: Freshness, *, only_if_off: bool = False) -> FenceDone:
         """Try level after level; the evidence is that of the level that reads OFF, else of the last."""
+        with self._line.taken():
+            await self._line.make_way()
+            return FenceDone(op, await self._fence(op, freshness, only_if_off))
+
+    async def _fence(self, op: int, freshness: Freshness, only_if_off: bool) -> FenceEvidence:
         evidence = FenceEvidence(readings=(), in_time=False, reason=f"no fence device for {self._victim}")
         for number, level in enumerate(self._levels, 1):
             # The next level follows from the one that failed, not from an old decision.
@@ -96,10 +150,10 @@ class Fencer:
                 break
             if _all_off(evidence) or (only_if_off and _reads_on(evidence)):
                 break
-        return FenceDone(op, evidence)
+        return evidence
 
     async def _fence_level(
-        self, op: int, level: Sequence[_Device], freshness: Freshness | None, only_if_off: bool
+        self, op: int, level: Sequence[Outlet], freshness: Freshness | None, only_if_off: bool
     ) -> FenceEvidence:
         deadline = Deadline(self._timeout_ms)
         if only_if_off:
@@ -122,27 +176,27 @@ class Fencer:
             if not device.device.trusted:
                 state, began_ms, reason = await self._read(op, device, deadline)
                 if state is not PlugState.OFF:
-                    reasons.append(reason or f"{self._plug(device)} reads {state.value} after the off")
+                    reasons.append(reason or f"{device.label} reads {state.value} after the off")
             readings.append(self._reading(device, off, began_ms, state))
         in_time = not deadline.expired()
         if not in_time:
             reasons.append(f"it took more than {self._timeout_ms / 1000:g} s")
         return FenceEvidence(readings=tuple(readings), in_time=in_time, reason="; ".join(reasons))
 
-    def _off_failed(self, level: Sequence[_Device], offs: list[Ended]) -> FenceEvidence:
+    def _off_failed(self, level: Sequence[Outlet], offs: list[Ended]) -> FenceEvidence:
         """One off failed, so nothing can be proved; the rest is not switched and nothing is read."""
         failed = level[len(offs) - 1]
         readings = [
             self._reading(device, off, off.ended_ms, PlugState.UNKNOWN)
             for device, off in zip(level, offs, strict=False)
         ]
-        reason = f"{self._plug(failed)}: off failed: {self._said(failed, offs[-1])}"
+        reason = f"{failed.label}: off failed: {failed.said(offs[-1])}"
         return FenceEvidence(readings=tuple(readings), in_time=True, reason=reason)
 
-    def _reading(self, device: _Device, off: Ended, read_began_ms: int, state: PlugState) -> PlugReading:
+    def _reading(self, device: Outlet, off: Ended, read_began_ms: int, state: PlugState) -> PlugReading:
         return PlugReading(
             device=device.device.name,
-            plug=device.device.plug_for(self._victim),
+            plug=device.plug,
             off_exit=off.code,
             off_began_ms=off.began_ms,
             off_ended_ms=off.ended_ms,
@@ -155,6 +209,11 @@ class Fencer:
 
     async def power_on(self, op: int) -> PowerOnDone:
         """All plugs on, the outer levels first: a management board answers only when it has power."""
+        with self._line.taken():
+            await self._line.make_way()
+            return await self._switch_on(op)
+
+    async def _switch_on(self, op: int) -> PowerOnDone:
         if self._called_off:
             self._called_off = False
             return PowerOnDone(op, ok=False, reason="it was called off")
@@ -184,15 +243,20 @@ class Fencer:
             for device in level:
                 ended = await self._call(op, device, "on", deadline)
                 if ended.code != 0:
-                    reasons.append(f"{self._plug(device)}: on failed: {self._said(device, ended)}")
+                    reasons.append(f"{device.label}: on failed: {device.said(ended)}")
                 elif not device.device.trusted:
                     state, _, reason = await self._read(op, device, deadline)
                     if state is not PlugState.ON:
-                        reasons.append(reason or f"{self._plug(device)} reads {state.value} after the on")
+                        reasons.append(reason or f"{device.label} reads {state.value} after the on")
         return PowerOnDone(op, ok=not reasons, reason="; ".join(reasons))
 
     async def read_plugs(self, op: int) -> PlugsRead:
         """The first level whose plugs all read the same; a level that differs or cannot tell is UNKNOWN."""
+        with self._line.taken():
+            await self._line.make_way()
+            return await self._read_levels(op)
+
+    async def _read_levels(self, op: int) -> PlugsRead:
         reasons: list[str] = []
         for level in self._levels:
             deadline = Deadline(self._timeout_ms)
@@ -205,69 +269,25 @@ class Fencer:
 
     # --- one agent -----------------------------------------------------------------------------------
 
-    async def _read(self, op: int, device: _Device, deadline: Deadline) -> tuple[PlugState, int, str]:
+    async def _read(self, op: int, device: Outlet, deadline: Deadline) -> tuple[PlugState, int, str]:
         """State, when the reading began, and the reason when it is unknown."""
+        if not device.has_status:
+            return PlugState.UNKNOWN, boottime_ms(), f"{device.label}: {device.device.agent} cannot tell its state"
         ended = await self._call(op, device, "status", deadline)
-        state = plug_state(ended)
-        if state is not PlugState.UNKNOWN:
-            return state, ended.began_ms, ""
-        said = self._said(device, ended)
-        if ended.code in (STATUS_ON, STATUS_OFF):
-            said = f"exit {ended.code} does not go with what it printed (OFF is exit 2 and 'Status: OFF'): {said}"
-        return PlugState.UNKNOWN, ended.began_ms, f"{self._plug(device)}: status failed: {said}"
+        state, reason = read_state(device, ended)
+        return state, ended.began_ms, reason
 
     async def _call(
-        self, op: int, device: _Device, action: str, deadline: Deadline, freshness: Freshness | None = None
+        self, op: int, device: Outlet, action: str, deadline: Deadline, freshness: Freshness | None = None
     ) -> Ended:
         """One call; the agent and whatever it started are gone when this returns."""
         began_ms = boottime_ms()
         if deadline.expired():
             late = f"no time left of {deadline.total_ms / 1000:g} s"
             return Ended(code=None, began_ms=began_ms, ended_ms=began_ms, failure=late)
-        try:
-            cell = self._space.create(FENCING, f"{op}.{action}.{device.device.name}")
-        except ActionSpaceError as error:
-            return Ended(code=None, began_ms=began_ms, ended_ms=began_ms, failure=str(error))
         timeout_ms = deadline.left_ms()
-        with self._calls.during(f"{action} of {self._victim} by {self._plug(device)}", timeout_ms):
-            ended = await run_in(
-                cell,
-                (device.program,),
-                timeout_ms=timeout_ms,
-                stdin=agent_input(device.device, self._victim, action),
-                freshness=freshness,
-            )
-        stays = await emptied(cell)
-        if stays:
-            return Ended(code=None, began_ms=ended.began_ms, ended_ms=boottime_ms(), failure=stays)
-        return ended
-
-    def _plug(self, device: _Device) -> str:
-        return f"{device.device.name} plug {device.device.plug_for(self._victim)}"
-
-    def _said(self, device: _Device, ended: Ended) -> str:
-        """Why a call failed, in the agent's words, without its secrets."""
-        text = ended.failure or _without_log_head(ended.last_line()) or f"{device.device.agent} exited {ended.code}"
-        for name, value in device.device.parameters:
-            if value and is_secret_name(name):
-                text = text.replace(value, "***")
-        return text[:_SAID_LIMIT]
-
-
-def plug_state(ended: Ended) -> PlugState:
-    """What a call of ``status`` tells. OFF needs exit code and text; ON only that the text does not deny it."""
-    words = {word.upper() for word in _STATUS_LINE.findall(ended.stdout)}
-    if ended.code == STATUS_OFF and words == {"OFF"}:
-        return PlugState.OFF
-    if ended.code == STATUS_ON and words <= {"ON"}:
-        return PlugState.ON
-    return PlugState.UNKNOWN
-
-
-def agent_input(device: FenceDevice, victim: str, action: str) -> bytes:
-    """What the agent reads: one ``key=value`` a line, the action first."""
-    lines = [("action", action), *(pair for pair in device.arguments(victim) if pair[0] != "action")]
-    return "".join(f"{name}={value}\n" for name, value in lines).encode("utf-8", "surrogateescape")
+        with self._calls.during(f"{action} of {self._victim} by {device.label}", timeout_ms):
+            return await ask(self._space, op, device, action, timeout_ms=timeout_ms, freshness=freshness)
 
 
 def _all_off(evidence: FenceEvidence) -> bool:
@@ -284,7 +304,7 @@ def _reads_on(evidence: FenceEvidence) -> bool:
     return any(reading.state is PlugState.ON for reading in evidence.readings)
 
 
-def _not_touched(level: Sequence[_Device], first: list[tuple[PlugState, int, str]]) -> FenceEvidence:
+def _not_touched(level: Sequence[Outlet], first: list[tuple[PlugState, int, str]]) -> FenceEvidence:
     readings = tuple(
         PlugReading(
             device=device.device.name,
@@ -299,8 +319,3 @@ def _not_touched(level: Sequence[_Device], first: list[tuple[PlugState, int, str
     )
     said = [reason for _, _, reason in first if reason] or ["not all plugs read OFF"]
     return FenceEvidence(readings=readings, in_time=True, reason=f"nothing was switched: {'; '.join(said)}")
-
-
-def _without_log_head(line: str) -> str:
-    """A fence agent's line without what logging puts before it (fence-agents: ``DATE TIME,MS LEVEL: ``)."""
-    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: (Failed: )?", "", line)

@@ -318,7 +318,7 @@ class GroupDecisions(CoreBase):
         name = group.name
         record = self.wanted_groups[name]
         if self.proof is not None and name not in self.proof.epochs:
-            if not self.ready_reason() and not record.parked:
+            if self.proof.takes and not self.ready_reason() and not record.parked:
                 self._take(group)
             return
         if self.wanted.leaving == self.nonce:

@@ -42,6 +42,8 @@ DEFAULT_BAUD = 19_200
 DEFAULT_UDPPORT = 694
 DEFAULT_OP_TIMEOUT_MS = 60_000
 DEFAULT_MONITOR_INTERVAL_MS = 10_000
+DEFAULT_PROVE_TIMEOUT_MS = 600_000
+LONGEST_PROVE_TIMEOUT_MS = 1_800_000  # failoverctl waits for an outcome for an hour at most
 
 # PROTOCOL rule 10: D is larger than the slowest issue-to-OFF time + deadtime + one beat interval.
 # The fastest switch needs a login and a read back; the default allows for one more session before ours.
@@ -108,6 +110,7 @@ _TIMES = (
     "fence_delay",
     "op_timeout",
     "monitor_interval",
+    "fence_prove_timeout",
 )
 
 
@@ -449,6 +452,7 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         boot_alone=lines.boot_alone,
         op_timeout_ms=_given(lines, "op_timeout", DEFAULT_OP_TIMEOUT_MS),
         monitor_interval_ms=_given(lines, "monitor_interval", DEFAULT_MONITOR_INTERVAL_MS),
+        prove_timeout_ms=_prove_timeout_ms(lines),
         udpport=lines.udpport,
         watchdog_device=lines.watchdog,
     )
@@ -456,6 +460,15 @@ def _config(lines: _Lines) -> ClusterConfig | None:
 
 def _given(lines: _Lines, name: str, default_ms: int) -> int:
     return lines.times[name][0] if name in lines.times else default_ms
+
+
+def _prove_timeout_ms(lines: _Lines) -> int:
+    timeout_ms = _given(lines, "fence_prove_timeout", DEFAULT_PROVE_TIMEOUT_MS)
+    if timeout_ms > LONGEST_PROVE_TIMEOUT_MS:
+        fact = f"fence_prove_timeout {as_time(timeout_ms)} is longer than anybody waits"
+        place = lines.times["fence_prove_timeout"][1]
+        lines.report.error(place, f"{fact}; use {as_time(LONGEST_PROVE_TIMEOUT_MS)} or less")
+    return timeout_ms
 
 
 def _two_nodes(lines: _Lines) -> tuple[str, str] | None:

@@ -16,8 +16,8 @@ from failover_kit.manager.configtext import Report, Word, nearest, shown
 WTI_AGENT = "fence_wti_ips800"
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-# fence_wti_ips800, external/ipmi, or an absolute path; a relative one would depend on where failoverd runs.
-_AGENT_NAME = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9_.+-]*){0,9}")
+# fence_wti_ips800, an absolute path, or a plugin of cluster-glue: external/ipmi, stonith:wti_nps.
+_AGENT_NAME = re.compile(r"(?:stonith:|/)?[A-Za-z0-9][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9_.+-]*){0,9}")
 _LEVEL = re.compile(r"[1-9]")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PLUG = "plug."
@@ -66,6 +66,7 @@ class FenceLines:
             self._parameter(word, parameters, plugs, report)
         if plugs and "plug" in parameters:
             report.error(words[0], "plug and plug.NODE are both given; keep the plug.NODE of each node")
+        self._check_lists(words, parameters.get("plug_separator", ","), report)
         self._add(
             FenceDevice(
                 name=words[0].text,
@@ -77,6 +78,18 @@ class FenceLines:
             words[0],
             report,
         )
+
+    def _check_lists(self, words: list[Word], separator: str, report: Report) -> None:
+        """A list of plugs with a hole in it, or with the same plug twice, is a slip of the pen."""
+        for word in words[2:]:
+            key, _, value = word.text.partition("=")
+            if key != "plug" and not key.startswith(_PLUG):
+                continue
+            parts = [part.strip() for part in value.split(separator)]
+            if value and not all(parts):
+                report.error(word, f"{key} has an empty place in its list of plugs; write for example {key}=1,2")
+            elif len(set(parts)) != len(parts):
+                report.error(word, f"{key} names a plug twice; a second supply has a plug of its own")
 
     def _parameter(
         self, word: Word, parameters: dict[str, str], plugs: dict[str, str], report: Report
@@ -188,12 +201,24 @@ class FenceLines:
         if nodes is None or self.broken or len(report.problems) > known_problems:
             return devices, ()  # what follows from a wrong name would only hide it
         levels = tuple(level for node in nodes for level in self._levels_of(node, report))
+        self._check_used(levels, names, report)
         self._check_disjoint(nodes, levels, report)
         if self.stonith_hosts and not report.problems:
             place = replace(self.stonith_hosts[0], column=1)
             text = "stonith_host: the switch is asked for a plug named like the node, so it serves both nodes"
             report.note(place, f"{text}; NODE in these lines limits nothing")
         return devices, levels
+
+    def _check_used(self, levels: Levels, trusted: set[str], report: Report) -> None:
+        """A device in no level does nothing, and one that can prove nothing must not look as if it did."""
+        used = {name for level in levels for name in level.devices}
+        for name, device in self.devices.items():
+            place = self.device_places[name]
+            if name not in used and levels:
+                report.note(place, f"fence device {name} is in no fence_level: it is never used")
+            elif device.stonith_type and name in used and name not in trusted:
+                fact = f"{device.agent} cannot tell whether a plug is off, so its off would never count"
+                report.error(place, f"{fact}; add fence_trust {name} if its exit code is to be believed")
 
     def _check_nodes(self, nodes: tuple[str, str], report: Report) -> None:
         """Every node named in a fencing line is one of the two."""
@@ -245,7 +270,7 @@ class FenceLines:
                 if device is None:
                     continue
                 box = (device.agent, tuple(sorted(p for p in device.parameters if p[0] != "plug")))
-                for plug in re.split(r"[,+ ]+", device.plug_for(level.node).lower()):
+                for plug in re.split(r"[,+ ]+", ",".join(device.plugs_for(level.node)).lower()):
                     other = fed.setdefault((box, plug), level.node)
                     if other != level.node:
                         fact = f"plug {shown(plug)} of {name} feeds {other} and {level.node}"

@@ -234,3 +234,86 @@ def fence_me_is_asked(beat: Beat | None, claim: GroupClaim | None) -> bool:
 def loses_conflict(my_right: int, peer_right: int) -> bool:
     """Rule 16: of two rights found anyway, the lower one gives way (by a reset, never by unmounting)."""
     return my_right < peer_right
+
+
+# --- rule 25: the proof drill ------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class DrillGroupFacts:
+    """One group, as rule 25 looks at it."""
+
+    wanted: GroupRecord
+    durable: GroupRecord
+    state: GroupState  # here
+    settled: bool  # no move, restart or hand-over is going on here
+    claim: GroupClaim | None  # of the current peer
+
+
+@dataclass(slots=True)
+class DrillFacts:
+    """What rule 25 looks at before a beating peer is cut to prove that it can be."""
+
+    config: CoreConfig
+    beat: Beat | None  # the peer's, while it is up and hears this node
+    groups: tuple[DrillGroupFacts, ...]
+    ready: str  # "" or why this node is not ready
+    stalled: bool
+    debts: bool  # power is owed, a shot is not settled, or a call to the switch runs
+
+
+def may_drill(facts: DrillFacts) -> str:
+    """Rule 25: "" when the peer may be cut as a drill: it beats, is ready, and holds nothing.
+
+    Every right is here, so the drill can neither leave a group with nobody nor lead to a takeover.
+    """
+    if not facts.config.can_fence:
+        return "no fence device is configured; add fence_device to ha.cf"
+    if facts.ready:
+        return facts.ready
+    beat = facts.beat
+    if beat is None:
+        return "it is not heard now, or does not hear this node: only beats that stop prove anything"
+    if beat.leaving or not beat.ready:
+        return "the peer is not ready"
+    if beat.digest != facts.config.digest:
+        return "the configuration files differ between the nodes"
+    if facts.stalled:
+        return "this node was paused and waits for fresh facts"
+    if facts.debts:
+        return "a call to the peer's switch is not settled"
+    for group in facts.groups:
+        why = may_drill_beside(group)
+        if why:
+            return f"group {group.wanted.name}: {why}"
+    return ""
+
+
+def may_drill_beside(group: DrillGroupFacts) -> str:
+    """"" when this group stands in no drill's way: the peer holds nothing of it, and it rests here."""
+    claim = group.claim
+    if claim is None:
+        return "the peer does not know it"
+    if claim.right or claim.held or claim.state is not GroupState.STOPPED:
+        return f"the peer has it ({claim.state.value}); only a passive node is cut by a drill"
+    if claim.grant or claim.want or claim.parked:
+        what = "passes it on" if claim.grant else "asks for it" if claim.want else "holds it parked"
+        return f"the peer {what}"
+    if not group.wanted.right or group.durable.right != group.wanted.right or group.wanted.grant:
+        return "this node has no right to it: nothing would serve it while the peer is off"
+    if not group.settled:
+        return "it is on its way"
+    if group.state is not GroupState.STARTED and not (group.state is GroupState.STOPPED and group.wanted.parked):
+        return f"it is {group.state.value} here"
+    return ""
+
+
+def drill_is_over(beat: Beat | None, cut_boot_id: str, my_nonce: str, off_counter: int) -> bool:
+    """Rule 25: the peer is back, by a boot that is not the one that was cut, and answers something first sent
+    after OFF was read."""
+    return (
+        beat is not None
+        and beat.boot_id != cut_boot_id
+        and beat.hears
+        and echo_of(beat, my_nonce) > off_counter
+    )

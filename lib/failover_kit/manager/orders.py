@@ -36,6 +36,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             self._refuse_target(event)
         elif event.verb is Verb.FENCE:
             self._order_fence(event)
+        elif event.verb is Verb.PROVE:
+            self._order_drill(event)
         else:
             self._order_confirm(event)
 
@@ -91,7 +93,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
                 return
         rightless = [group for group in wanted if not self.wanted_groups[group.name].right]
         cleared = any(self.wanted_groups[group.name].parked for group in wanted)
-        if rightless and self.peer_beat() is None and self.proof is None and not cleared:
+        may_take = self.proof is not None and self.proof.takes
+        if rightless and self.peer_beat() is None and not may_take and not cleared:
             self._reply(
                 event.id,
                 ExitCode.REFUSED,
@@ -115,6 +118,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             )
         elif self.shot is not None:
             self._reply(event.id, ExitCode.REFUSED, f"a shot at {self.config.peer} is under way already")
+        elif self.drill is not None:
+            self._reply(event.id, ExitCode.REFUSED, f"a proof drill of {self.config.peer} is under way")
         else:
             self._prepare_shot(Shot(ShotKind.ORDERED, self.wanted.peer_boot_id, command=event.id))
             self._wait_for(event, ())
@@ -260,6 +265,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
         seconds = (self.now_ms - order.began_ms) / 1000
         if order.verb == Verb.FENCE.value:
             text = "the shot did not end"
+        elif order.verb == Verb.PROVE.value:
+            text = "the drill did not end"
         elif order.verb == Verb.TAKEOVER.value:
             self._end_takeover(
                 order, ExitCode.TIMED_OUT, f"no takeover within {seconds:g} s; see failoverctl status"

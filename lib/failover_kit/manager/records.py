@@ -42,6 +42,8 @@ class CoreConfig:
     stop_retry_ms: int = 5_000
     move_timeout_ms: int = 180_000  # bound of a planned move, from order to outcome
     digest: str = ""
+    fencing_digest: str = ""  # of the fencing lines alone: devices, plugs, levels, trust
+    prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back (rule 25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,20 @@ class GroupRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRecord:
+    """The last proof drill of the peer's plugs (rule 25). Written as failed before its first *off*.
+
+    ``wall_ms`` counts from 1970 and is for people: no decision looks at it.
+    """
+
+    ok: bool  # OFF was read, its beats stopped, and it came back with a new boot_id
+    wall_ms: int  # of its end; of its beginning while it runs, or when it never ended
+    config: str  # digest of the three files then
+    fencing: str  # digest of the fencing lines then
+    reason: str = ""  # why it failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """Everything that must survive a crash of failoverd. Written whole, atomically, fsynced."""
 
@@ -73,6 +89,7 @@ class NodeRecord:
     on_owed: bool = False  # power is owed to the peer (rule 13)
     fenced_boot_id: str = ""  # the peer's boot_id at the last proof; cleared by its next current beat
     leaving: str = ""  # nonce of the life that left cleanly (rule 5)
+    drilled: DrillRecord | None = None  # None: a drill never began
     groups: tuple[GroupRecord, ...] = ()
 
 
@@ -178,6 +195,27 @@ class LinkView:
     heard_ago_ms: int | None
 
 
+class ProofState(Enum):
+    """What the last proof drill is worth today."""
+
+    NONE = "none"  # no fence device: nothing to prove
+    NEVER = "never"
+    RUNNING = "running"
+    PROVED = "proved"
+    CHANGED = "changed"  # proved, and other files have changed since; the fencing lines have not
+    OUTDATED = "outdated"  # proved under other fencing lines
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofView:
+    """Whether this node has proved that it can cut its peer."""
+
+    state: ProofState = ProofState.NONE
+    wall_ms: int = 0  # when the last drill ended, since 1970; 0 = there was none
+    text: str = ""  # one sentence
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """Everything status, the control socket and the tests may know of the core."""
@@ -209,3 +247,4 @@ class ClusterView:
     health: str  # healthy, degraded, no-service
     reason: str  # one sentence
     todo: tuple[str, ...] = field(default=())  # what the operator can do
+    proof: ProofView = field(default=ProofView())

@@ -9,6 +9,7 @@ left as they are, and the next life of failoverd adopts them.
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -116,10 +117,17 @@ class Parts:
 class Shell:
     """One life of failoverd, between its start and its end."""
 
-    def __init__(self, core: Core, parts: Parts, clock: Callable[[], int] = boottime_ms) -> None:
+    def __init__(
+        self,
+        core: Core,
+        parts: Parts,
+        clock: Callable[[], int] = boottime_ms,
+        wall_clock: Callable[[], int] = lambda: int(time.time() * 1000),
+    ) -> None:
         self._core = core
         self._parts = parts
         self._clock = clock
+        self._wall_clock = wall_clock
         self._fresh_ms = max(FRESH_LEAST_MS, core.config.deadtime_ms // 2)
         self._events: deque[Event] = deque()
         self._turning = False
@@ -158,7 +166,7 @@ class Shell:
         number = self._command_id
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._replies[number] = future
-        self.feed(Command(number, verb, groups, target))
+        self.feed(Command(number, verb, groups, target, self._wall_clock()))
         if self.ended.done() and not future.done():
             self._replies.pop(number, None)
             return Outcome(ExitCode.FAILED, "failoverd is ending")

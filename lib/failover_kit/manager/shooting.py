@@ -18,7 +18,8 @@ from failover_kit.manager.actions import (
     ReadPlugs,
     SelfReset,
 )
-from failover_kit.manager.coredata import CoreBase, Group, Proof, Shot, ShotKind
+from failover_kit.manager.coredata import Group, Proof, Shot, ShotKind
+from failover_kit.manager.drill import DrillDecisions
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone, Verb
 from failover_kit.manager.records import Beat, GroupClaim, PlugState
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
@@ -27,7 +28,7 @@ IF_OFF_INTERVAL_MS = 30_000
 DEVICE_RETRY_MS = 10_000
 
 
-class FenceDecisions(CoreBase):
+class FenceDecisions(DrillDecisions):
     """The peer's power: shots, proofs, debts, and what to do when a proof turns out false."""
 
     # --- is a shot wanted? -------------------------------------------------------------------------
@@ -120,6 +121,8 @@ class FenceDecisions(CoreBase):
             return self.shot_refusal() == law.NO_CONTACT
         if shot.kind is ShotKind.CONFLICT:
             return self._conflict_lasts(shot)
+        if shot.kind is ShotKind.DRILL:
+            return self._drill_still_wanted(shot)
         return True  # the operator's order
 
     def _conflict_lasts(self, shot: Shot) -> bool:
@@ -151,8 +154,7 @@ class FenceDecisions(CoreBase):
         if shot is None or shot.op:
             return
         if not self._still_wanted(shot):
-            why = "the peer answers again" if self.peer_beat() else self.shot_refusal()
-            self._abort_shot(why or "the reason for it is gone")
+            self._abort_shot(self._why_not(shot) or "the reason for it is gone")
             return
         if self.device_op:
             if self.device_is_on and not self.device_cancelled:
@@ -162,6 +164,12 @@ class FenceDecisions(CoreBase):
         if shot.kind is not ShotKind.IF_OFF and not (self._settled() and self.durable.shot_pending):
             return
         self._fire(shot)
+
+    def _why_not(self, shot: Shot) -> str:
+        """Why a shot that was decided is not wanted any more."""
+        if shot.kind is ShotKind.DRILL:
+            return self.drill_refusal(decided=True)
+        return "the peer answers again" if self.peer_beat() else self.shot_refusal()
 
     def _choose_shot(self) -> None:
         if any(order.verb == Verb.CONFIRM_DEAD.value and order.proof is None for order in self.orders):
@@ -205,7 +213,9 @@ class FenceDecisions(CoreBase):
         # shot_pending and the debt stay: the plugs are read, found on, and both are settled then.
         self._note(Level.INFO, "shot-aborted", f"{self.config.peer} is not shot: {why}")
         if shot.command:
-            self._reply(shot.command, ExitCode.FAILED, f"{self.config.peer} was not shot: {why}")
+            # Of a drill nothing was begun: what changed meanwhile would have refused it.
+            code = ExitCode.REFUSED if shot.kind is ShotKind.DRILL else ExitCode.FAILED
+            self._reply(shot.command, code, f"{self.config.peer} was not shot: {why}")
 
     def _fire(self, shot: Shot) -> None:
         shot.op = self._next_op()
@@ -218,7 +228,10 @@ class FenceDecisions(CoreBase):
                 ShotKind.ASKED: "it asked for it",
                 ShotKind.ORDERED: "the operator ordered it",
                 ShotKind.CONFLICT: "both nodes have a right and this one has the higher epoch",
+                ShotKind.DRILL: "the operator ordered a proof drill, and it holds nothing",
             }[shot.kind]
+            if self.drill is not None:
+                self.drill.fired = True
             self.proof = None  # an older proof serves nothing beside a new shot
             self._peer_becomes(PeerTrigger.SHOT)
             again = f" (attempt {self.shot_attempts + 1})" if self.shot_attempts else ""
@@ -260,8 +273,14 @@ class FenceDecisions(CoreBase):
         elif last is not None:
             # Heard while the shot ran, and silent again: its turn is counted from there.
             self.silent_since_ms = max(self.silent_since_ms, last + self.config.deadtime_ms)
-        self.shot_attempts += 1
         self.shot_next_ms = self.now_ms + self.config.fence_retry_ms
+        if shot.kind is ShotKind.DRILL:
+            self._drill_failed(
+                f"not every plug was proved OFF: {event.evidence.reason or 'no reason was given'}; "
+                f"see failoverctl fence --test {self.config.peer}"
+            )
+            return
+        self.shot_attempts += 1
         self.shot_last = event.evidence.reason or "the plugs were not proved OFF"
         self._note_once(
             Level.ALARM,
@@ -277,20 +296,22 @@ class FenceDecisions(CoreBase):
     def _proved(self, shot: Shot, how: str) -> None:
         boot_id = self.wanted.peer_boot_id or shot.boot_id
         self._peer_becomes(PeerTrigger.PROOF)
-        self.proof = Proof(boot_id, self.counter, self.now_ms)
+        self.proof = Proof(boot_id, self.counter, self.now_ms, takes=shot.kind is not ShotKind.DRILL)
         self._change(fenced_boot_id=boot_id or "unknown")
         self.shot_last = f"proved off: {how}"
         self._unsay("fence-failed")
         self._unsay("no-shot")
         self._note(Level.WARNING, "fenced", f"{self.config.peer} is fenced: {how}")
-        if shot.command:
+        if shot.kind is ShotKind.DRILL:
+            self._drill_is_off()
+        elif shot.command:
             self._reply(shot.command, ExitCode.DONE, f"{self.config.peer} is fenced: {how}")
 
     # --- power owed, plugs to be read --------------------------------------------------------------
 
     def _decide_power(self) -> None:
         """Pay the debt of rule 13 and settle the plugs of an unproved shot (rule 12)."""
-        if self.device_busy() or self.now_ms < self.device_next_ms:
+        if self.device_busy() or self.now_ms < self.device_next_ms or self.drill_keeps_off():
             return
         answers = self.peer_state is PeerState.UP
         if self.wanted.shot_pending and answers:
@@ -386,6 +407,7 @@ class FenceDecisions(CoreBase):
             f"{self.config.peer} is heard although all its plugs read OFF: wrong outlet, or a second power "
             "supply; check the cabling of both nodes now",
         )
+        self._drill_failed(self._beats_go_on())
 
     def _void_unused(self, epochs: Mapping[str, int]) -> None:
         """Rules 2c and 9: a right of a voided proof that is not in use is not used any more."""

@@ -15,12 +15,24 @@ from enum import Enum
 from types import ModuleType
 from typing import Any
 
-from failover_kit.manager import actions, core, coredata, events, groups, hearing, orders, records, shooting, states
+from failover_kit.manager import (
+    actions,
+    core,
+    coredata,
+    drill,
+    events,
+    groups,
+    hearing,
+    orders,
+    records,
+    shooting,
+    states,
+)
 from failover_kit.manager.codec import CodecError
 from failover_kit.manager.core import Core
 
 _MODULES: tuple[ModuleType, ...] = (
-    actions, core, coredata, events, groups, hearing, orders, records, shooting, states,
+    actions, core, coredata, drill, events, groups, hearing, orders, records, shooting, states,
 )  # fmt: skip
 
 _DEPTH_LIMIT = 50

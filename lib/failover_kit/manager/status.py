@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from failover_kit.manager.actions import Level
-from failover_kit.manager.records import ClusterView
+from failover_kit.manager.records import ClusterView, ProofView
 
 RECENT_LIMIT = 40
 """Sentences kept for status; the journal has them all."""
@@ -67,6 +67,13 @@ class Status:
     links: tuple[LinkHealth, ...] = ()
     problems: tuple[str, ...] = ()  # sentences about what else is wrong on this node
     recent: tuple[Said, ...] = ()
+    remarks: tuple[str, ...] = ()  # what is so by the configuration and should not be forgotten
+    proof_age_ms: int | None = None  # since the last proof drill ended; None: there was none
+
+
+def proof_age_ms(proof: ProofView, wall_ms: int) -> int | None:
+    """How long ago the last drill ended, by the wall clock; 0 when that was set back meanwhile."""
+    return max(0, wall_ms - proof.wall_ms) if proof.wall_ms else None
 
 
 class Recent:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_kit.manager.coredata import CoreBase, Group, Purpose, ShotKind
-from failover_kit.manager.records import ClusterView, GroupView, LinkView
+from failover_kit.manager.coredata import CoreBase, DrillStep, Group, Purpose, ShotKind
+from failover_kit.manager.records import ClusterView, GroupView, LinkView, ProofState, ProofView
 from failover_kit.manager.states import GroupState, PeerState
 
 if TYPE_CHECKING:
@@ -51,7 +51,41 @@ def view_of(core: OrderDecisions, now_ms: int) -> ClusterView:
         health=health,
         reason=reason,
         todo=todo,
+        proof=_proof(core),
     )
+
+
+def _proof(core: OrderDecisions) -> ProofView:
+    """Rule 25: whether this node has proved that it can cut its peer, and what to do about it."""
+    config, peer, drilled = core.config, core.config.peer, core.wanted.drilled
+    again = f"on a quiet day, run: failoverctl fence --prove {peer}"
+    if not config.can_fence:
+        return ProofView()
+    if core.drill is not None:
+        return ProofView(state=ProofState.RUNNING, text=_drill_doing(core.drill.step, peer))
+    if drilled is None:
+        return ProofView(state=ProofState.NEVER, text=f"that this node can cut {peer} was never proved; {again}")
+    wall_ms = drilled.wall_ms
+    if not drilled.ok:
+        text = f"{peer} is not proved, the last drill failed: {drilled.reason}"
+        return ProofView(state=ProofState.FAILED, wall_ms=wall_ms, text=text)
+    if drilled.fencing != config.fencing_digest:
+        text = f"{peer} was proved under other fencing lines in ha.cf; {again}"
+        return ProofView(state=ProofState.OUTDATED, wall_ms=wall_ms, text=text)
+    if drilled.config != config.digest:
+        text = f"{peer} was proved before the configuration changed; the fencing lines are the same"
+        return ProofView(state=ProofState.CHANGED, wall_ms=wall_ms, text=text)
+    return ProofView(state=ProofState.PROVED, wall_ms=wall_ms, text=f"this node has proved that it can cut {peer}")
+
+
+def _drill_doing(step: DrillStep, peer: str) -> str:
+    return {
+        DrillStep.CUT: f"proof drill: {peer} is being cut",
+        DrillStep.QUIET: f"proof drill: the plugs of {peer} read OFF, its beats must stop",
+        DrillStep.POWER: f"proof drill: {peer} was off and silent, its power is being given back",
+        DrillStep.RETURN: f"proof drill: the plugs of {peer} read ON, it must come back by a new boot",
+        DrillStep.DONE: f"proof drill: {peer} is back, the result is being written",
+    }[step]
 
 
 def _link(core: CoreBase, name: str, now_ms: int) -> LinkView:

@@ -1,0 +1,300 @@
+"""Rule 25, the proof drill, step by step; and what its OFF, its debt and its record may be used for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
+from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
+from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Verb
+from failover_kit.manager.records import CoreConfig, DrillRecord, GroupClaim, PlugState, ProofState
+from failover_kit.manager.states import GroupState
+
+PASSIVE = replace(EMPTY, top=3)
+DRILL = replace(CONFIG, fencing_digest="devices", prove_timeout_ms=60_000)
+PROVED = DrillRecord(ok=True, wall_ms=1_000_000, config="alike", fencing="devices")
+
+
+def bench_at_work(config: CoreConfig = DRILL) -> Bench:
+    """This node runs the group, pete is up and has nothing."""
+    bench = Bench(config=config)
+    bench.serve()
+    bench.wait(KEEPALIVE_MS, hearing=PASSIVE, writing=True)
+    return bench
+
+
+def ordered(config: CoreConfig = DRILL) -> Bench:
+    """The drill is fired."""
+    bench = bench_at_work(config)
+    bench.order(Verb.PROVE, "pete")
+    assert bench.count(Fence) == 0  # nothing before the disk knows
+    bench.write()
+    assert bench.count(Fence) == 1
+    bench.now_ms += 100
+    return bench
+
+
+def off(config: CoreConfig = DRILL) -> Bench:
+    """Every plug read OFF."""
+    bench = ordered(config)
+    bench.fenced()
+    bench.write()
+    return bench
+
+
+def powered(config: CoreConfig = DRILL) -> Bench:
+    """It was silent while off, and its plugs read ON again."""
+    bench = off(config)
+    bench.wait(DEADTIME_MS, writing=True)
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    bench.write()
+    return bench
+
+
+def come_back(bench: Bench) -> None:
+    """pete's next boot is heard."""
+    bench.reset_peer()
+    bench.hear(PASSIVE)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(PASSIVE)
+
+
+def reply(bench: Bench) -> str:
+    last = bench.last(Reply)
+    assert last is not None
+    return last.text
+
+
+def proof(bench: Bench) -> ProofState:
+    return bench.core.view(bench.now_ms).proof.state
+
+
+# --- the way it should go ------------------------------------------------------------------------------
+
+
+def test_rule_25_off_silent_on_and_a_new_boot_are_a_proof_with_its_date_and_configuration() -> None:
+    bench = powered()
+    come_back(bench)
+    assert bench.reply_code() is None  # not before it is on the disk
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
+    record = bench.core.durable.drilled
+    assert record is not None
+    assert (record.ok, record.config, record.fencing) == (True, "alike", "devices")
+    assert record.wall_ms > 0
+    assert proof(bench) is ProofState.PROVED
+    assert bench.count(Start) == 1
+    assert bench.count(Stop) == 0
+
+
+def test_rule_07_and_13_intent_debt_and_no_proof_are_on_the_disk_before_the_shot() -> None:
+    bench = ordered()
+    durable = bench.core.durable
+    assert (durable.shot_pending, durable.on_owed, durable.shots) == (True, True, 1)
+    assert durable.drilled is not None
+    assert not durable.drilled.ok
+
+
+def test_rule_13_power_is_owed_by_a_drill_also_where_shots_leave_the_power_off() -> None:
+    bench = powered(replace(DRILL, fence_power_on=False))
+    assert bench.count(PowerOn) == 1
+    assert not bench.core.durable.on_owed
+
+
+# --- refused -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claim", "why"),
+    [
+        (replace(RUNS, right=5), "the peer has it (started)"),
+        (replace(PASSIVE, held=True), "the peer has it (stopped)"),
+        (replace(PASSIVE, state=GroupState.UNKNOWN), "the peer has it (unknown)"),
+        (replace(PASSIVE, state=GroupState.STOPPING, held=True), "the peer has it (stopping)"),
+        (replace(PASSIVE, want=1), "asks for it"),
+        (replace(PASSIVE, parked=True), "holds it parked"),
+    ],
+)
+def test_rule_25_only_a_peer_that_holds_nothing_is_cut(claim: GroupClaim, why: str) -> None:
+    bench = bench_at_work()
+    bench.core.hearing.beat = replace(bench.beat(claim), counter=bench.peer_counter)
+    bench.order(Verb.PROVE, "pete")
+    bench.write()
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+    assert why in reply(bench)
+
+
+def test_rule_25_a_passive_node_proves_nobody() -> None:
+    bench = Bench(config=DRILL)
+    bench.meet(RUNS)
+    bench.order(Verb.PROVE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+
+
+def test_rule_25_a_group_nobody_has_is_in_the_way() -> None:
+    bench = Bench(config=replace(DRILL, groups=(replace(CONFIG.groups[0], home="mclaws"),)))
+    bench.meet(replace(PASSIVE, failed_here=True))
+    bench.order(Verb.PROVE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+    assert "no right to it" in reply(bench)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"hears": False}, "not heard"),
+        ({"ready": False}, "not ready"),
+        ({"digest": "another"}, "configuration files differ"),
+    ],
+)
+def test_rule_25_only_a_ready_peer_that_hears_us_is_cut(fields: dict[str, object], why: str) -> None:
+    bench = bench_at_work()
+    bench.hear(PASSIVE, **fields)
+    bench.order(Verb.PROVE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+    assert why in reply(bench)
+
+
+def test_rule_25_a_silent_peer_is_no_drill() -> None:
+    bench = bench_at_work()
+    bench.lose_peer()
+    bench.order(Verb.PROVE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+
+
+def test_rule_12_and_25_a_peer_that_asks_for_the_group_meanwhile_is_not_cut_and_the_old_proof_stands() -> None:
+    bench = Bench(config=DRILL, record=stored(4, held=True, contact=True, drilled=PROVED))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.hear(replace(EMPTY, top=4))
+    bench.wait(2 * KEEPALIVE_MS, hearing=replace(EMPTY, top=4), writing=True)
+    assert proof(bench) is ProofState.PROVED
+    bench.order(Verb.PROVE, "pete")
+    bench.hear(replace(EMPTY, top=4, want=1))
+    bench.write()
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+    assert bench.core.durable.drilled == PROVED
+
+
+def test_rule_04_nothing_moves_while_a_drill_runs() -> None:
+    bench = ordered()
+    bench.order(Verb.STANDBY)
+    assert bench.reply_code() is ExitCode.REFUSED
+
+
+# --- what goes wrong on the way --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("evidence", [{"off_exit": 1}, {"state": PlugState.ON}, {"in_time": False}])
+def test_rule_08_a_drill_that_is_not_read_off_proves_nothing(evidence: dict[str, object]) -> None:
+    bench = ordered()
+    bench.hear(PASSIVE)
+    bench.fenced(**evidence)  # type: ignore[arg-type]
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert proof(bench) is ProofState.FAILED
+    assert bench.core.view(bench.now_ms).peer_state == "up"
+
+
+def test_rule_09_beats_that_go_on_after_off_are_an_alarm_and_no_proof() -> None:
+    bench = off()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(PASSIVE)
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "beats go on although all its plugs read OFF" in reply(bench)
+    assert "heard-after-off" in bench.codes()
+    assert bench.count(PowerOn) == 1  # what was cut gets its power back
+
+
+def test_rule_09_a_frame_that_was_on_its_way_is_not_a_beat_that_goes_on() -> None:
+    bench = ordered()
+    late = bench.beat(PASSIVE)
+    bench.fenced()
+    bench.handle(BeatReceived("eth1", late))
+    bench.write()
+    assert bench.reply_code() is None
+
+
+def test_rule_25_power_comes_back_only_after_deadtime_of_silence() -> None:
+    bench = off()
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 0
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+
+
+def test_rule_25_another_boot_heard_while_it_is_off_is_no_proof() -> None:
+    bench = off()
+    bench.wait(KEEPALIVE_MS)
+    come_back(bench)
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "something else feeds it" in reply(bench)
+
+
+def test_rule_25_the_same_boot_again_is_no_return() -> None:
+    bench = powered()
+    bench.peer_nonce, bench.peer_counter = "pete life 2", 0  # failoverd was only restarted there
+    for _ in range(3):
+        bench.hear(PASSIVE)
+        bench.wait(KEEPALIVE_MS)
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert proof(bench) is ProofState.FAILED
+
+
+def test_rule_25_a_node_that_does_not_come_back_is_not_proved_and_is_not_waited_for_for_ever() -> None:
+    bench = powered()
+    bench.wait(DRILL.prove_timeout_ms, writing=True)
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "did not come back within 60 s" in reply(bench)
+    come_back(bench)
+    bench.write()
+    assert proof(bench) is ProofState.FAILED
+
+
+# --- what its OFF may be used for ---------------------------------------------------------------------
+
+
+def test_rule_02_the_off_of_a_drill_gives_leave_to_take_nothing() -> None:
+    bench = off()
+    assert bench.core.proof is not None
+    assert not bench.core.proof.takes
+    bench.core._change_group("cluster", right=0, held=False)  # as if it had been lost on the way
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.right() == 0
+
+
+def test_rule_15_a_node_cut_by_a_drill_is_not_shot_again_for_its_silence() -> None:
+    bench = off()
+    bench.wait(10 * DEADTIME_MS)
+    assert bench.count(Fence) == 1
+
+
+# --- crashes -------------------------------------------------------------------------------------------
+
+
+def test_rule_13_and_25_a_crash_in_a_drill_leaves_a_debt_and_no_proof() -> None:
+    record = off().core.durable
+    again = Bench(config=DRILL, record=record)
+    again.probe(ProbeOutcome.RUNNING)
+    assert proof(again) is ProofState.FAILED
+    again.wait(INITDEAD_MS + KEEPALIVE_MS, writing=True)
+    assert (again.count(PowerOn), again.count(Fence)) == (1, 0)
+    come_back(again)
+    again.wait(KEEPALIVE_MS, hearing=PASSIVE, writing=True)
+    assert proof(again) is ProofState.FAILED
+
+
+def test_rule_25_a_proof_is_worth_what_the_fencing_lines_are_worth() -> None:
+    def state(**fields: str) -> ProofState:
+        return proof(Bench(config=replace(DRILL, **fields), record=stored(drilled=PROVED)))  # type: ignore[arg-type]
+
+    assert state() is ProofState.PROVED
+    assert state(digest="other groups") is ProofState.CHANGED
+    assert state(fencing_digest="other plugs") is ProofState.OUTDATED
+    assert proof(Bench(config=DRILL)) is ProofState.NEVER
+    assert proof(Bench(config=replace(DRILL, can_fence=False))) is ProofState.NONE
