@@ -62,8 +62,8 @@ def test_a_relay_slower_than_the_patience_is_no_success_though_it_moves_at_last(
 
 @pytest.mark.parametrize("fault", NAMES)
 def test_a_switch_that_recovers_can_be_used_at_once(world: World, fault: str) -> None:
-    """The fault is over, the device stays registered: the next call, also the fencer's own second try, works."""
-    world.register(**{**PATIENT, "power_timeout": 1}, pcmk_host_map="pete:1", pcmk_reboot_retries=1, login_timeout=2)
+    """Nothing of a failure stays: the same device, the same session, the next call works."""
+    world.register(timeout=8, login_timeout=3, shell_timeout=3, power_timeout=3, **ONE_TRY, pcmk_host_map="pete:1")
     set_fault(world, fault)
     world.fence("reboot", "pete")
     world.switch.clear()
