@@ -41,7 +41,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--row", action="append", choices=[row.key for row in ROWS], help="only this row; may be given again"
     )
-    parser.add_argument("--tree", type=Path, default=TOP, metavar="DIR", help="measure the programs of that checkout")
+    parser.add_argument("--tree", type=Path, default=TOP, metavar="DIR", help="checkout to measure")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="every single run, for machines")
     form.add_argument("--markdown", action="store_true", help="the section of docs/measurements.md")
