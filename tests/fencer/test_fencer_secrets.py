@@ -34,7 +34,9 @@ def switch(folder: Path) -> Iterator[EmulatorProcess]:
         yield emulator
 
 
-def traced(argv: list[str], trace: Path, stdin: str, env: dict[str, str] | None = None) -> tuple[CommandResult, str]:
+def traced(
+    argv: list[str], trace: Path, stdin: str = "", env: dict[str, str] | None = None
+) -> tuple[CommandResult, str]:
     """Run ``argv`` under strace; returns its result and every command line it led to, unabridged."""
     command = ["strace", "-f", "-s", "65535", "-e", "trace=execve", "-e", "signal=none", "-o", str(trace), *argv]
     result = run(command, Deadline(PATIENCE_MS), stdin=stdin, env=env)
