@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "fence": {"spec"},
     "agents": {"spec", "kernel", "ocf"},
     "manager": {"spec", "kernel", "ocf", "fence", "agents"},
+    "stonith": {"spec", "fence"},
     "emulator": {"spec"},
     "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager"},
     "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "cli", "emulator"},
