@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence import session as net
-from failover_kit.fence.agent import Failure, Operation
+from failover_kit.fence.config import check
 from failover_kit.fence.log import Log
-from failover_kit.fence.options import check, read_stdin
+from failover_kit.fence.operation import Failure, Operation
+from failover_kit.fence.options import read_stdin
 from failover_kit.fence.secret import Secret
-from failover_kit.fence.session import ConnectFailed, ConnectionLost, Session
+from failover_kit.fence.session import Session
+from failover_kit.fence.transport import ConnectFailed, ConnectionLost
 from failover_kit.fence.wti import Dialogue
 from failover_kit.spec import deadline as clock_module
 from failover_kit.spec.deadline import Deadline
@@ -96,7 +98,7 @@ class Switch:
 
     @property
     def switched(self) -> list[str]:
-        return [command for command in self.commands if command not in ("/S", "/X,Y")]
+        return [command for command in self.commands if command not in ("/S", "/SG", "/X,Y")]
 
 
 class Line:
@@ -315,7 +317,7 @@ def test_busy_is_waited_for(bench: Bench) -> None:
 @pytest.mark.parametrize("action", ["off", "on", "reboot", "status"])
 def test_a_missing_plug_fails_before_anything_is_switched(bench: Bench, action: str) -> None:
     assert "no plug 9 on this device" in bench.failure(f"action={action}", "plug=1,9")
-    assert bench.switch.commands == ["/S", "/X,Y"]
+    assert bench.switch.commands == ["/S", "/SG", "/X,Y"]
 
 
 def test_a_name_that_moves_while_switching_is_no_proof(bench: Bench) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from failover_kit.fence.config import Config, check
 from failover_kit.fence.metadata import help_text, metadata_xml
-from failover_kit.fence.options import OPTIONS, Config, UsageError, check, read_argv, read_stdin
+from failover_kit.fence.options import OPTIONS, UsageError, read_argv, read_stdin
 from failover_kit.fence.secret import Secret
 
 BASE = ["ip=192.0.2.1", "plug=1"]
@@ -48,11 +49,11 @@ def test_option_is_action_and_action_stands_above_it() -> None:
 
 def test_comments_unknown_names_and_what_pacemaker_adds() -> None:
     raw = read_stdin(
-        ["# plug=9", "", "nodename=pete", "agent=fence_wti", "name=x", "telnet_path=/x", "nonsense", *BASE]
+        ["# plug=9", "", "nodename=pete", "agent=fence_wti", "name=x", "no_such=/x", "nonsense", *BASE]
     )
     assert check(raw).plugs == ("1",)
     assert len(raw.warnings) == 2
-    assert "telnet_path" in raw.warnings[0]
+    assert "no_such" in raw.warnings[0]
 
 
 def test_last_of_one_name_wins_but_two_names_must_agree() -> None:
@@ -86,14 +87,14 @@ def test_a_false_flag_is_false(value: str) -> None:
     assert (config.verbose, config.quiet, config.family) == (False, False, 0)
 
 
-def test_ssh_is_refused_rather_than_ignored() -> None:
-    assert "--ssh is not supported" in problem(*BASE, "secure=1")
-
-
-def test_quotes_are_part_of_a_password_only() -> None:
+def test_one_pair_of_quotes_is_taken_off_as_fence_wti_does() -> None:
+    """So quotes keep blanks at the ends, and a password in quotes of its own is written with one pair more."""
     config = stdin('password="x"', 'username="u"')
-    assert config.password == Secret('"x"')
+    assert config.password == Secret("x")
     assert config.username == "u"
+    assert stdin('password=" x "').password == Secret(" x ")
+    assert stdin('password=""x""').password == Secret('"x"')
+    assert stdin('password="x').password == Secret('"x')
 
 
 def test_a_password_may_have_an_equals_sign_and_blanks_inside() -> None:

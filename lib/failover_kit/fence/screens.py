@@ -36,6 +36,14 @@ class PlugRow:
     state: PlugState
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A plug group and the plugs in it."""
+
+    name: str
+    plugs: tuple[int, ...]
+
+
 class ScreenError(Exception):
     """A screen is not one we understand; ``str()`` says what was expected and what stood there."""
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_status
+from failover_kit.fence.screens import GroupRow, PlugRow, ScreenError, has_table, parse_status
 from failover_kit.fence.secret import MASK, Secret
 from failover_kit.fence.telnet import TelnetFilter, escape
 
@@ -75,6 +75,13 @@ class StatusRead:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupsRead:
+    """The plug groups."""
+
+    groups: tuple[GroupRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Switched:
     """The prompt came back after an on or off command. Not a proof of anything."""
 
@@ -89,7 +96,7 @@ class Refused:
     reason: str
 
 
-Event = LoggedIn | LoginDenied | DeviceBusy | StatusRead | Switched | Refused
+Event = LoggedIn | LoginDenied | DeviceBusy | StatusRead | GroupsRead | Switched | Refused
 
 
 def _wire(text: str) -> bytes:
@@ -114,7 +121,15 @@ class Dialogue:
     last request is answered; only ``request_logout`` may come at any time after LoggedIn.
     """
 
-    def __init__(self, *, username: str = "", password: Secret | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        username: str = "",
+        password: Secret | None = None,
+        prompts: Sequence[str] = (),
+        telnet: bool = True,
+        wake: bool = False,
+    ) -> None:
         self._username = username
         self._password = password
         # The device may echo the password; its bytes are then seen as Latin-1 in our lines.
@@ -134,6 +149,8 @@ class Dialogue:
         self._user_sent = False
         self._inside = False
         self.password_sent = False
+        if wake:
+            self._out += b"\r"
 
     # Doors.
 
@@ -156,6 +173,9 @@ class Dialogue:
 
     def request_status(self) -> None:
         self._begin(_State.STATUS, "/S")
+
+    def request_groups(self) -> None:
+        self._begin(_State.SWITCH, "/SG")
 
     def request_switch(self, plug: int, *, on: bool) -> None:
         """Ask to switch one plug. Only its digits ever reach the device."""
