@@ -16,7 +16,7 @@ from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CommandResult, run
-from fencer.world import CHECKOUT, PASSWORD
+from fencer.world import CHECKOUT, PASSWORD, STONITH
 
 AGENT = str(CHECKOUT / "stonith" / "fence_wti_ips800")
 PATIENCE_MS = 120_000
@@ -83,3 +83,14 @@ def test_a_failed_login_shows_it_neither(switch: EmulatorProcess, folder: Path) 
     )
     assert result.code == 1
     assert wrong not in calls + result.stdout + result.stderr + debug.read_text()
+
+
+def test_stonith_gives_it_to_its_agent_unseen(switch: EmulatorProcess, folder: Path) -> None:
+    """As fence_legacy calls it: the password comes in the environment and goes on through standard input."""
+    env = {"ipaddr": switch.address, "ipport": str(switch.port), "password": PASSWORD}
+    argv = [str(STONITH), "-d", "-t", "wti_nps", "-E", "-T", "off", "pete"]
+    result, calls = traced(argv, folder / "trace", env=env)
+    assert result.ok(), result.describe()
+    assert switch.outlet_state(1) == "off"
+    assert "fence_wti_ips800" in calls, "the trace follows children"
+    assert PASSWORD not in calls + result.stdout + result.stderr

@@ -12,11 +12,13 @@ from failover_kit.spec.process import CommandResult
 from fencer.fencer import Fencer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+STONITH = CHECKOUT / "stonith" / "stonith"
+WAYS = ("fence_wti_ips800", "fence_legacy")
 PASSWORD = "s3cret-Pa55"
 OUTLETS = {"pete": (1,), "kokone": (2,), "mclaws": (5, 6)}
 COMMAND = {"off": "--fence", "on": "--unfence", "reboot": "--reboot"}
 # For what is expected to fail: soon. For what is expected to succeed: with room for a machine under load.
-BRIEF = {"timeout": 4, "login_timeout": 2, "shell_timeout": 1, "power_timeout": 1}
+BRIEF = {"timeout": 3, "login_timeout": 1, "shell_timeout": 1, "power_timeout": 1}
 PATIENT = {"timeout": 60, "login_timeout": 30, "shell_timeout": 30, "power_timeout": 30}
 SETTLE_MS = 30_000
 
@@ -32,6 +34,18 @@ class World:
         """Register the switch as a device of the fencer, with our password."""
         where = {"ip": self.switch.address, "ipport": self.switch.port}
         self.fencer.register(device, agent, password=PASSWORD, **{**where, **options})
+
+    def register_through(self, way: str, node: str, **options: object) -> None:
+        """Register a device for ``node``: our agent itself, or our stonith under Pacemaker's fence_legacy.
+
+        Parameters of fence_legacy other than plugin and stonith reach the stonith command in its environment.
+        """
+        if way != "fence_legacy":
+            self.register(way, pcmk_host_map=f"{node}:{node}", **options)
+            return
+        where = {"ipaddr": self.switch.address, "ipport": self.switch.port, "pcmk_host_list": node}
+        device = {"plugin": "wti_nps", "stonith": STONITH}
+        self.fencer.register("benjamin", way, password=PASSWORD, **{**where, **device, **options})
 
     def fence(self, action: str, node: str, outlets: Sequence[int] = (), timeout_s: int = 100) -> CommandResult:
         """Let the fencer act on ``node`` and hold the outcome against the truth.
