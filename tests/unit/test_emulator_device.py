@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.emulator import screens, telnet
-from failover_kit.emulator.device import Device, Hangup, Send, factory_outlets
+from failover_kit.emulator.device import Device, factory_outlets
 from failover_kit.emulator.faults import WHOLE_DEVICE
-from failover_kit.emulator.relays import Event, Switch
+from failover_kit.emulator.relays import Event, Outlet, Switch
+from failover_kit.emulator.settings import Settings
+from failover_kit.emulator.unit import Hangup, Send
+from failover_kit.emulator.variants import IPS
 
 
 class Bench:
@@ -19,7 +22,7 @@ class Bench:
         outlets = factory_outlets()
         for key, name in names.items():
             outlets[int(key[1:]) - 1].name = name
-        self.device = Device(outlets, password=password)
+        self.device = Device(outlets, Settings(password=password))
         self.now_ms = 1_000
         self.hold = False
         self.relay_ok = True
@@ -104,14 +107,15 @@ def test_factory_status_screen_is_the_printed_one() -> None:
 @pytest.mark.parametrize("on", [True, False])
 @pytest.mark.parametrize("delay_ms", [0, 500, 1000, 30_000, 60_000, 900_000])
 def test_every_row_lines_up_with_the_rule(name: str, on: bool, delay_ms: int) -> None:
-    row = screens.row(8, name, on, delay_ms, not on)
-    assert len(row) == len(screens.RULE) == len(screens.HEADER)
-    bars = [index for index, character in enumerate(screens.RULE) if character == "+"]
+    row = screens.plug_row(IPS, Outlet(8, name, on, delay_ms, not on), False)
+    rule = screens.rule(IPS.columns)
+    assert len(row) == len(rule) == len(screens.header(IPS.columns))
+    bars = [index for index, character in enumerate(rule) if character == "+"]
     assert [index for index, character in enumerate(row) if character == "|"] == bars
 
 
 def test_a_name_begins_where_wti_nps_reads_sixteen_characters() -> None:
-    row = screens.row(3, "abcdefghijklmnop", True, 500, True)
+    row = screens.plug_row(IPS, Outlet(3, "abcdefghijklmnop"), False)
     assert row[row.index("| ") + 2 :][:16] == "abcdefghijklmnop"
 
 
@@ -430,8 +434,9 @@ def test_whatever_is_typed_the_device_lives_and_its_relays_come_to_rest(
     bench = Bench()
     bench.relay_ok = relay_ok
     if fault is not None:
-        bench.device.faults.set(fault)
-    bench.connect()
+        bench.device.faults.set(fault, count=3 if fault == "lockout" else None)
+    if bench.device.accepting():
+        bench.connect()
     for key in keys:
         if bench.device.accepting():
             bench.connect()
