@@ -119,13 +119,16 @@ def parse(argv: Sequence[str]) -> Request:
     except getopt.GetoptError as error:
         raise UsageError(_getopt_complaint(error)) from None
     found: dict[str, str] = {}
-    for name, value in options:
-        found[name.lstrip("-")] = value
-    if "V" in found or "help" in found:
-        return Request(version="V" in found, help="help" in found)
-    action = found.get("T", "reset")
-    if action not in ACTIONS:
-        raise UsageError(f"bad reset type [{action}]")
+    for dashed, value in options:
+        name = dashed.lstrip("-")
+        # The first of these ends it, whatever else is on the line.
+        if name in ("V", "help"):
+            return Request(version=name == "V", help=name == "help")
+        if name == "T" and value not in ACTIONS:
+            raise UsageError(f"bad reset type [{value}]")
+        if name == "c":
+            _count(value)
+        found[name] = value
     request = Request(
         list_types="L" in found,
         device_type=found.get("t", ""),
@@ -134,7 +137,7 @@ def parse(argv: Sequence[str]) -> Request:
         describe="h" in found,
         hosts="l" in found,
         status="S" in found,
-        action=action,
+        action=found.get("T", "reset"),
         text=found.get("p"),
         file=found.get("F"),
         environment="E" in found,

@@ -25,20 +25,20 @@ STDIN_LIMIT_BYTES = 60_000
 
 
 def run_child(
-    argv: Sequence[str], deadline: Deadline, *, env: Mapping[str, str], stdin: str = ""
+    argv: Sequence[str], deadline: Deadline, *, env: Mapping[str, str], stdin: str | None = ""
 ) -> CommandResult:
-    """Run ``argv`` with CLEAN_ENV plus ``env`` and ``stdin`` on its standard input.
+    """Run ``argv`` with CLEAN_ENV plus ``env`` and ``stdin`` on its standard input; None: ours.
 
     Raises CommandMissing when it cannot be executed, CommandTimeout at the deadline. Neither carries
     an environment value or what stood on standard input.
     """
-    data = stdin.encode("utf-8", "surrogateescape")
+    data = (stdin or "").encode("utf-8", "surrogateescape")
     if len(data) > STDIN_LIMIT_BYTES:
         raise CommandMissing(f"{argv[0]}: the parameters are longer than {STDIN_LIMIT_BYTES} bytes; shorten them")
     try:
         child = subprocess.Popen(
             list(argv),
-            stdin=subprocess.PIPE if data else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if data else None if stdin is None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**CLEAN_ENV, **env},

@@ -24,6 +24,8 @@ from failover_kit.stonith.parameters import Parameters, from_environment
 PREFIX = "external/"
 # Where ha_log.sh is, which plugins write their log with. Debian's place first.
 _LOG_DIRECTORIES = ("/usr/share/cluster-glue", "/usr/libexec/heartbeat", "/usr/lib/heartbeat")
+# Where it writes to, when Heartbeat or Pacemaker has told its children.
+_LOG_SETTINGS = ("HA_LOGD", "HA_LOGFACILITY", "HA_LOGFILE", "HA_DEBUGLOG", "HA_debug", "CRM_meta_st_device_id")
 _DESCRIBE_MS = 20_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -106,9 +108,6 @@ class ExternalType:
                 raise StonithError(Code.BADCONFIG, f"{name[:40]!r} cannot be the name of a plugin's parameter")
             if "\0" in value:
                 raise StonithError(Code.BADCONFIG, f"the value of {name} has a zero byte in it")
-        absent = [name for name in self.names() if name not in parameters]
-        if absent:
-            log.info(f"{self.name}: not given: {' '.join(absent)}")
         return ExternalDevice(self, parameters, log)
 
     def run(self, arguments: Sequence[str], parameters: Mapping[str, str], deadline: Deadline) -> CommandResult:
@@ -117,9 +116,13 @@ class ExternalType:
         if reason:
             raise StonithError(Code.OOPS, reason)
         path = [*(place for place in _LOG_DIRECTORIES if os.path.isdir(place)), "/usr/sbin:/usr/bin:/sbin:/bin"]
-        env = {**parameters, "PATH": ":".join(path), "HA_LOGTAG": self.name, "HOME": os.environ.get("HOME", "/")}
+        env = {"HA_LOGD": "no"}
+        env.update((name, os.environ[name]) for name in _LOG_SETTINGS if name in os.environ)
+        env.update(parameters)
+        env.update({"PATH": ":".join(path), "HA_LOGTAG": self.name, "HOME": os.environ.get("HOME", "/")})
         try:
-            return run_child([self._path, *arguments], deadline, env=env)
+            # ha_log.sh writes to stderr when its standard input is a terminal, and to syslog otherwise.
+            return run_child([self._path, *arguments], deadline, env=env, stdin=None if os.isatty(0) else "")
         except CommandTimeout as error:
             raise StonithError(Code.TIMEOUT, f"'{self.name} {arguments[0]}' was stopped: {error}") from None
         except CommandMissing as error:
