@@ -60,7 +60,7 @@ BEHAVIOUR = (
     ("several plugs, `on`", "done when one of them is ON", "done when all are ON"),
     ("a plug that is not on the device, in a list", "is hidden by the others", "an error, nothing is switched"),
     ("plug names", "listed, but cannot be fenced", "work everywhere a number does"),
-    ("`off` of a plug that reads OFF", "sends nothing", "sends OFF all the same (it may be in the pause of a /BOOT)"),
+    ("`off` of a plug that reads OFF", "sends nothing", "sends OFF all the same (it may be in a /BOOT)"),
     ("under Pacemaker", "waits without end", "ends; `disable_timeout` changes nothing"),
     ("`power_timeout`", "counts looks", "counts seconds"),
     ("`retry_on=0` and reboot", "never switches on again", "switches on once"),

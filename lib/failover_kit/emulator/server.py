@@ -50,6 +50,7 @@ class OutletConfig:
 class EmulatorConfig:
     """One switch. ``port`` 0 picks a free one.
 
+    ``on_command`` and ``off_command`` run for every plug that has a name and no command of its own.
     ``password`` None: no system password, on variants whose factory has none. ``user``: the login name of
     variants that ask for one. ``serial``: also a console on a pty, with a link to it at ``serial_link``.
     ``rest``: address and port of the REST interface. ``state_path``: see ``state``; what that file holds
@@ -61,6 +62,8 @@ class EmulatorConfig:
     port: int = TELNET_PORT
     password: str | None = field(default=None, repr=False)
     outlets: dict[int, OutletConfig] = field(default_factory=dict)
+    on_command: Sequence[str] = ()
+    off_command: Sequence[str] = ()
     outlet_timeout_ms: int = OUTLET_TIMEOUT_MS
     idle_timeout_ms: int = IDLE_TIMEOUT_MS
     site_id: str = ""
@@ -281,19 +284,26 @@ class Emulator:
 
     async def _operate(self, switch: Switch) -> None:
         """Run the outlet's command; the device shows the new state only after it has succeeded."""
-        outlet = self._config.outlets.get(switch.number, OutletConfig())
-        argv = outlet.on_command if switch.on else outlet.off_command
+        name = self.device.outlet(switch.number).name
+        argv = self._command(switch, name)
         state = "on" if switch.on else "off"
         failure = None
         if argv:
             self._log.write("switching", {"outlet": switch.number, "to": state})
-            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": outlet.name, "WTI_STATE": state}
+            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": name, "WTI_STATE": state}
             failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
         if failure is not None:
             print(f"wti-emulator: outlet {switch.number} {state}: {failure}", file=sys.stderr, flush=True)
             self._log.write("command_failed", {"outlet": switch.number, "to": state, "why": failure})
         self.device.switched(boottime_ms(), failure is None)
         self._settle()
+
+    def _command(self, switch: Switch, name: str) -> Sequence[str]:
+        """What is run for this relay: the outlet's own command, else the common one if it has a name now."""
+        outlet = self._config.outlets.get(switch.number, OutletConfig())
+        own = outlet.on_command if switch.on else outlet.off_command
+        common = self._config.on_command if switch.on else self._config.off_command
+        return own or (common if name else ())
 
     def _start_listening(self) -> None:
         if self._listening or self._listener is None:
