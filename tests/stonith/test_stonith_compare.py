@@ -142,10 +142,10 @@ class Difference(NamedTuple):
 DIFFERENT = [
     Difference("-t nosuch -h", 0, 8, "an unknown type is an error, also when only its description is wanted"),
     Difference("-t external/nosuch -n", 0, 8, "a plugin that is not there has no parameters to print"),
-    Difference("-t external/nosuch -S", 1, 8, "a plugin that is not there is an invalid device type, not bad usage"),
+    Difference("-t external/nosuch -S", 1, 8, "a plugin that is not there is an invalid type, not bad usage"),
     Difference("-t external/../../bin/ls -n", 0, 8, "a plugin is a name in one directory, not a way out of it"),
     Difference("-t external -n", 0, 8, "'external' alone is no device; -L lists the plugins"),
-    Difference("-t null -E -l", 255, 3, "a missing parameter ends it; theirs goes on to operate the device without"),
+    Difference("-t null -E -l", 255, 3, "a missing parameter ends it; theirs goes on without"),
     Difference("-t null =x -S", 3, 3, "the same code; ours also says which parameter is missing"),
     Difference("-t null foo=bar -S", 3, 3, "the same code; ours also says which parameter is missing"),
     Difference("-t null -E -S", 3, 3, "the same code; ours also says which parameter is missing"),
@@ -166,9 +166,9 @@ DIFFERENT = [
     Difference("-t null hostlist=a ''", 0, 4, "nobody has no name"),
     Difference("-t apcmaster -n", 0, 8, "cluster-glue's library is not loaded; the message names fence_apc"),
     Difference("-t suicide -n", 0, 8, "cluster-glue's library is not loaded; a node cannot prove its own death"),
-    Difference("-t meatware hostlist=a -S", 0, 8, "cluster-glue's library is not loaded; a person confirms elsewhere"),
+    Difference("-t meatware hostlist=a -S", 0, 8, "cluster-glue's library is not loaded; a person does it"),
     Difference("-s -t null hostlist=a x", 0, 0, "the same code; -s silences a plugin's words, too"),
-    Difference("-t null hostlist=a -d -d -S", 0, 0, "the same code; -d brings the log to stderr without a terminal"),
+    Difference("-t null hostlist=a -d -d -S", 0, 0, "the same code; -d brings the log to stderr"),
 ]
 
 
@@ -195,8 +195,7 @@ def their_own_noise(text: str) -> str:
     text = re.sub(r"\n?\*\* \(process:\d+\): WARNING \*\*: .*\n", "", text)
     # Ours calls the plugin by its whole name, and gives what it said a severity.
     text = re.sub(r"^(WARN|CRIT): external_\w+: '", r"\1: 'external/", text, flags=re.M)
-    text = re.sub(r"^(WARN: )?(external/\w+)\[\d+\]: ", r"WARN: \2: ", text, flags=re.M)
-    return text
+    return re.sub(r"^(WARN: )?(external/\w+)\[\d+\]: ", r"WARN: \2: ", text, flags=re.M)
 
 
 @pytest.mark.parametrize("line", [line for line in SAME if line])

@@ -181,6 +181,9 @@ class AgentDevice:
 
     def act(self, action: str, node: str, deadline: Deadline) -> None:
         check_node(node)
+        if self._names_are_targets and (self._parameters.get("plug_separator") or ",") in node:
+            # One node is one name here, on however many plugs; a list would fence others with it.
+            raise StonithError(Code.BADHOST, f"{self._name} doesn't control host [{node}]: that is a list")
         verb = _ACTIONS[action]
         if verb not in self._info.actions:
             raise StonithError(Code.OOPS, f"{self._name} cannot do {verb}")

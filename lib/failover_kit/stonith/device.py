@@ -72,8 +72,10 @@ def missing(device_type: DeviceType, names: tuple[str, ...]) -> StonithError:
 
 def check_node(node: str) -> None:
     """A node name that can go into a line protocol and be an argument. Raises StonithError."""
-    if not node or len(node) > _NODE_LENGTH_MAX or not node.isprintable() or node.startswith("-"):
-        raise StonithError(Code.BADHOST, "no usable node name: empty, too long, an option or not printable")
+    fits = 0 < len(node) <= _NODE_LENGTH_MAX and node.isprintable()
+    if not fits or node != node.strip() or node.startswith("-"):
+        text = "no usable node name: empty, too long, with blanks around, an option or not printable"
+        raise StonithError(Code.BADHOST, text)
 
 
 def check_script_node(node: str) -> None:
