@@ -63,6 +63,17 @@ def test_last_of_one_name_wins_but_two_names_must_agree() -> None:
     assert "plug= and port=" in text
 
 
+@pytest.mark.parametrize(("configured", "filled_in"), [("plug", "port"), ("port", "plug")])
+def test_the_plug_that_only_the_fencer_filled_in_gives_way_to_the_configured_one(
+    configured: str, filled_in: str
+) -> None:
+    """Seen on the standard input of agents under Pacemaker 2.1.5, for a device with pcmk_host_list and plug=5."""
+    lines = ["nodename=pete", "ip=h", "action=off", f"{filled_in}=pete", "password=s", f"{configured}=5"]
+    for order in (lines, lines[::-1]):
+        assert check(read_stdin(order)).plugs == ("5",)
+    assert "mean the same and differ" in problem("nodename=mclaws", "ip=h", f"{filled_in}=pete", f"{configured}=5")
+
+
 def test_two_different_passwords_are_named_but_not_shown() -> None:
     text = problem(*BASE, "password=alpha", "passwd=beta")
     assert "password= and passwd=" in text

@@ -343,7 +343,7 @@ def read_argv(argv: Sequence[str]) -> RawOptions:
 def read_stdin(lines: Iterable[str]) -> RawOptions:
     """Options as ``name=value`` lines. Unknown names are ignored with a warning (FenceAgentAPI)."""
     raw = RawOptions()
-    for line in lines:
+    for line in _without_fill_in(list(lines)):
         text = line.strip(" \t\r\n")
         if not text or text.startswith("#"):
             continue
@@ -357,6 +357,21 @@ def read_stdin(lines: Iterable[str]) -> RawOptions:
         elif spelling not in _SILENTLY_IGNORED:
             raw.warnings.append(f"unknown option '{spelling[:40]}' on standard input is ignored")
     return raw
+
+
+def _without_fill_in(lines: list[str]) -> list[str]:
+    """``lines`` without the plug that the fencer only filled in.
+
+    Pacemaker's fencer writes the node's name into ``port`` (2.1) or ``plug`` (later) unless that very name is
+    configured, so with ``plug=5`` in the configuration 2.1 sends ``plug=5``, ``port=pete`` and ``nodename=pete``.
+    What equals nodename is the fencer's, the other is what the administrator wrote and meant.
+    """
+    given = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    node, plug, port = (given.get(name, "") for name in ("nodename", "plug", "port"))
+    if not node or not plug or not port or plug == port or node not in (plug, port):
+        return lines
+    filled_in = "port" if port == node else "plug"
+    return [line for line in lines if line.partition("=")[0].strip() != filled_in]
 
 
 def _unquoted(value: str) -> str:

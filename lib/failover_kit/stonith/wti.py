@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from failover_kit.fence import options
+from failover_kit.fence import config, options
 from failover_kit.stonith.agentinfo import NEVER_PARAMETERS, AgentInfo
 from failover_kit.stonith.agents import AgentDevice, Wording
 from failover_kit.stonith.codes import Code, StonithError
@@ -114,6 +114,6 @@ def _budget_ms(action: str, parameters: Parameters, type_name: str) -> int:
     verb = {"list": "list", "status": "monitor"}.get(action, action)
     lines = [f"action={verb}", "plug=1", *(f"{name}={value}" for name, value in parameters.items())]
     try:
-        return options.check(options.read_stdin(lines)).timeout_ms
+        return config.check(options.read_stdin(lines)).timeout_ms
     except options.UsageError as error:
         raise StonithError(Code.BADCONFIG, f"Invalid config info for {type_name} device\n{error}") from None
