@@ -220,20 +220,19 @@ class Emulator:
     # --- the shell ---------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Perform what the device wants, set its timer, and listen or not."""
+        """Listen or not, perform what the device wants, set its timer."""
         effects = self.device.take()
-        if not self.device.accepting():
-            self._stop_listening()  # before the console's user can read that he has the session
+        # The door first: whoever reads a prompt or the echo of his /X must find it shut, or open.
+        if self.device.accepting() and self._session is None and not self._taking:
+            self._start_listening()
+        else:
+            self._stop_listening()
         # One write: a screen and its prompt travel together. Nothing is said after Hangup.
         for line in Line:
             self._say(line, b"".join(e.data for e in effects if isinstance(e, Send) and e.line is line))
         for effect in effects:
             self._perform(effect)
         self._set_timer()
-        if self.device.accepting() and self._session is None and not self._taking:
-            self._start_listening()
-        else:
-            self._stop_listening()
 
     def _say(self, line: Line, data: bytes) -> None:
         if line is Line.CONSOLE and self._serial is not None:
