@@ -354,7 +354,8 @@ class Dialogue:
         if table is None:
             # The screen of the login may still come, behind a prompt too many.
             self._tally.may_come()
-        self._known = _numbers(table) if isinstance(table, tuple) else None
+        if isinstance(table, tuple) and not self._wake:
+            self._known = _numbers(table)
         self._state = _State.IDLE
         self._inside = True
         self._events.append(LoggedIn(prompt))
@@ -382,13 +383,14 @@ class Dialogue:
         if isinstance(table, ScreenError):
             self._unreadable(table)
             return
-        numbers = _numbers(table)
-        known, self._known = self._known, numbers
-        if known not in (None, numbers) and not self._wake:
-            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
-        elif self._confirmed(table, lines):
+        if not self._confirmed(table, lines):
+            return
+        known, self._known = self._known, _numbers(table)
+        if known in (None, self._known):
             self._state = _State.IDLE
             self._events.append(StatusRead(table))
+        else:
+            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
 
     def _groups_chunk(self, lines: Sequence[str], table: tuple[PlugRow, ...] | ScreenError | None) -> None:
         if any(is_group_header(line) for line in lines):
