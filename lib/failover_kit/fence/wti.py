@@ -335,16 +335,14 @@ class Dialogue:
         match reply.kind:
             case Kind.SAY:
                 self._send(reply.text)
-            case Kind.PASSWORD if self._password is not None:
+            case Kind.PASSWORD if self._password:
                 self._trace.append(f"sent: {MASK}")
                 self._put(self._password.reveal())
             case Kind.ESCAPE:
                 self._trace.append("sent: <ESC>")
                 self._out += ESCAPE
-            case Kind.DENY:
-                self._deny(reply.text)
             case _:
-                pass
+                self._deny(reply.text)
 
     def _log_in(self, prompt: str) -> None:
         self._trace.append(f"received: {self._line}")
