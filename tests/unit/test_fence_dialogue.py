@@ -488,6 +488,55 @@ def test_leaving_answers_the_question_some_units_ask() -> None:
     assert talk.request_logout() is False
 
 
+def test_a_prompt_too_many_is_no_answer_of_a_device_that_echoes() -> None:
+    talk = logged_in()
+    talk.request_status()
+    talk.receive(b"/S\r\nPlug | Status |\r\n 1 | ON |\r\nIPS> ")
+    talk.request_switch(1, on=False)
+    assert talk.receive(b"\r\nIPS> ") == []
+    assert talk.receive(b"/OFF 1,Y\r\n\r\nIPS> ") == [Switched(1, on=False)]
+
+
+@pytest.mark.parametrize("site", ["Enter:", "Are you sure? (Y/N)", "Password:", "Press any key to continue", "--More--"])
+def test_a_site_id_is_never_answered(site: str) -> None:
+    talk = logged_in()
+    talk.request_switch(3, on=False)
+    talk.take_output()
+    talk.receive(f"\r\nInternet Power Switch v1.41h    Site ID: {site}\r\n".encode())
+    assert talk.take_output() == b""
+
+
+@pytest.mark.parametrize("name", ["sure?(Y/N)", "(Y/N)", "IPS>", "Password:", "Enter:", "(undefined)"])
+def test_the_name_of_a_plug_is_no_question(name: str) -> None:
+    talk = logged_in()
+    talk.request_switch(3, on=False)
+    talk.take_output()
+    assert talk.receive(f"Plugs to be turned off:\r\nPlug 3: {name}\r\n\r\n".encode()) == []
+    assert talk.take_output() == b""
+    assert talk.receive(b"Are you sure? (Y/N): ") == []
+    assert talk.take_output() == b"Y\r"
+
+
+def test_yes_is_said_once_a_command() -> None:
+    question = b"Plugs to be turned off:\r\nPlug 3: a\r\nAre you sure? (Y/N): \r\n"
+    talk = logged_in()
+    talk.request_switch(3, on=False)
+    talk.take_output()
+    assert "something else" in reason(talk.receive(question * 2))
+    assert talk.take_output() == b"Y\rN\r"
+
+
+def test_leaving_in_the_middle_of_something_is_said_again() -> None:
+    talk = logged_in()
+    talk.request_switch(3, on=False)
+    assert talk.request_logout()
+    talk.take_output()
+    talk.receive(b"Processing - Please wait or <CR> to continue...\r\n\r\nIPS> ")
+    assert talk.take_output() == b"/X,Y\r"
+    talk.receive(b"\r\nIPS> \r\nIPS> ")
+    assert talk.take_output() == b"", "and no more often"
+
+
 def test_leaving_says_no_to_a_question_about_plugs_and_leaves_then() -> None:
     talk = logged_in()
     talk.request_switch(3, on=False)

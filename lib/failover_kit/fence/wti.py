@@ -66,6 +66,8 @@ __all__ = [
 # The longest screen we know, the 16 plugs of an NPS, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
+# What waits for us stands in a line of a terminal's width; a Site ID before it may make it longer.
+WAITING_LIMIT = 160
 # A page shows at least one plug, and no listing has this many; an endless pager is a fault.
 PAGE_LIMIT = 100
 # How often a table is asked for on a serial line until two in a row are the same.
@@ -259,7 +261,7 @@ class Dialogue:
         elif char not in "\0\a":
             self._line += char
             # Everything that waits for us ends in one of these (the blank after it may come later).
-            if char in self._ends:
+            if char in self._ends and len(self._line) <= WAITING_LIMIT:
                 self._end_of_text(self._line)
         if self._seen > SCREEN_LIMIT or len(self._line) > LINE_LIMIT:
             self._too_much()
