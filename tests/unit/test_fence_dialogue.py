@@ -497,7 +497,7 @@ def test_a_prompt_too_many_is_no_answer_of_a_device_that_echoes() -> None:
     assert talk.receive(b"/OFF 1,Y\r\n\r\nIPS> ") == [Switched(1, on=False)]
 
 
-@pytest.mark.parametrize("site", ["Enter:", "Are you sure? (Y/N)", "Password:", "Press any key to continue", "--More--"])
+@pytest.mark.parametrize("site", ["Enter:", "Are you sure? (Y/N)", "Password:", "Press any key to continue"])
 def test_a_site_id_is_never_answered(site: str) -> None:
     talk = logged_in()
     talk.request_switch(3, on=False)
