@@ -65,6 +65,11 @@ def test_the_rules_close_the_table() -> None:
     assert len(parse_status([HEADER, RULE, row("1"), row("2"), RULE])) == 2
 
 
+def test_numbers_may_stand_in_a_column_or_not() -> None:
+    for rows in ([row("9 "), row("10")], [row("9"), row("10")]):
+        assert [entry.number for entry in parse_status([HEADER, *rows])] == [9, 10]
+
+
 def test_a_page_may_close_the_table_for_a_moment() -> None:
     lines = [HEADER, RULE, row("1"), RULE, "Enter:", HEADER, RULE, row("2"), RULE]
     assert [entry.number for entry in parse_status(lines)] == [1, 2]
@@ -110,7 +115,8 @@ def test_header_repeated_after_a_page_continues_the_table() -> None:
         (["Plug | Status | Status |", "1 | ON | OFF |"], "2 columns named status"),
         ([HEADER, row("1"), row("1")], "plug 1 stands twice"),
         ([HEADER, row("3"), row("2")], "plug 2 stands after plug 3"),
-        ([HEADER, row("1"), " " + row("2")], "is shifted"),
+        ([HEADER, row("1"), row("2"), " " + row("3")], "are shifted"),
+        ([HEADER, row("1 "), row("2"), row("11")], "are shifted"),
         ([HEADER, RULE, row("1")], "cut short"),
         ([HEADER, RULE, row("1"), RULE, row("2")], "cut short"),
         ([HEADER, RULE, row("1"), PORTS, row("2"), RULE], "cut short"),
