@@ -7,7 +7,7 @@ the CableLabs emulator prints a bar at the left edge. ``tests/data/wti`` holds o
 
 A table that can be read in two ways is an error here, never a guess: a wrong OFF kills a disk. What
 every capture shows is therefore demanded: as many cells in each row as titles in the header, rows in
-the order of their numbers, each number once, the first bar of all rows in one place, and, when a rule
+the order of their numbers, each number once, the bars behind the numbers in line, and, when a rule
 stands under the header, another one that closes the table. A table cut short is so told from a small one.
 """
 
@@ -92,15 +92,20 @@ def has_table(lines: Iterable[str]) -> bool:
     return any(is_plug_header(line) for line in lines)
 
 
-def parse_status(lines: Iterable[str]) -> tuple[PlugRow, ...]:
+def parse_status(lines: Iterable[str], *, noisy: bool = False) -> tuple[PlugRow, ...]:
     """The plugs of one status screen, in the order of their numbers.
+
+    ``noisy``: from a line that loses bytes, where one row may have been grafted upon another; all bars
+    of all rows must then stand in line, and the rules must be the same.
 
     Lines without a bar (banner, site, pager, help line) are skipped; a header may come again after a
     page; a table with other columns (the serial ports of an RSM) is passed over. Raises ScreenError when
     there is no plug table, when it is cut short or when a row does not fit its header.
     """
     rows: list[PlugRow] = []
-    for columns, line in _rows(lines, is_plug_header, "status table"):
+    bars: set[int] = set()  # where the bar after the plug's number stands, in all rows
+    gaps: set[int] = set()  # the same, counted from the number's end
+    for columns, line in _rows(lines, is_plug_header, "status table", noisy=noisy):
         cells = columns.cells(line)
         number = _number(cells[columns.place("plug")], line)
         if rows and number <= rows[-1].number:
@@ -108,14 +113,19 @@ def parse_status(lines: Iterable[str]) -> tuple[PlugRow, ...]:
             raise ScreenError(f"plug {number} stands {where} in the status table")
         name = cells[columns.place("name")] if "name" in columns.titles else ""
         state = plug_state(cells[columns.place("status")])
+        bars.add(columns.bar_after("plug", line))
+        gaps.add(columns.bar_after("plug", line) - len(str(number)))
         rows.append(PlugRow(number, "" if name.casefold() in UNNAMED else name, state))
     if not rows:
         raise ScreenError("the status table has no rows")
+    if len(bars) > 1 and len(gaps) > 1:
+        # Neither a column of fixed width nor one without: somewhere a digit was lost.
+        raise ScreenError("the rows of the status table are shifted against each other")
     return tuple(rows)
 
 
-def parse_groups(lines: Iterable[str]) -> tuple[GroupRow, ...]:
-    """The plug groups of an ``/SG`` screen; none when its table has no rows.
+def parse_groups(lines: Iterable[str], *, noisy: bool = False) -> tuple[GroupRow, ...]:
+    """The plug groups of an ``/SG`` screen; none when its table has no rows. ``noisy`` as for the status.
 
     The first row of a group carries its name; firmware 1.43 has "---" for that row's plug, 1.40 (MPC)
     has a plug; the rows after it have a blank name, or the same name again. Raises ScreenError when
@@ -123,7 +133,7 @@ def parse_groups(lines: Iterable[str]) -> tuple[GroupRow, ...]:
     """
     groups: dict[str, list[int]] = {}
     current = ""
-    for columns, line in _rows(lines, is_group_header, "group table"):
+    for columns, line in _rows(lines, is_group_header, "group table", noisy=noisy):
         cells = columns.cells(line)
         name, plug = cells[columns.place("group name")], cells[columns.place("plug")]
         if name and name != current:
@@ -210,6 +220,11 @@ class _Columns:
     def place(self, title: str) -> int:
         return self.titles.index(title)
 
+    def bar_after(self, title: str, line: str) -> int:
+        """Where the bar behind a title's cell stands; the end of the line when it is the last."""
+        bars = [at for at, char in enumerate(line) if char == "|"][self.edged :]
+        return ([*bars, len(line)])[self.place(title)]
+
     def cells(self, line: str) -> list[str]:
         """The cells of a row. Raises ScreenError when they are not as many as the titles."""
         cells = _split(line, edged=self.edged)
@@ -220,11 +235,14 @@ class _Columns:
         return cells
 
 
-def _rows(lines: Iterable[str], is_header: Callable[[str], bool], what: str) -> Iterator[tuple[_Columns, str]]:
+def _rows(
+    lines: Iterable[str], is_header: Callable[[str], bool], what: str, *, noisy: bool
+) -> Iterator[tuple[_Columns, str]]:
     """The rows under the headers that ``is_header`` knows, each with its header."""
     columns: _Columns | None = None
     seen = ruled = closed = False
-    first_bar = -1
+    layouts: set[tuple[int, ...]] = set()
+    rules: set[str] = set()
     for line in lines:
         if is_header(line):
             columns = _columns(line, what)
@@ -237,17 +255,17 @@ def _rows(lines: Iterable[str], is_header: Callable[[str], bool], what: str) -> 
             continue
         elif _is_rule(line):
             ruled = closed = True
+            rules.add(line.strip(_BLANKS))
         elif "|" in line:
-            # The Plug cell is the first in every capture, and narrow: a shift there is a lost digit.
-            bar = line.find("|", line.find("|") + 1 if columns.edged else 0) if columns.titles[0] == "plug" else 0
-            if first_bar not in (-1, bar):
-                raise ScreenError(f"a row of the {what} is shifted: {_shown(line)}")
-            first_bar, closed = bar, False
+            closed = False
+            layouts.add(tuple(at for at, char in enumerate(line) if char == "|"))
             yield columns, line
     if not seen:
         raise ScreenError(f"no {what}: no line with the columns Plug and Status")
     if ruled and not closed:
         raise ScreenError(f"the {what} is cut short: no rule closes it")
+    if noisy and (len(layouts) > 1 or len(rules) > 1):
+        raise ScreenError(f"the lines of the {what} are not in line: bytes were lost")
 
 
 def _columns(line: str, what: str) -> _Columns:

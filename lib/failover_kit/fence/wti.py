@@ -8,8 +8,8 @@ login on only the very prompt of the login counts as one.
 
 Nothing the device says about a *command* is believed: ``Switched`` only means that a prompt came back.
 Proof is a ``StatusRead`` asked for afterwards; ``tally`` tells the table that answers our ``/S`` from one that
-was on its way before. On a serial line (``wake``) nothing guards the bytes: there a table counts when it
-came twice the same. The plugs shown must stay the same ones within a session.
+was on its way before. On a serial line (``wake``) nothing guards the bytes: there a table counts when its
+bars are in line and it came twice the same. The plugs shown must stay the same ones within a session.
 
 What this cannot tell from the truth: a first table that has lost whole rows, or changed bytes, and is well
 formed all the same (TCP does not do that; on a serial line it would have to happen twice alike), and, on
@@ -66,6 +66,8 @@ __all__ = [
 # The longest screen we know, the 16 plugs of an NPS, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
+# What waits for us stands in a line of a terminal's width; a Site ID before it may make it longer.
+WAITING_LIMIT = 160
 # A page shows at least one plug, and no listing has this many; an endless pager is a fault.
 PAGE_LIMIT = 100
 # How often a table is asked for on a serial line until two in a row are the same.
@@ -259,7 +261,7 @@ class Dialogue:
         elif char not in "\0\a":
             self._line += char
             # Everything that waits for us ends in one of these (the blank after it may come later).
-            if char in self._ends:
+            if char in self._ends and len(self._line) <= WAITING_LIMIT:
                 self._end_of_text(self._line)
         if self._seen > SCREEN_LIMIT or len(self._line) > LINE_LIMIT:
             self._too_much()
@@ -302,7 +304,7 @@ class Dialogue:
     def _at_prompt(self) -> None:
         self._trace.append(f"received: {self._line}")
         lines, self._lines, self._line = self._lines, [], ""
-        table = _table(lines)
+        table = _table(lines, noisy=self._wake)
         if table is not None:
             self._tally.table()
         match self._state:
@@ -335,26 +337,25 @@ class Dialogue:
         match reply.kind:
             case Kind.SAY:
                 self._send(reply.text)
-            case Kind.PASSWORD if self._password is not None:
+            case Kind.PASSWORD if self._password:
                 self._trace.append(f"sent: {MASK}")
                 self._put(self._password.reveal())
             case Kind.ESCAPE:
                 self._trace.append("sent: <ESC>")
                 self._out += ESCAPE
-            case Kind.DENY:
-                self._deny(reply.text)
             case _:
-                pass
+                self._deny(reply.text)
 
     def _log_in(self, prompt: str) -> None:
         self._trace.append(f"received: {self._line}")
-        table = _table(self._lines)
+        table = _table(self._lines, noisy=self._wake)
         self._lines, self._line = [], ""
         self._prompt = prompt
         if table is None:
             # The screen of the login may still come, behind a prompt too many.
             self._tally.may_come()
-        self._known = _numbers(table) if isinstance(table, tuple) else None
+        if isinstance(table, tuple) and not self._wake:
+            self._known = _numbers(table)
         self._state = _State.IDLE
         self._inside = True
         self._events.append(LoggedIn(prompt))
@@ -382,19 +383,20 @@ class Dialogue:
         if isinstance(table, ScreenError):
             self._unreadable(table)
             return
-        numbers = _numbers(table)
-        known, self._known = self._known, numbers
-        if known not in (None, numbers) and not self._wake:
-            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
-        elif self._confirmed(table, lines):
+        if not self._confirmed(table, lines):
+            return
+        known, self._known = self._known, _numbers(table)
+        if known in (None, self._known):
             self._state = _State.IDLE
             self._events.append(StatusRead(table))
+        else:
+            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
 
     def _groups_chunk(self, lines: Sequence[str], table: tuple[PlugRow, ...] | ScreenError | None) -> None:
         if any(is_group_header(line) for line in lines):
             self._tally.no_table()
             try:
-                groups = parse_groups(lines)
+                groups = parse_groups(lines, noisy=self._wake)
             except ScreenError as error:
                 self._unreadable(error)
                 return
@@ -510,12 +512,12 @@ class Dialogue:
         return events
 
 
-def _table(lines: Sequence[str]) -> tuple[PlugRow, ...] | ScreenError | None:
+def _table(lines: Sequence[str], *, noisy: bool) -> tuple[PlugRow, ...] | ScreenError | None:
     """The plug table of a chunk, why it cannot be read, or None when there is none."""
     if not any(is_plug_header(line) for line in lines):
         return None
     try:
-        return parse_status(lines)
+        return parse_status(lines, noisy=noisy)
     except ScreenError as error:
         return error
 
