@@ -123,15 +123,15 @@ def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` gives its name (fence_wti_ips800, or fence_wti through a link)."""
     agent = os.path.basename(argv[0]) or "fence_wti_ips800"
     _have_standard_streams()
-    log = Log(agent)
+    # Python's own streams are None where a descriptor was closed at the start; the exit code still tells.
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the program runs
+    log = Log(agent, stderr=sys.stderr or nowhere)
     for number in _ENDING_SIGNALS:
         signal.signal(number, _terminate)
     try:
-        # sys.stdout is None when descriptor 1 was closed at the start; the exit code still tells.
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            code = run_agent(agent, argv[1:], 0, sys.stdout or nowhere, log)
-        if sys.stdout:
-            sys.stdout.flush()
+        out = sys.stdout or nowhere
+        code = run_agent(agent, argv[1:], 0, out, log)
+        out.flush()
         return code
     except Terminated:
         log.error("Failed: stopped by a signal before the operation was finished")
