@@ -323,6 +323,26 @@ def test_a_signal_does_not_leave_the_session_open(emulator: Any, number: int) ->
     assert commands(emulator)[-1] == "/X,Y"
 
 
+def test_no_moment_for_a_signal_leaves_the_session_open(emulator: Any) -> None:
+    """Also not the one in which the agent is just leaving."""
+    for after_ms in range(30, 110, 8):
+        with subprocess.Popen(
+            [AGENT], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True,
+            env=ENVIRONMENT,
+        ) as child:  # fmt: skip
+            assert child.stdin is not None
+            child.stdin.write(f"ip=127.0.0.1\nipport={emulator.port}\npassword={PASSWORD}\naction=status\nplug=1\n")
+            child.stdin.close()
+            time.sleep(after_ms / 1000)
+            child.send_signal(signal.SIGTERM)
+            child.wait(PATIENCE_S)
+    asked = False
+    for event in emulator.events("connect", "command", "disconnect"):
+        if event["event"] == "disconnect" and asked:
+            assert event["reason"] == "exit"
+        asked = event["event"] == "command"
+
+
 def test_closed_descriptors_do_not_lead_words_to_the_device(emulator: Any) -> None:
     """With 1 and 2 closed the socket would get their number, and error messages would go to the switch."""
     script = 'exec "$0" >&- 2>&-'
