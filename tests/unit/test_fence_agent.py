@@ -6,8 +6,10 @@ The switch here is a stub that renders one fixed layout; the emulator is used in
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -493,6 +495,33 @@ def test_a_session_does_not_log_in_after_a_rejection(bench: Bench) -> None:
         words.append(str(caught.value))
     assert len(set(words)) == 1
     assert bench.switch.logins == 1
+
+
+def test_a_signal_while_leaving_is_heard_only_afterwards(bench: Bench) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stop(_number: int, _frame: object) -> None:
+        raise Stopped
+
+    left: list[bool] = []
+    original = Session.close
+
+    def close(session: Session) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        original(session)
+        left.append(bench.switch.commands[-1:] == ["/X,Y"])
+
+    before = signal.signal(signal.SIGHUP, stop)
+    try:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(net.Session, "open", lambda session: session._log_in())
+            monkeypatch.setattr(net.Session, "close", close)
+            with pytest.raises(Stopped):
+                bench.run("action=status", "plug=1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert left == [True]
 
 
 def test_a_taken_session_is_waited_for(bench: Bench) -> None:
