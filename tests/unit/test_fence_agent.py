@@ -603,8 +603,11 @@ def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) ->
     with pytest.MonkeyPatch.context() as monkeypatch:
         bench = Bench(monkeypatch)
         switch = bench.switch
-        plugs = dice.choice(["1", "pete", "mclaws", "5,6", "1,mclaws", "9", "1,nosuch"])
-        selected = {"1": {1}, "pete": {1}, "1,mclaws": {1, 5, 6}}.get(plugs, {5, 6})
+        plugs = dice.choice(["1", "pete", "mclaws", "5,6", "1,mclaws", "9", "1,nosuch", "web", "web,6"])
+        switch.groups = dice.choice([{"web": [1, 5]}, {"web": [1, 5], "db": [2]}, None])
+        selected = {
+            "1": {1}, "pete": {1}, "1,mclaws": {1, 5, 6}, "web": {1, 5}, "web,6": {1, 5, 6},
+        }.get(plugs, {5, 6})  # fmt: skip
         switch.states = {n: dice.choice(["ON", "OFF"]) for n in switch.names}
         switch.stuck = {n for n in switch.names if dice.random() < 0.2}
         switch.relay_ms = dice.choice([0, 0, 300, 4000, 30_000])
@@ -629,7 +632,7 @@ def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) ->
         states = {switch.states[n] for n in selected}
         if code == 1:
             assert said == ""
-        elif plugs in ("9", "1,nosuch"):
+        elif plugs in ("9", "1,nosuch") or ("web" in plugs and switch.groups is None):
             raise AssertionError(f"{action} of a missing plug exited {code}")
         elif action == "off":
             assert states == {"OFF"}
