@@ -97,7 +97,8 @@ def test_silent_is_silent_but_for_the_command_line() -> None:
 def test_metadata_gives_parameters_actions_and_the_host_argument() -> None:
     info = parse_metadata(
         '<?xml version="1.0" ?><resource-agent name="f" shortdesc="S"><longdesc> L </longdesc>'
-        '<vendor-url>u</vendor-url><parameters><parameter name="action" required="1"/><parameter name="port" required="1" deprecated="1"/>'
+        '<vendor-url>u</vendor-url><parameters><parameter name="action" required="1"/>'
+        '<parameter name="port" required="1" deprecated="1"/>'
         '<parameter name="plug" required="1" obsoletes="port"/>'
         '<parameter name="ip" required="1" obsoletes="ipaddr"/>'
         '</parameters><actions><action name="off"/><action name="list"/></actions></resource-agent>'
