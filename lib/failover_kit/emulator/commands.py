@@ -2,14 +2,15 @@
 
 Sources: the IPS-400/IPS-800 user's guides, section 6.2 (verbs, ``1+3+4``, ``1:3``, ``*``, names, the
 option ``,Y``); cluster-glue's wti_nps, which sends blank-separated plug numbers and a blank before the
-comma (``/Off 2 ,y``); fence_wti (``/off 2,y``). Commands are not case-sensitive. The guides ask for no
-blanks around ``+`` and ``,``; the device accepts them, or wti_nps would not work.
+comma (``/Off 2 ,y``); fence_wti (``/off 2,y``); the HOWTO (``/p1`` without a blank). Commands are not
+case-sensitive. The guides ask for no blanks around ``+`` and ``,``; the device accepts them, or wti_nps
+would not work.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _LINE = re.compile(r"/([A-Za-z]+)\s*(.*)", re.DOTALL)
@@ -17,9 +18,8 @@ _SURE = re.compile(r"(^|.*?)\s*,\s*[yY]\s*", re.DOTALL)
 _SEPARATORS = re.compile(r"[+,\s]+")
 _RANGE = re.compile(r"([0-9]+):([0-9]+)")
 
-VERBS = {"S": "status", "H": "help", "X": "exit", "ON": "on", "OFF": "off", "BOOT": "boot", "BO": "boot"}
 SWITCHING = ("on", "off", "boot")
-_SPELLING = {"status": "S", "help": "H", "exit": "X"}
+MAY_BE_SURE = (*SWITCHING, "default", "exit")
 
 
 class InvalidCommand(Exception):
@@ -32,68 +32,75 @@ class InvalidPlug(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """``verb`` is a value of VERBS; ``plugs`` are numbers in ascending order; ``sure``: given with ,Y."""
+    """``verb`` is a value of the variant's verbs; ``plugs`` are in ascending order; ``sure``: given with ,Y."""
 
     verb: str
     plugs: tuple[int, ...] = ()
     sure: bool = False
 
-    def text(self) -> str:
+    def text(self, verbs: Mapping[str, str]) -> str:
         """Canonical spelling, for the event log."""
+        word = next(word for word, verb in verbs.items() if verb == self.verb)
         plugs = " " + "+".join(map(str, self.plugs)) if self.plugs else ""
-        return f"/{_SPELLING.get(self.verb, self.verb.upper())}{plugs}{',Y' if self.sure else ''}"
+        return f"/{word}{plugs}{',Y' if self.sure else ''}"
 
 
-def parse(line: str, names: Sequence[str]) -> Command:
-    """Read ``line``; ``names[i]`` is the name of plug i+1, empty when it has none.
+def parse(
+    line: str, verbs: Mapping[str, str], names: Mapping[int, str], groups: Mapping[str, Iterable[int]]
+) -> Command:
+    """Read ``line``. ``names``: the plugs the user may see, by number, empty for one without a name.
 
     Raises InvalidCommand or InvalidPlug. A list with one bad element switches nothing
     (approximation: the guides do not say).
     """
     match = _LINE.fullmatch(line.strip())
-    if match is None or match[1].upper() not in VERBS:
+    if match is None or match[1].upper() not in verbs:
         raise InvalidCommand
-    verb, rest = VERBS[match[1].upper()], match[2].strip()
+    verb, rest = verbs[match[1].upper()], match[2].strip()
     sure = _SURE.fullmatch(rest)
     if sure is not None:
         rest = sure[1].strip()
-    if verb not in SWITCHING:
-        if rest or (sure is not None and verb != "exit"):
+        if verb not in MAY_BE_SURE:
             raise InvalidCommand
-        return Command(verb, sure=sure is not None)
-    return Command(verb, _plugs(rest, names), sure is not None)
+    if verb in SWITCHING:
+        return Command(verb, _plugs(rest, names, groups), sure is not None)
+    if verb == "plug":
+        return Command(verb, _one_plug(rest, names))
+    if rest:
+        raise InvalidCommand
+    return Command(verb, sure=sure is not None)
 
 
-def _plugs(text: str, names: Sequence[str]) -> tuple[int, ...]:
+def _one_plug(text: str, names: Mapping[int, str]) -> tuple[int, ...]:
+    """The plug whose menu is wanted; without one, the first (approximation)."""
+    found = _plug(text, names, {}) if text else {min(names, default=0)}
+    if len(found) != 1:
+        raise InvalidPlug
+    return tuple(found)
+
+
+def _plugs(text: str, names: Mapping[int, str], groups: Mapping[str, Iterable[int]]) -> tuple[int, ...]:
     found: set[int] = set()
     for item in _SEPARATORS.split(text):
-        numbers = _plug(item, names)
+        numbers = _plug(item, names, groups)
         if not numbers:
             raise InvalidPlug
         found |= numbers
     return tuple(sorted(found))
 
 
-def _plug(item: str, names: Sequence[str]) -> set[int]:
+def _plug(item: str, names: Mapping[int, str], groups: Mapping[str, Iterable[int]]) -> set[int]:
     """The plugs one element means. Plugs that share a name are switched together (dual supplies)."""
-    everything = range(1, len(names) + 1)
     if item == "*":
-        return set(everything)
+        return set(names)
     if item.isascii() and item.isdigit():
-        return {int(item)} & set(everything)
+        return {int(item)} & set(names)
     span = _RANGE.fullmatch(item)
     if span is not None:
-        first, last = int(span[1]), int(span[2])
-        if not 1 <= first <= last <= len(names):
-            return set()
-        return set(range(first, last + 1))
-    return {number for number in everything if item and names[number - 1].lower() == item.lower()}
-
-
-def check_name(name: str) -> str | None:
-    """Why the device would not take ``name`` for a plug, or None (user's guide, plug parameters)."""
-    if len(name) > 16:
-        return f"'{name}' has {len(name)} characters; the name column holds 16"
-    if re.fullmatch(r"[A-Za-z][!-~]*", name) is None or set(name) & set(',:+"*'):
-        return f"'{name}' must start with a letter and have no blank , : + \" or *"
-    return None
+        wanted = set(range(int(span[1]), min(int(span[2]), max(names, default=0) + 1) + 1))
+        return wanted if wanted and wanted <= set(names) else set()
+    found = {number for number, name in names.items() if item and name.lower() == item.lower()}
+    for name, members in groups.items():
+        if item and name.lower() == item.lower():
+            found |= set(members) & set(names)
+    return found

@@ -3,11 +3,13 @@
     {"do": "show"}
     {"do": "fault", "fault": "stuck", "outlets": [1]}     no outlets: all of them
     {"do": "fault", "fault": "slow", "outlets": [1], "seconds": 3}
+    {"do": "fault", "fault": "lockout", "count": 3}
     {"do": "clear"}      {"do": "clear", "fault": "stuck", "outlets": [1]}
     {"do": "switch", "outlet": 1, "state": "off"}         answers when the relay has moved, or has not
+    {"do": "power-cycle"}                                 answers when the relays are done
 
 An answer is {"ok": true, ...} or {"ok": false, "error": "one sentence"}. The answer to show, fault and
-clear carries the device's view: outlets, session, busy, faults.
+clear carries the device's view: variant, outlets, session, busy, faults.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ import socket
 import stat
 from typing import Any
 
-from failover_kit.emulator.device import PLUG_COUNT
 from failover_kit.emulator.faults import FaultError
 from failover_kit.emulator.server import Emulator
 from failover_kit.spec.deadline import Deadline
@@ -91,23 +92,25 @@ class ControlServer:
 
     async def _do(self, request: dict[str, Any]) -> dict[str, object]:
         what = request.get("do")
-        outlets = _outlets(request["outlets"]) if "outlets" in request else None
+        outlets = self._outlets(request["outlets"]) if "outlets" in request else None
         fault = request.get("fault")
         if fault is not None and not isinstance(fault, str):
             raise ControlError("'fault' is the name of a fault")
         if what == "fault":
-            everyone = list(range(1, PLUG_COUNT + 1))
-            self._emulator.set_fault(fault or "", outlets or everyone, _delay_ms(request.get("seconds")))
+            delay_ms, count = _delay_ms(request.get("seconds")), _count(request.get("count"))
+            self._emulator.set_fault(fault or "", outlets or self._numbers(), delay_ms, count)
         elif what == "clear":
             self._emulator.clear_fault(fault, outlets)
         elif what == "switch":
             return await self._switch(request)
+        elif what == "power-cycle":
+            await self._emulator.power_cycle()
         elif what != "show":
-            raise ControlError(f"unknown request {what!r}; there are show, fault, clear and switch")
+            raise ControlError(f"unknown request {what!r}; there are show, fault, clear, switch, power-cycle")
         return {"ok": True, **self._emulator.device.view()}
 
     async def _switch(self, request: dict[str, Any]) -> dict[str, object]:
-        number = _outlets([request.get("outlet")])[0]
+        number = self._outlets([request.get("outlet")])[0]
         wanted = request.get("state")
         if wanted not in ("on", "off"):
             raise ControlError("'state' is on or off")
@@ -115,13 +118,21 @@ class ControlServer:
             return {"ok": True, "outlet": number, "state": wanted}
         raise ControlError(f"outlet {number} did not switch {wanted}; the event log says why")
 
+    def _numbers(self) -> list[int]:
+        return list(self._emulator.device.unit.relays.outlets)
 
-def _outlets(value: object) -> list[int]:
-    numbers = value if isinstance(value, list) else []
-    valid = [n for n in numbers if type(n) is int and 1 <= n <= PLUG_COUNT]
-    if not valid or len(valid) != len(numbers):
-        raise ControlError(f"an outlet is a number from 1 to {PLUG_COUNT}, not {value!r}")
-    return valid
+    def _outlets(self, value: object) -> list[int]:
+        numbers = value if isinstance(value, list) else []
+        valid = [n for n in numbers if type(n) is int and n in self._numbers()]
+        if not valid or len(valid) != len(numbers):
+            raise ControlError(f"an outlet is a number from 1 to {len(self._numbers())}, not {value!r}")
+        return valid
+
+
+def _count(value: object) -> int | None:
+    if value is None or (type(value) is int and 1 <= value <= 1000):
+        return value
+    raise ControlError(f"'count' is a number from 1 to 1000, not {value!r}")
 
 
 def _delay_ms(seconds: object) -> int | None:

@@ -37,6 +37,10 @@ class EmulatorFailed(Exception):
 class EmulatorProcess:
     """One emulator in a process. ``directory`` takes its control socket, event log and stderr.
 
+    ``variant`` and ``user`` as the options. ``serial``: a console, known as ``serial_path`` once started.
+    ``rest``: the REST interface on a free port of the same address, known as ``rest_port``, with TLS; its
+    certificate is then the file ``rest_cert``. ``state``: a file that outlives the process.
+
     ``prefix`` is put before its command line, for example ``["ip", "netns", "exec", NAME]``. ``extra``
     are further options. ``port`` 0: a free one, known as ``port`` once started.
     """
@@ -47,6 +51,11 @@ class EmulatorProcess:
         *,
         outlets: Mapping[int, OutletConfig],
         password: str | None = None,
+        variant: str = "ips",
+        user: str = "",
+        serial: bool = False,
+        rest: bool = False,
+        state: str | None = None,
         address: str = "127.0.0.1",
         port: int = 0,
         prefix: Sequence[str] = (),
@@ -54,9 +63,22 @@ class EmulatorProcess:
     ) -> None:
         self.address = address
         self.port = port
+        self.serial_path = ""
+        self.rest_port = 0
+        self.rest_cert = os.path.join(directory, "emulator.pem")
         self.control_path = os.path.join(directory, "emulator.ctl")
         self.log_path = os.path.join(directory, "emulator.log")
         self.stderr_path = os.path.join(directory, "emulator.err")
+        self._options = ["--variant", variant]
+        if user:
+            self._options += ["--user", user]
+        if serial:
+            self._options += ["--serial"]
+        if rest:
+            self._options += ["--rest", endpoint(address, 0), "--rest-cert", self.rest_cert]
+        if state is not None:
+            self._options += ["--state", state]
+        self._lines_wanted = 1 + serial + rest
         self._outlets = outlets
         self._password = password
         self._prefix = prefix
@@ -97,13 +119,14 @@ class EmulatorProcess:
                 start_new_session=True,
             )
         try:
-            line = self._first_line(Deadline(START_MS))
-            if not line.startswith("listening on "):
-                raise EmulatorFailed(f"the emulator did not start: {self._stderr() or line or 'no output'}")
+            text = self._first_lines(Deadline(START_MS))
+            if not text.startswith("listening on "):
+                raise EmulatorFailed(f"the emulator did not start: {self._stderr() or text or 'no output'}")
         except BaseException:
             self.stop()
             raise
-        self.port = int(line.rpartition(":")[2])
+        for line in text.splitlines():
+            self._take_place(line)
 
     def stop(self) -> int | None:
         """SIGTERM, then SIGKILL; returns its exit code, None when it was not running."""
@@ -124,7 +147,7 @@ class EmulatorProcess:
         """The command line; never contains the password."""
         argv = [*self._prefix, "/usr/bin/python3", "-s", "-P", "-m", "failover_kit.emulator"]
         argv += ["--listen", endpoint(self.address, self.port)]
-        argv += ["--control", self.control_path, "--log", self.log_path]
+        argv += ["--control", self.control_path, "--log", self.log_path, *self._options]
         if self._password is not None:
             argv += ["--password-env", PASSWORD_VARIABLE]
         for number, outlet in self._outlets.items():
@@ -154,13 +177,17 @@ class EmulatorProcess:
                 return str(outlet["state"])
         raise KeyError(number)
 
-    def fault(self, name: str, *outlets: int, seconds: float | None = None) -> None:
-        """Put a fault in force; no outlets: all of them."""
+    def fault(
+        self, name: str, *outlets: int, seconds: float | None = None, count: int | None = None
+    ) -> None:
+        """Put a fault in force; no outlets: all of them. ``slow`` takes seconds, ``lockout`` a count."""
         what: dict[str, object] = {"fault": name}
         if outlets:
             what["outlets"] = list(outlets)
         if seconds is not None:
             what["seconds"] = seconds
+        if count is not None:
+            what["count"] = count
         self.request("fault", **what)
 
     def clear(self, name: str | None = None) -> None:
@@ -171,6 +198,10 @@ class EmulatorProcess:
         """Press the button of an outlet; returns when the relay has moved. Raises control.ControlError."""
         self.request("switch", outlet=number, state=state)
 
+    def power_cycle(self) -> None:
+        """Take the device's own power away and give it back; returns when the relays are done."""
+        self.request("power-cycle")
+
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The event log so far, or only the events with one of ``names``."""
         with open(self.log_path, encoding="utf-8") as file:
@@ -179,18 +210,28 @@ class EmulatorProcess:
 
     # --- inside ------------------------------------------------------------------------------------
 
-    def _first_line(self, deadline: Deadline) -> str:
+    def _take_place(self, line: str) -> None:
+        """One line in which the emulator says where it can be reached."""
+        place = line.rpartition(" on ")[2]
+        if line.startswith("serial "):
+            self.serial_path = place
+        elif line.startswith("rest "):
+            self.rest_port = int(place.rpartition(":")[2])
+        else:
+            self.port = int(place.rpartition(":")[2])
+
+    def _first_lines(self, deadline: Deadline) -> str:
         assert self._child is not None and self._child.stdout is not None  # noqa: S101 - just made
         fd = self._child.stdout.fileno()
-        line = b""
-        while not line.endswith(b"\n"):
+        text = b""
+        while text.count(b"\n") < self._lines_wanted:
             if not select.select([fd], [], [], deadline.left_s())[0]:
                 raise EmulatorFailed(f"the emulator did not start within {deadline.total_ms / 1000:g} s")
             part = os.read(fd, 200)
             if not part:
                 break
-            line += part
-        return line.decode().strip()
+            text += part
+        return text.decode().strip()
 
     def _stderr(self) -> str:
         with open(self.stderr_path, encoding="utf-8", errors="replace") as file:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from failover_kit.emulator.faults import Faults
 
@@ -22,13 +22,18 @@ DEFAULT_DELAY_MS = 500
 
 @dataclass
 class Outlet:
-    """One plug of the device. ``on`` is the truth: the state of the relay."""
+    """One plug of the device. ``on`` is the truth: the state of the relay.
+
+    ``default_on``: what it becomes when the device gets power. ``priority`` is kept and shown, nothing more.
+    """
 
     number: int
     name: str = ""
     on: bool = True
     delay_ms: int = DEFAULT_DELAY_MS
     default_on: bool = True
+    password: str = field(default="", repr=False)
+    priority: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ RelayEffect = Switch | Finished | Event
 
 
 def sequence(verb: str, outlets: Iterable[Outlet]) -> list[Operate | Pause]:
-    """The steps of on, off or boot for ``outlets`` (section 5.3.3.2)."""
+    """The steps of on, off, boot or default for ``outlets`` (section 5.3.3.2)."""
     steps: list[Operate | Pause] = []
     chosen = list(outlets)
     if verb == "boot":
@@ -84,7 +89,8 @@ def sequence(verb: str, outlets: Iterable[Outlet]) -> list[Operate | Pause]:
             steps += [Pause(outlet.delay_ms), Operate(outlet.number, True), Pause(outlet.delay_ms)]
     else:
         for outlet in chosen:
-            steps += [Operate(outlet.number, verb == "on"), Pause(outlet.delay_ms)]
+            on = outlet.default_on if verb == "default" else verb == "on"
+            steps += [Operate(outlet.number, on), Pause(outlet.delay_ms)]
     return steps[:-1]  # nothing follows the last plug
 
 
@@ -110,6 +116,11 @@ class RelayBank:
 
     def busy(self) -> bool:
         return bool(self._steps) or self._moving is not None
+
+    def busy_plugs(self) -> set[int]:
+        """The plugs that a command given so far will still move."""
+        waiting = {step.number for step in self._steps if isinstance(step, Operate)}
+        return waiting if self._moving is None else waiting | {self._moving.number}
 
     def deadline_ms(self) -> int | None:
         """When ``handle`` must be called again, if time alone can bring the work forward."""

@@ -1,43 +1,30 @@
-"""What an IPS-800 with firmware v1.41h puts on the screen, as text with CR LF line ends.
+"""What a switch puts on the screen, as text with CR LF line ends. Pure; renders only, reads nothing back.
 
-Known from the printed session of that firmware: the banner, the order of the columns, the exact
-rule (hence the widths; Name has 16 usable characters), the factory row, ``"/H" for help.`` and the
-prompt. *Approximated* from its nearest relatives, because the printed session lost its blanks and
-no capture of v1.41h is at hand: how a cell is padded (IPS-400 v1.41d), the closing rule (same),
-the confirm dialogue and the processing line (NPS v2.12; the lower-case "please" is what
-cluster-glue's wti_nps waits for), the wording of errors, the help text.
-
-This module renders only. Nothing in the package reads a screen back.
+What differs between the variants comes from ``variants``, with its sources. *Approximated* for all, from
+relatives: how a cell is padded (IPS-400 v1.41d), the closing rule (same), the confirm dialogue and the
+processing line (NPS v2.12; the lower-case "please" is what cluster-glue's wti_nps waits for), the wording
+of errors, the help texts, the look of a plug's password, the words of the pager (fence_wti answers any
+text that ends in "Enter: "), and the whole group screen (columns as fence_wti reads them, a group's first
+row without a plug as in firmware 1.43).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-FIRMWARE = "v1.41h"
-PROMPT = "IPS> "
-PASSWORD_PROMPT = "Enter Password: "  # noqa: S105 - the words on the screen; wti_nps waits for "Password:"
-INVALID_PASSWORD = "Invalid password"  # noqa: S105
+from failover_kit.emulator.relays import Outlet
+from failover_kit.emulator.values import DEFINED, UNDEFINED, delay_text
+from failover_kit.emulator.variants import Column, Variant
+
 INVALID_COMMAND = "Invalid command"
 INVALID_PLUG = "Invalid plug"
-UNDEFINED = "(undefined)"
 CONFIRM = "Are you sure? (Y/N): "
 PROCESSING = "Processing - please wait or <CR> to continue..."
-NAME_WIDTH = 16
+RESET = "Network Interface Reset"
+PAGER = "Press Enter to continue, or type Q and Enter: "
 
-RULE = "-----+------------------+-------------+--------+-----------------+---------+"
-HEADER = "Plug | Name             | Password    | Status | Boot/Seq. Delay | Default |"
-
-HELP_LINES = (
-    "Display                              Control",
-    "  /S          Plug Status              /ON <n>     Turn Plug On",
-    "  /H          This Help                /OFF <n>    Turn Plug Off",
-    "                                       /BOOT <n>   Boot Plug (also /BO)",
-    "                                       /X          Exit, Disconnect",
-    "",
-    "<n>   plug number or name; several: 1+3, 1,3 or 1:3; all: *",
-    ",Y    after the plugs or after /X: do not ask for confirmation",
-)
+_GROUP_COLUMNS = (Column("group", "GROUP NAME", " {:<16} "), Column("plug", "PLUG", " {:<4} "),
+                  Column("status", "STATUS", " {:<6} "))  # fmt: skip
 
 
 def lines(*texts: str) -> str:
@@ -45,26 +32,40 @@ def lines(*texts: str) -> str:
     return "".join(text + "\r\n" for text in texts)
 
 
-def delay_text(delay_ms: int) -> str:
-    """A boot/sequence delay as the table shows it: ``0.5 Secs``, ``1 Sec``, ``30 Secs``, ``1 Min``."""
-    if delay_ms >= 60_000 and delay_ms % 60_000 == 0:
-        minutes = delay_ms // 60_000
-        return f"{minutes} Min" if minutes == 1 else f"{minutes} Mins"
-    seconds = delay_ms / 1000
-    return f"{seconds:g} Sec" if seconds == 1 else f"{seconds:g} Secs"
+def banner(variant: Variant, site_id: str) -> str:
+    return variant.banner.format(site_id or UNDEFINED)
 
 
-def row(number: int, name: str, on: bool, delay_ms: int, default_on: bool) -> str:
-    """One line of the status table; ``name`` is empty for an unnamed plug."""
-    status = "ON" if on else "OFF"
-    default = "ON" if default_on else "OFF"
-    return (
-        f" {number:<3} | {name or UNDEFINED:<{NAME_WIDTH}} | {UNDEFINED} |{status:^8}|"
-        f"{delay_text(delay_ms):>13}    |   {default:<6}|"
-    )
+def rule(columns: Iterable[Column]) -> str:
+    return "".join("-" * column.width + "+" for column in columns)
 
 
-def status(site_id: str, rows: Iterable[str]) -> str:
+def header(columns: Iterable[Column]) -> str:
+    """The titles; the first one stands at the left edge, as fence_wti and the printed screens have it."""
+    cells = [f" {column.title:<{column.width - 1}}" for column in columns]
+    cells[0] = cells[0][1:].ljust(len(cells[0]))
+    return "".join(cell + "|" for cell in cells)
+
+
+def row(columns: Iterable[Column], fields: Mapping[str, str]) -> str:
+    return "".join(column.cell.format(fields[column.field]) + "|" for column in columns)
+
+
+def plug_row(variant: Variant, outlet: Outlet, busy: bool) -> str:
+    """One line of the status table. ``busy``: marked with ``*``; the state before it stays the truth."""
+    fields = {
+        "plug": str(outlet.number),
+        "name": outlet.name or UNDEFINED,
+        "password": DEFINED if outlet.password else UNDEFINED,
+        "status": _state(outlet.on) + ("*" if busy else ""),
+        "delay": delay_text(outlet.delay_ms),
+        "default": _state(outlet.default_on),
+        "priority": str(outlet.priority),
+    }
+    return row(variant.columns, fields)
+
+
+def status(variant: Variant, site_id: str, outlets: Iterable[Outlet], busy: Collection[int] = ()) -> str:
     """The status screen, from the banner to the line about help, without the prompt.
 
     The empty line after the closing rule also ends the table for wti_nps, which reads rows until a
@@ -72,34 +73,45 @@ def status(site_id: str, rows: Iterable[str]) -> str:
     """
     return lines(
         "",
-        f"Internet Power Switch {FIRMWARE}    Site ID: {site_id or UNDEFINED}",
+        banner(variant, site_id),
         "",
-        HEADER,
-        RULE,
-        *rows,
-        RULE,
+        header(variant.columns),
+        rule(variant.columns),
+        *(plug_row(variant, outlet, outlet.number in busy) for outlet in outlets),
+        rule(variant.columns),
         "",
         '"/H" for help.',
         "",
     )
 
 
-def help_text(site_id: str) -> str:
-    """The help screen (approximation: only the commands the emulator has)."""
-    return lines(
-        "",
-        f"Internet Power Switch {FIRMWARE}    Site ID: {site_id or UNDEFINED}",
-        "",
-        *HELP_LINES,
-        "",
-    )
+def groups(
+    variant: Variant, site_id: str, members: Mapping[str, Iterable[Outlet]], busy: Collection[int] = ()
+) -> str:
+    """The group status screen."""
+    rows = []
+    for name, outlets in members.items():
+        rows.append(row(_GROUP_COLUMNS, {"group": name, "plug": "---", "status": "---"}))
+        for outlet in outlets:
+            state = _state(outlet.on) + ("*" if outlet.number in busy else "")
+            rows.append(row(_GROUP_COLUMNS, {"group": "", "plug": str(outlet.number), "status": state}))
+    edge = rule(_GROUP_COLUMNS)
+    return lines("", banner(variant, site_id), "", header(_GROUP_COLUMNS), edge, *rows, edge, "")
 
 
-def announce(verb: str, plugs: Iterable[tuple[int, str]]) -> str:
-    """The plugs a command is about to act on; ``verb`` as in "Plugs to be turned Off:"."""
-    return lines(
-        "",
-        f"Plugs to be {verb}:",
-        *(f"Plug {number}: {name or UNDEFINED}" for number, name in plugs),
-        "",
-    )
+def help_text(variant: Variant, site_id: str, system: bool) -> str:
+    """The help screen of System Mode or of User Mode."""
+    return lines("", banner(variant, site_id), "", *(variant.help if system else variant.user_help), "")
+
+
+def announce(variant: Variant, verb: str, outlets: Iterable[Outlet]) -> str:
+    """The plugs a command is about to act on: "Plugs to be turned Off:" and their names."""
+    words = {"boot": "booted", "default": "set to Default"}.get(verb)
+    if words is None:
+        words = "turned " + (verb.capitalize() if variant.capital_verbs else verb)
+    named = (f"Plug {outlet.number}: {outlet.name or UNDEFINED}" for outlet in outlets)
+    return lines("", f"Plugs to be {words}:", *named, "")
+
+
+def _state(on: bool) -> str:
+    return "ON" if on else "OFF"

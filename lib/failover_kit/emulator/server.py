@@ -9,27 +9,29 @@ connections that were still in the backlog are reset.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never, cast
 
+from failover_kit.emulator import certificate, state
 from failover_kit.emulator.command import run_outlet_command
-from failover_kit.emulator.device import (
-    IDLE_TIMEOUT_MS,
-    Device,
-    Effect,
-    Hangup,
-    Send,
-    factory_outlets,
-)
+from failover_kit.emulator.device import Device, factory_outlets
 from failover_kit.emulator.eventlog import EventLog
 from failover_kit.emulator.relays import DEFAULT_DELAY_MS, Event, Finished, Switch
+from failover_kit.emulator.restserver import RestServer
+from failover_kit.emulator.serialport import SerialPort
+from failover_kit.emulator.settings import IDLE_TIMEOUT_MS, Settings
+from failover_kit.emulator.unit import Effect, Hangup, Line, Send, Store
+from failover_kit.emulator.variants import VARIANTS
 from failover_kit.spec.deadline import boottime_ms
 
 OUTLET_TIMEOUT_MS = 10_000
 TELNET_PORT = 23
+REST_PORT = 443
 LAST_WORDS_S = 2.0  # for a client that does not read what it is sent
 
 
@@ -46,35 +48,49 @@ class OutletConfig:
 
 @dataclass(frozen=True)
 class EmulatorConfig:
-    """One switch. ``port`` 0 picks a free one; ``password`` None means no system password."""
+    """One switch. ``port`` 0 picks a free one.
 
+    ``on_command`` and ``off_command`` run for every plug that has a name and no command of its own.
+    ``password`` None: no system password, on variants whose factory has none. ``user``: the login name of
+    variants that ask for one. ``serial``: also a console on a pty, with a link to it at ``serial_link``.
+    ``rest``: address and port of the REST interface. ``state_path``: see ``state``; what that file holds
+    wins over the rest of this. ``power_up``: every plug goes to its power-up default at start.
+    """
+
+    variant: str = "ips"
     address: str = "127.0.0.1"
     port: int = TELNET_PORT
     password: str | None = field(default=None, repr=False)
     outlets: dict[int, OutletConfig] = field(default_factory=dict)
+    on_command: Sequence[str] = ()
+    off_command: Sequence[str] = ()
     outlet_timeout_ms: int = OUTLET_TIMEOUT_MS
     idle_timeout_ms: int = IDLE_TIMEOUT_MS
     site_id: str = ""
+    user: str = ""
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    serial: bool = False
+    serial_link: str | None = None
+    rest: tuple[str, int] | None = None
+    rest_cert: str | None = None
+    rest_plain: bool = False
+    state_path: str | None = None
+    power_up: bool = False
     control_path: str | None = None
     log_path: str | None = None
 
 
 class Emulator:
-    """``await start()``, then ``address`` and ``port`` say where it listens; ``await stop()`` ends it."""
+    """``await start()``, then ``address`` and ``port`` say where it listens; ``await stop()`` ends it.
+
+    Raises state.StateError.
+    """
 
     def __init__(self, config: EmulatorConfig) -> None:
         self._config = config
-        outlets = factory_outlets()
-        for outlet in outlets:
-            wanted = config.outlets.get(outlet.number)
-            if wanted is not None:
-                outlet.name, outlet.on, outlet.delay_ms = wanted.name, wanted.on, wanted.delay_ms
-        self.device = Device(
-            outlets,
-            password=config.password,
-            site_id=config.site_id,
-            idle_timeout_ms=config.idle_timeout_ms,
-        )
+        self.device = _device(config)
+        if config.state_path is not None:
+            state.load(config.state_path, self.device.unit)
         self.address = config.address
         self.port = config.port
         self._log = EventLog(None)
@@ -85,6 +101,10 @@ class Emulator:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pressed: dict[int, asyncio.Future[None]] = {}
+        self._rest: RestServer | None = None
+        self._serial: SerialPort | None = None
+        if config.serial or config.serial_link is not None:
+            self._serial = SerialPort(self._console_heard, config.serial_link)
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -94,17 +114,44 @@ class Emulator:
         self.address, self.port = self._listener.getsockname()[:2]
         try:
             self._log = EventLog(self._config.log_path)
-        except OSError:
-            self._listener.close()
+            if self._serial is not None:
+                self._serial.start()
+            if self._config.rest is not None:
+                await self._start_rest(*self._config.rest)
+        except (OSError, certificate.CertificateError):
+            await self.stop()
             raise
         self._log.write("start", {"address": self.address, "port": self.port})
+        self._store()
+        if self._config.power_up:
+            self.device.order(boottime_ms(), "default", list(self.device.unit.relays.outlets))
         self._settle()
+
+    async def _start_rest(self, address: str, port: int) -> None:
+        tls = None
+        if not self._config.rest_plain:
+            if self._config.rest_cert is not None:
+                tls = certificate.context(self._config.rest_cert, address)
+            else:
+                with tempfile.TemporaryDirectory() as directory:
+                    tls = certificate.context(os.path.join(directory, "rest.pem"), address)
+        server = RestServer(self.device, self._settle, tls)
+        try:
+            await server.start(address, port)
+        except OSError as error:
+            # asyncio's own text names no place that the caller could print
+            raise OSError(error.errno, os.strerror(error.errno or 0), endpoint(address, port)) from None
+        self._rest = server
 
     async def stop(self) -> None:
         """Close everything; an outlet command that still runs is killed."""
         if self._timer is not None:
             self._timer.cancel()
         self._stop_listening()
+        if self._serial is not None:
+            self._serial.stop()
+        if self._rest is not None:
+            await self._rest.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -119,6 +166,19 @@ class Emulator:
         self._log.write("stop", {})
         self._log.close()
 
+    @property
+    def serial_path(self) -> str | None:
+        """The device file of the console, once started."""
+        return None if self._serial is None else self._serial.path
+
+    @property
+    def rest_url(self) -> str | None:
+        """Where the REST interface answers, once started."""
+        if self._rest is None or self._config.rest is None:
+            return None
+        scheme = "http" if self._config.rest_plain else "https"
+        return f"{scheme}://{endpoint(self._config.rest[0], self._rest.port)}"
+
     # --- what the control socket asks for ----------------------------------------------------------
 
     async def press(self, number: int, on: bool) -> bool:
@@ -130,9 +190,19 @@ class Emulator:
         await done
         return self.device.outlet(number).on == on
 
-    def set_fault(self, name: str, outlets: Sequence[int], delay_ms: int | None) -> None:
+    async def power_cycle(self) -> None:
+        """Take the power from the device and give it back; returns when the relays are done."""
+        job = self.device.power_cycle(boottime_ms())
+        done = asyncio.get_running_loop().create_future()
+        self._pressed[job] = done
+        self._settle()
+        await done
+
+    def set_fault(
+        self, name: str, outlets: Sequence[int], delay_ms: int | None, count: int | None = None
+    ) -> None:
         """Put a fault in force. Raises faults.FaultError."""
-        self.device.faults.set(name, outlets, delay_ms)
+        self.device.faults.set(name, outlets, delay_ms, count)
         self._log.write("fault", {"fault": name, "in_force": self.device.faults.view()})
         self._settle()
 
@@ -148,9 +218,8 @@ class Emulator:
         """Perform what the device wants, set its timer, and listen or not."""
         effects = self.device.take()
         # One write: a screen and its prompt travel together. Nothing is said after Hangup.
-        said = b"".join(effect.data for effect in effects if isinstance(effect, Send))
-        if said and self._session is not None:
-            self._session.transport.write(said)
+        for line in Line:
+            self._say(line, b"".join(e.data for e in effects if isinstance(e, Send) and e.line is line))
         for effect in effects:
             self._perform(effect)
         self._set_timer()
@@ -159,12 +228,20 @@ class Emulator:
         else:
             self._stop_listening()
 
+    def _say(self, line: Line, data: bytes) -> None:
+        if line is Line.CONSOLE and self._serial is not None:
+            self._serial.write(data)
+        elif line is Line.NETWORK and data and self._session is not None:
+            self._session.transport.write(data)
+
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Send):
             pass  # written together, above
         elif isinstance(effect, Hangup):
-            if self._session is not None:
+            if effect.line is Line.NETWORK and self._session is not None:
                 self._session.hang_up()
+        elif isinstance(effect, Store):
+            self._store()
         elif isinstance(effect, Switch):
             self._begin(effect)
         elif isinstance(effect, Finished):
@@ -175,6 +252,17 @@ class Emulator:
             self._log.write(effect.name, effect.fields)
         else:
             assert_never(effect)
+
+    def _store(self) -> None:
+        """Write down what the device remembers; a disk that does not take it is reported each time."""
+        if self._config.state_path is None:
+            return
+        try:
+            state.save(self._config.state_path, self.device.unit)
+        except OSError as error:
+            problem = f"{self._config.state_path}: {error.strerror}; not saved"
+            print(f"wti-emulator: {problem}", file=sys.stderr, flush=True)
+            self._log.write("not_saved", {"why": error.strerror})
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -196,19 +284,26 @@ class Emulator:
 
     async def _operate(self, switch: Switch) -> None:
         """Run the outlet's command; the device shows the new state only after it has succeeded."""
-        outlet = self._config.outlets.get(switch.number, OutletConfig())
-        argv = outlet.on_command if switch.on else outlet.off_command
+        name = self.device.outlet(switch.number).name
+        argv = self._command(switch, name)
         state = "on" if switch.on else "off"
         failure = None
         if argv:
             self._log.write("switching", {"outlet": switch.number, "to": state})
-            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": outlet.name, "WTI_STATE": state}
+            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": name, "WTI_STATE": state}
             failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
         if failure is not None:
             print(f"wti-emulator: outlet {switch.number} {state}: {failure}", file=sys.stderr, flush=True)
             self._log.write("command_failed", {"outlet": switch.number, "to": state, "why": failure})
         self.device.switched(boottime_ms(), failure is None)
         self._settle()
+
+    def _command(self, switch: Switch, name: str) -> Sequence[str]:
+        """What is run for this relay: the outlet's own command, else the common one if it has a name now."""
+        outlet = self._config.outlets.get(switch.number, OutletConfig())
+        own = outlet.on_command if switch.on else outlet.off_command
+        common = self._config.on_command if switch.on else self._config.off_command
+        return own or (common if name else ())
 
     def _start_listening(self) -> None:
         if self._listening or self._listener is None:
@@ -230,6 +325,10 @@ class Emulator:
             connection, peer = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # gone again between the event and the call
+        if not self.device.unit.settings.admits(str(peer[0])):
+            self._log.write("denied", {"peer": endpoint(peer[0], peer[1])})
+            connection.close()
+            return
         connection.setblocking(False)
         self._taking = True
         self._stop_listening()
@@ -245,6 +344,10 @@ class Emulator:
             connection.close()
         finally:
             self._taking = False
+        self._settle()
+
+    def _console_heard(self, data: bytes) -> None:
+        self.device.console(boottime_ms(), data)
         self._settle()
 
     # --- called by the session ---------------------------------------------------------------------
@@ -295,6 +398,23 @@ class _Session(asyncio.Protocol):
         """Close after what is still to be sent; a client that does not take it is cut off."""
         self.transport.close()
         asyncio.get_running_loop().call_later(LAST_WORDS_S, self.transport.abort)
+
+
+def _device(config: EmulatorConfig) -> Device:
+    """The device as ``config`` wants it."""
+    variant = VARIANTS[config.variant]
+    outlets = factory_outlets(variant)
+    for outlet in outlets:
+        wanted = config.outlets.get(outlet.number)
+        if wanted is not None:
+            outlet.name, outlet.on, outlet.delay_ms = wanted.name, wanted.on, wanted.delay_ms
+    settings = Settings(
+        user=config.user or variant.factory_user,
+        password=variant.factory_password if config.password is None else config.password,
+        site_id=config.site_id,
+        idle_timeout_ms=config.idle_timeout_ms,
+    )
+    return Device(outlets, settings, variant=variant, groups=config.groups)
 
 
 def endpoint(address: str, port: int) -> str:

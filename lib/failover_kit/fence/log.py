@@ -43,6 +43,10 @@ class Log:
     def warning(self, text: str) -> None:
         self._write("WARNING", text, shown=not self._quiet, priority=syslog.LOG_WARNING)
 
+    def info(self, text: str) -> None:
+        """For the record: syslog and the debug file; stderr, which the fencer shows as warnings, when verbose."""
+        self._write("INFO", text, shown=self._verbose and not self._quiet, priority=syslog.LOG_INFO)
+
     def debug(self, text: str) -> None:
         self._write("DEBUG", text, shown=self._verbose and not self._quiet, priority=None)
 

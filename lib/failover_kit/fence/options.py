@@ -7,24 +7,29 @@ it works here. Differences, each on purpose:
 - ``option=`` is ``action=``, as FenceAgentAPI documents and fence-agents' library does not do;
 - an old and a new name with different values is an error: nobody can say which machine was meant;
 - seconds may be decimal; ``timeout`` bounds the whole operation, under Pacemaker as anywhere;
-- quotes around a password are part of it.
+- an argument that belongs to no option is an error (there a warning: ``-n 1 off`` reboots plug 1).
+
+On standard input one pair of double quotes around a value is taken off, as there: quotes are how a value
+keeps blanks at its ends.
 """
 
 from __future__ import annotations
 
 import getopt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from failover_kit.fence.secret import Secret
 
-ACTIONS = ("on", "off", "reboot", "status", "list", "list-status", "monitor", "metadata", "validate-all")
+ACTIONS = (
+    "on", "off", "reboot", "status", "list", "list-status", "monitor", "metadata", "manpage", "validate-all",
+)  # fmt: skip
+# fence_wti's default: the prompts it knows. Ours is to recognise any of this form.
+DEFAULT_PROMPTS = "['RSM>', 'MPC>', 'IPS>', 'TPS>', 'NBB>', 'NPS>', 'VMR>']"
 # What Pacemaker and the old cluster suite send for us to know, not to act on.
 _SILENTLY_IGNORED = frozenset(("nodename", "agent", "name"))
 _TRUE = frozenset(("1", "yes", "on", "true"))
 _FALSE = frozenset(("0", "no", "off", "false", ""))
-_PLUG_LENGTH_MAX = 64
-_SECONDS_MAX = 24 * 3600
 
 
 class UsageError(Exception):
@@ -45,7 +50,6 @@ class Option:
     order: int = 1
     required: bool = False
     secret: bool = False
-    refused: bool = False  # known, and an error when used: being ignored would be worse
     on_stdin: bool = True
 
     @property
@@ -80,9 +84,15 @@ OPTIONS: tuple[Option, ...] = (
         "a",
         ("ipaddr",),
         value="ip",
-        required=True,
     ),
-    Option("ipport", "integer", "TCP port to use for connection with device", "u", default="23", value="port"),
+    Option(
+        "ipport",
+        "integer",
+        "TCP port to use for connection with device (23; 22 with --ssh, 443 with --rest)",
+        "u",
+        default="23",
+        value="port",
+    ),
     Option("username", "string", "Login name, for units that ask for one", "l", ("login",), value="name"),
     Option(
         "password",
@@ -107,11 +117,39 @@ OPTIONS: tuple[Option, ...] = (
         "File whose first line is the password; must not be open to others",
         value="file",
     ),
+    Option("password_env", "string", "Environment variable that holds the password", value="variable"),
+    Option(
+        "command_prompt",
+        "string",
+        "Command prompt as the device shows it, or a list like the default; "
+        "any prompt of that form is recognised without this option",
+        "c",
+        ("cmd_prompt",),
+        default=DEFAULT_PROMPTS,
+        value="prompt",
+    ),
+    Option("identity_file", "string", "Identity file (private key) for SSH", "k", value="filename"),
+    Option("ssh", "boolean", "Use SSH connection", "x", ("secure",)),
+    Option(
+        "ssh_options",
+        "string",
+        "Options for the ssh program, split like a shell does; they stand before the agent's own",
+        value="options",
+    ),
+    Option("serial", "string", "Serial line to the console port instead of a network connection", value="device"),
+    Option("baud", "integer", "Speed of the serial line (8 data bits, no parity)", default="9600", value="baud"),
+    Option("rest", "boolean", "Use the REST interface of current units over TLS"),
+    Option("ca_file", "string", "Certificates to trust for --rest instead of the system's", value="file"),
+    Option(
+        "ssl_insecure",
+        "boolean",
+        "Do not verify the certificate for --rest: whoever answers gets the password",
+    ),
     Option(
         "plug",
         "string",
-        "Number or name of the plug; several with the separator between; a name that "
-        "several plugs have means all of them",
+        "Number or name of the plug, or name of a plug group; several with the separator between; "
+        "a name that several plugs have means all of them",
         "n",
         ("port",),
         value="id",
@@ -119,14 +157,6 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("inet4_only", "boolean", "Forces agent to use IPv4 addresses only", "4"),
     Option("inet6_only", "boolean", "Forces agent to use IPv6 addresses only", "6"),
-    Option(
-        "ssh",
-        "boolean",
-        "Use SSH connection (not supported by this agent yet: an error)",
-        "x",
-        ("secure",),
-        refused=True,
-    ),
     Option(
         "quiet",
         "boolean",
@@ -174,6 +204,14 @@ OPTIONS: tuple[Option, ...] = (
         "delay",
         "second",
         "Wait X seconds before off or reboot is started",
+        default="0",
+        value="seconds",
+        order=200,
+    ),
+    Option(
+        "delay_random",
+        "second",
+        "Wait up to X seconds more, by chance, so that two nodes do not fence each other at once",
         default="0",
         value="seconds",
         order=200,
@@ -234,36 +272,18 @@ OPTIONS: tuple[Option, ...] = (
         order=200,
     ),
     Option("retry_on", "integer", "Count of attempts to retry power on", default="1", value="attempts", order=201),
+    Option("ssh_path", "string", "Path to ssh binary", default="/usr/bin/ssh", value="path", order=300),
+    Option(
+        "telnet_path",
+        "string",
+        "Accepted for compatibility, without effect: no telnet program is used",
+        default="/usr/bin/telnet",
+        value="path",
+        order=300,
+    ),
 )
 
-_BY_NAME: Mapping[str, Option] = {name: opt for opt in OPTIONS for name in (opt.name, *opt.old)}
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """A checked request. Times in milliseconds."""
-
-    action: str
-    ip: str
-    ipport: int
-    username: str
-    password: Secret
-    password_script: str
-    password_file: str
-    plugs: tuple[str, ...]
-    family: int  # 0, 4 or 6
-    quiet: bool
-    verbose: bool
-    debug_file: str
-    separator: str
-    delay_ms: int
-    login_timeout_ms: int
-    power_timeout_ms: int
-    power_wait_ms: int
-    shell_timeout_ms: int
-    status_sleep_ms: int
-    timeout_ms: int
-    retry_on: int
+BY_NAME: Mapping[str, Option] = {name: opt for opt in OPTIONS for name in (opt.name, *opt.old)}
 
 
 @dataclass(slots=True)
@@ -288,6 +308,18 @@ class RawOptions:
 
     def flag(self, name: str) -> bool:
         return str(self.values.get(name, "")).strip().lower() in _TRUE
+
+    def given(self, name: str) -> bool:
+        """True when the option was set to something."""
+        return bool(self.values.get(name))
+
+    def text(self, name: str) -> str:
+        """The value or its default; empty for a secret."""
+        value = self.values.get(name, BY_NAME[name].default)
+        return value if isinstance(value, str) else ""
+
+    def flag_is_valid(self, name: str) -> bool:
+        return str(self.values.get(name, "")).lower() in _TRUE | _FALSE
 
 
 def read_argv(argv: Sequence[str]) -> RawOptions:
@@ -317,11 +349,11 @@ def read_stdin(lines: Iterable[str]) -> RawOptions:
             continue
         name, equals, value = text.partition("=")
         spelling = name.strip().replace("-", "_")
-        option = _BY_NAME.get(spelling)
+        option = BY_NAME.get(spelling)
         if not equals:
             raw.warnings.append("a line without '=' on standard input is ignored")
         elif option is not None and option.on_stdin:
-            raw.put(spelling, option, value if option.secret else _unquoted(value.strip()))
+            raw.put(spelling, option, _unquoted(value if option.secret else value.strip()))
         elif spelling not in _SILENTLY_IGNORED:
             raw.warnings.append(f"unknown option '{spelling[:40]}' on standard input is ignored")
     return raw
@@ -329,149 +361,3 @@ def read_stdin(lines: Iterable[str]) -> RawOptions:
 
 def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
-
-
-def check(raw: RawOptions) -> Config:
-    """Check everything at once. Raises UsageError with one problem a line."""
-    problems: list[str] = []
-    action = _text(raw, "action").lower() or "reboot"
-    if action == "meta-data":
-        action = "metadata"
-    if action not in ACTIONS:
-        problems.append(f"Failed: Unrecognised action '{action}'")
-    talks = action not in ("metadata", "validate-all")
-    if action != "metadata":
-        problems += _missing(raw, action, talks)
-    for option in OPTIONS:
-        if option.kind == "boolean" and str(raw.values.get(option.name, "")).lower() not in _TRUE | _FALSE:
-            problems.append(f"Failed: The value you have entered for --{option.long} is neither true nor false")
-        if option.refused and raw.flag(option.name):
-            problems.append(f"Failed: --{option.long} is not supported by this agent yet; remove it")
-    secret = raw.values.get("password", Secret(""))
-    if not isinstance(secret, Secret) or _has_control(secret.reveal()):
-        problems.append("Failed: the password has a control character in it; the device cannot be given that")
-    for name in ("username", "ip"):
-        if _has_control(_text(raw, name)):
-            problems.append(f"Failed: --{name} has a control character in it")
-    plugs = _plugs(raw, problems)
-    seconds = {o.name: _milliseconds(raw, o, problems) for o in OPTIONS if o.kind == "second"}
-    port = _integer(raw, "ipport", 1, 65535, problems)
-    retry_on = _integer(raw, "retry_on", 0, 100, problems)
-    verbose_level = _integer(raw, "verbose_level", 0, 1000, problems)
-    timeout_ms = seconds["timeout"] or default_timeout_ms(action, seconds, retry_on)
-    if action in ("off", "reboot") and seconds["delay"] >= timeout_ms:
-        problems.append(
-            "Failed: the delay uses up the whole time of the operation; raise --timeout or lower --delay"
-        )
-    if raw.flag("inet4_only") and raw.flag("inet6_only"):
-        problems.append("Failed: --inet4-only and --inet6-only exclude each other")
-    if problems:
-        raise UsageError("\n".join(problems))
-    assert isinstance(secret, Secret)  # noqa: S101 - put() wraps it
-    return Config(
-        action=action,
-        ip=_text(raw, "ip"),
-        ipport=port,
-        username=_text(raw, "username"),
-        password=secret,
-        password_script=_text(raw, "password_script"),
-        password_file=_text(raw, "password_file"),
-        plugs=plugs,
-        family=4 if raw.flag("inet4_only") else 6 if raw.flag("inet6_only") else 0,
-        quiet=raw.flag("quiet"),
-        verbose=raw.flag("verbose") or verbose_level > 0,
-        debug_file=_text(raw, "debug_file"),
-        separator=_text(raw, "separator") or ",",
-        delay_ms=seconds["delay"],
-        login_timeout_ms=seconds["login_timeout"],
-        power_timeout_ms=seconds["power_timeout"],
-        power_wait_ms=seconds["power_wait"],
-        shell_timeout_ms=seconds["shell_timeout"],
-        status_sleep_ms=seconds["stonith_status_sleep"],
-        timeout_ms=timeout_ms,
-        retry_on=retry_on,
-    )
-
-
-def on_attempts(action: str, retry_on: int) -> int:
-    """How often power is commanded on: as fence-agents for on, and at least once in a reboot."""
-    if action == "on":
-        return 1 + retry_on
-    return max(1, retry_on) if action == "reboot" else 0
-
-
-def default_timeout_ms(action: str, ms: Mapping[str, int], retry_on: int) -> int:
-    """The time an operation may take when ``timeout`` is not given: what its parts may take.
-
-    With the defaults 36 s for off and 56 s for reboot, inside Pacemaker's stonith-timeout of 60 s.
-    """
-    offs = 1 if action in ("off", "reboot") else 0
-    phases = offs + on_attempts(action, retry_on)
-    total = ms["login_timeout"] + 2 * ms["shell_timeout"] + phases * (ms["power_timeout"] + ms["power_wait"])
-    return total + offs * ms["delay"]
-
-
-def _missing(raw: RawOptions, action: str, talks: bool) -> list[str]:
-    problems = []
-    if not _text(raw, "ip"):
-        problems.append("Failed: You have to enter fence address")
-    needs_plug = not talks or action in ("on", "off", "reboot", "status")
-    if needs_plug and not _text(raw, "plug"):
-        problems.append("Failed: You have to enter plug number or machine identification")
-    return problems
-
-
-def _plugs(raw: RawOptions, problems: list[str]) -> tuple[str, ...]:
-    text = _text(raw, "plug")
-    if not text:
-        return ()
-    separator = _text(raw, "plug_separator") or ","
-    plugs = tuple(item.strip() for item in text.split(separator))
-    for plug in plugs:
-        if not plug:
-            problems.append("Failed: an empty plug in --plug; is there a separator too many?")
-        elif len(plug) > _PLUG_LENGTH_MAX or _has_control(plug):
-            problems.append("Failed: a plug in --plug is too long or has a control character in it")
-    return plugs
-
-
-def _text(raw: RawOptions, name: str) -> str:
-    value = raw.values.get(name, _BY_NAME[name].default)
-    return value if isinstance(value, str) else ""
-
-
-def _has_control(text: str) -> bool:
-    return any(ord(char) < 32 or ord(char) == 127 for char in text)
-
-
-def _number(convert: Callable[[str], float], text: str) -> float | None:
-    try:
-        return convert(text)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _milliseconds(raw: RawOptions, option: Option, problems: list[str]) -> int:
-    text = _text(raw, option.name)
-    if option.name not in raw.values and not text:
-        return 0
-    value = _number(float, text)
-    # NaN fails both comparisons.
-    if value is None or not 0 <= value <= _SECONDS_MAX:
-        problems.append(f"Failed: The value you have entered for --{option.long} is not a valid time in seconds")
-        return 0
-    return round(value * 1000)
-
-
-def _integer(raw: RawOptions, name: str, low: int, high: int, problems: list[str]) -> int:
-    text = _text(raw, name)
-    if name not in raw.values and not text:
-        return low
-    value = _number(int, text)
-    if value is None or not low <= value <= high:
-        problems.append(
-            f"Failed: The value you have entered for --{_BY_NAME[name].long} is not a valid integer "
-            f"from {low} to {high}"
-        )
-        return low
-    return int(value)

@@ -1,4 +1,4 @@
-"""A session with the device over TCP: the dialogue of ``wti`` driven under one deadline.
+"""A session with a device: the dialogue of ``wti`` driven over a transport under one deadline.
 
 The device has one session. While somebody else has it, a connection is refused or closed at once
 (NPS manual, page 18), so connecting is tried again with growing, jittered pauses. What is never
@@ -8,20 +8,18 @@ login, the way out is ``/X,Y``; a session left open would block the next fencing
 
 from __future__ import annotations
 
-import errno
 import random
-import select
-import socket
-import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from failover_kit.fence.screens import PlugRow
+from failover_kit.fence.screens import GroupRow, PlugRow
+from failover_kit.fence.transport import ConnectFailed, ConnectionLost, NoAnswer, Transport
 from failover_kit.fence.wti import (
     DeviceBusy,
     Dialogue,
     Event,
+    GroupsRead,
     LoggedIn,
     LoginDenied,
     Refused,
@@ -30,144 +28,38 @@ from failover_kit.fence.wti import (
 )
 from failover_kit.spec.deadline import Deadline
 
-RECEIVE_BYTES = 4096
 FIRST_PAUSE_MS = 100
 LONGEST_PAUSE_MS = 1000
-# How long a device may take to say goodbye. It belongs to the operation's total: see agent.run().
+# How long a device may take to say goodbye. It belongs to the operation's total: see devices.py.
 GOODBYE_MS = 1000
-
-
-class ConnectionLost(Exception):
-    """The connection ended when it should not have."""
-
-
-class ConnectFailed(Exception):
-    """Nobody can be talked to at the address; ``again`` says whether trying again makes sense."""
-
-    def __init__(self, reason: str, *, again: bool) -> None:
-        super().__init__(reason)
-        self.again = again
+# A line that cannot hang up has said goodbye when it is quiet for this long.
+QUIET_MS = 300
 
 
 class LoginFailed(Exception):
     """The device did not let us in, or could not be reached in time."""
 
 
-class NoAnswer(Exception):
-    """The device kept silent for longer than it may."""
-
-
 class CommandRefused(Exception):
     """The device did not take a command, or its answer cannot be read."""
 
 
-class Transport(Protocol):
-    """A byte stream to a device. ``receive`` gives b"" at the end and None when ``until`` came first."""
+class DeviceSession(Protocol):
+    """What an operation needs of a device, whatever the way to it.
 
-    def send(self, data: bytes, until: Deadline) -> None: ...
+    Each may raise LoginFailed (final), ConnectionLost (``open`` may help), NoAnswer, CommandRefused.
+    ``close`` never raises.
+    """
 
-    def receive(self, until: Deadline) -> bytes | None: ...
+    def open(self) -> None: ...
+
+    def status(self, answer_ms: int) -> tuple[PlugRow, ...]: ...
+
+    def groups(self, answer_ms: int) -> tuple[GroupRow, ...]: ...
+
+    def switch(self, plug: int, answer_ms: int, *, on: bool) -> None: ...
 
     def close(self) -> None: ...
-
-
-class TcpTransport:
-    """A connected TCP socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self, data: bytes, until: Deadline) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except BlockingIOError:
-                if not self._ready(select.POLLOUT, until):
-                    raise NoAnswer("the device does not take what is sent") from None
-            except OSError as error:
-                raise ConnectionLost(_reason(error)) from None
-
-    def receive(self, until: Deadline) -> bytes | None:
-        while True:
-            try:
-                # A device that sends echo and answer in two writes would wait 40 ms for our delayed
-                # acknowledgement between them (tcp(7): TCP_QUICKACK is not permanent).
-                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                return self._sock.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                if not self._ready(select.POLLIN, until):
-                    return None
-            except OSError as error:
-                raise ConnectionLost(_reason(error)) from None
-
-    def close(self) -> None:
-        self._sock.close()
-
-    def _ready(self, mask: int, until: Deadline) -> bool:
-        left_ms = until.left_ms()
-        if left_ms == 0:
-            return False
-        poller = select.poll()
-        poller.register(self._sock, mask)
-        return bool(poller.poll(left_ms))
-
-
-def connect_tcp(host: str, port: int, family: int, until: Deadline) -> TcpTransport:
-    """Connect to ``host``; ``family`` is 4, 6 or 0 for either. Raises ConnectFailed."""
-    wanted = {4: socket.AF_INET, 6: socket.AF_INET6}.get(family, socket.AF_UNSPEC)
-    failure = ConnectFailed(f"{host} has no address", again=False)
-    addresses = _addresses(host, port, wanted, until)
-    for tried, (kind, address) in enumerate(addresses):
-        sock = socket.socket(kind, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            # An address that swallows packets leaves time for the next one.
-            sock.settimeout(max(0.001, until.left_s() / (len(addresses) - tried)))
-            sock.connect(address)
-            return TcpTransport(sock)
-        except OSError as error:
-            sock.close()
-            failure = ConnectFailed(f"{host} port {port}: {_reason(error)}", again=True)
-    raise failure
-
-
-_Address = tuple[socket.AddressFamily, tuple[Any, ...]]
-
-
-def _addresses(host: str, port: int, family: int, until: Deadline) -> list[_Address]:
-    """Resolve ``host``. A name is looked up in a thread: a dead name server must not outlast the deadline."""
-    try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        return [(entry[0], entry[4]) for entry in found]
-    except (socket.gaierror, UnicodeError):
-        pass
-    answer: list[_Address] = []
-    trouble: list[OSError] = []
-
-    def look_up() -> None:
-        try:
-            for entry in socket.getaddrinfo(host, port, family, socket.SOCK_STREAM):
-                answer.append((entry[0], entry[4]))
-        except (OSError, UnicodeError) as error:
-            trouble.append(error if isinstance(error, OSError) else OSError(errno.EINVAL, "not a host name"))
-
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(until.left_s())
-    if thread.is_alive():
-        raise ConnectFailed(f"the name {host} is not resolved in time; use an address", again=False)
-    if trouble:
-        again = trouble[0].errno == socket.EAI_AGAIN
-        raise ConnectFailed(f"the name {host} is not resolved: {_reason(trouble[0])}", again=again)
-    return answer
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    return error.strerror or type(error).__name__
 
 
 Connector = Callable[[Deadline], Transport]
@@ -178,8 +70,9 @@ class Session:
     """One device, kept connected as long as needed, under one ``deadline``.
 
     ``connect_ms`` bounds how long a refused or closed connection is tried again, ``login_ms`` how long
-    one login may take, ``goodbye_ms`` how long leaving may take beyond the deadline. ``debug`` gets
-    each line of the dialogue, free of secrets.
+    one login may take, ``goodbye_ms`` how long leaving may take beyond the deadline, ``line_ms`` how long
+    a screen may be under way on a slow line. ``hangs_up`` is False for a line that the device cannot
+    close. ``debug`` gets each line of the dialogue, free of secrets.
     """
 
     def __init__(
@@ -192,6 +85,8 @@ class Session:
         login_ms: int,
         goodbye_ms: int,
         debug: Callable[[str], None],
+        line_ms: int = 0,
+        hangs_up: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._connect = connect
@@ -200,8 +95,12 @@ class Session:
         self._connect_ms = connect_ms
         self._login_ms = login_ms
         self._goodbye_ms = goodbye_ms
+        self._line_ms = line_ms
+        self._hangs_up = hangs_up
         self._debug = debug
         self._sleep = sleep
+        self._final = ""
+        self._answered = True
         self._transport: Transport | None = None
         self._dialogue = make_dialogue()
         self._events: list[Event] = []
@@ -210,18 +109,25 @@ class Session:
         """Log in. Raises LoginFailed; a taken session is waited for, a rejected password is final.
 
         What is left of an earlier connection is closed first: it could hold the device's one session.
+        After a failed login every further call fails with the same words, without a connection.
         """
         self.close()
+        if self._final:
+            raise LoginFailed(self._final)
         until = self._deadline.at_most(self._connect_ms)
         pause_ms = FIRST_PAUSE_MS
         while True:
             try:
                 self._log_in()
                 return
+            except LoginFailed as error:
+                self._final = str(error)
+                raise
             except (ConnectFailed, ConnectionLost) as error:
                 self._drop()
                 if isinstance(error, ConnectFailed) and not error.again:
-                    raise LoginFailed(str(error)) from None
+                    self._final = str(error)
+                    raise LoginFailed(self._final) from None
                 if until.left_ms() <= pause_ms:
                     raise LoginFailed(f"{error}; tried for {until.total_ms / 1000:g} s") from None
                 self._debug(f"{error}; trying again")
@@ -231,9 +137,17 @@ class Session:
     def status(self, answer_ms: int) -> tuple[PlugRow, ...]:
         """Ask for the status screen and return its rows."""
         self._dialogue.request_status()
-        event = self._await("the status screen", self._deadline.at_most(answer_ms))
+        event = self._await("the status screen", self._deadline.at_most(answer_ms + self._line_ms))
         if isinstance(event, StatusRead):
             return event.table
+        raise CommandRefused(event.reason if isinstance(event, Refused) else repr(event))
+
+    def groups(self, answer_ms: int) -> tuple[GroupRow, ...]:
+        """Ask for the plug groups. CommandRefused on a unit that knows no groups."""
+        self._dialogue.request_groups()
+        event = self._await("the list of plug groups", self._deadline.at_most(answer_ms + self._line_ms))
+        if isinstance(event, GroupsRead):
+            return event.groups
         raise CommandRefused(event.reason if isinstance(event, Refused) else repr(event))
 
     def switch(self, plug: int, answer_ms: int, *, on: bool) -> None:
@@ -241,7 +155,7 @@ class Session:
         self._dialogue.request_switch(plug, on=on)
         event = self._await(
             "the prompt after switching (is its Boot/Seq. delay longer than power_timeout?)",
-            self._deadline.at_most(answer_ms),
+            self._deadline.at_most(answer_ms + self._line_ms),
         )
         if not isinstance(event, Switched):
             raise CommandRefused(event.reason if isinstance(event, Refused) else repr(event))
@@ -255,7 +169,9 @@ class Session:
         try:
             if self._dialogue.request_logout():
                 self._flush(transport, until)
-                while not until.expired() and (data := transport.receive(until)):
+                # In the middle of a command the device may be silent for longer before it hears us.
+                quiet_ms = QUIET_MS if self._answered and not self._hangs_up else self._goodbye_ms
+                while not until.expired() and (data := transport.receive(until.at_most(quiet_ms))):
                     self._dialogue.receive(data)
                     self._flush(transport, until)
         except (ConnectionLost, NoAnswer):
@@ -288,6 +204,8 @@ class Session:
         transport = self._transport
         if transport is None:
             raise ConnectionLost("not connected")
+        self._answered = False
+        self._events += self._dialogue.receive(b"")
         while not self._events:
             self._flush(transport, until)
             # A device that never stops talking must not outlast the deadline either.
@@ -299,6 +217,7 @@ class Session:
             if not data and not self._events:
                 raise ConnectionLost(f"the device closed the connection before {what}")
         self._flush(transport, until)
+        self._answered = True
         return self._events.pop(0)
 
     def _flush(self, transport: Transport, until: Deadline) -> None:
