@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from failover_kit.spec.deadline import Deadline
+from failover_kit.stonith import child as run_child_module
 from failover_kit.stonith import main
 from failover_kit.stonith.catalogue import Places
 
@@ -136,6 +140,47 @@ def test_a_plugin_that_hangs_is_ended_with_its_children(places: Places, tmp_path
     assert _gone(int((tmp_path / "pid").read_text()))
 
 
+def test_a_signal_while_a_child_is_started_does_not_lose_the_child(tmp_path: Path) -> None:
+    """subprocess waits for the child's exec; a handler that raises there would leave it running, unknown."""
+    script = tmp_path / "child"
+    program(script, f"echo $$ >{tmp_path}/pid; kill -TERM $PPID; sleep 300\n")
+    start = subprocess.Popen
+
+    class Slow(start):  # type: ignore[misc,valid-type]
+        """The signal is there before the parent knows its child."""
+
+        def __init__(self, *arguments: object, **how: object) -> None:
+            super().__init__(*arguments, **how)
+            end = time.monotonic() + PATIENCE_S
+            while not child._came and time.monotonic() < end:
+                time.sleep(0.01)
+
+    class Came(Exception):
+        pass
+
+    def handler(_number: int, _frame: object) -> None:
+        raise Came
+
+    class Child(run_child_module._Deferred):
+        def __init__(self) -> None:
+            nonlocal child
+            child = self
+            super().__init__()
+
+    child: run_child_module._Deferred
+    before = signal.signal(signal.SIGTERM, handler)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_child_module.subprocess, "Popen", Slow)
+        patch.setattr(run_child_module, "_Deferred", Child)
+        try:
+            with pytest.raises(Came):
+                run_child_module.run_child([str(script)], Deadline(60_000), env={})
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    assert _gone(int((tmp_path / "pid").read_text()))
+
+
 def test_one_deadline_for_the_whole_invocation(places: Places, tmp_path: Path) -> None:
     """Also over -S, -l, an action and a count: what comes after the end is not begun."""
     plugin(places, f"status|gethosts|off) echo $1 >>{tmp_path}/calls; sleep 300;;")
@@ -186,6 +231,19 @@ def test_an_agent_is_a_type_with_its_own_parameters_the_required_first(places: P
     metadata = stonith(places, "-t", "fence_lab", "-m")[1]
     assert '<parameter name="ip" unique="0" required="1"><content type="string" />' in metadata
     assert "ipaddr" not in metadata
+
+
+def test_a_switch_s_plug_names_and_groups_are_hosts_and_unnamed_plugs_are_not(places: Places) -> None:
+    agent(places, "list) echo 1,Pete; echo 2,; echo 3,mclaws; echo rack,;;", name="fence_wti_ips800")
+    assert stonith(places, "-t", "wti_nps", "-p", "h p", "-l")[1] == "pete\nmclaws\nrack\n"
+
+
+def test_debugging_does_not_make_other_agents_talk(places: Places) -> None:
+    """fence-agents' library prints the password it sends, also one from a script, which nobody could take out."""
+    verbose = '<parameter name="verbose" required="0"><content type="boolean"/></parameter>'
+    agent(places, 'monitor) echo "verbose=$verbose" >&2;;', parameters=LOGIN + verbose)
+    _, _, err = stonith(places, "-t", "fence_lab", "ip=x", "username=u", "-S")
+    assert "WARN: verbose=\n" in err
 
 
 def test_an_agent_gets_everything_on_standard_input(places: Places, tmp_path: Path) -> None:
