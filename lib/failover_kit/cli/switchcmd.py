@@ -141,7 +141,7 @@ def _verb(verbs: Any, name: str, about: str, explanation: str, run: Any) -> argp
         epilog=CODES,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run_verb=run)
     return parser
 
 
@@ -176,6 +176,15 @@ def _common(parser: argparse.ArgumentParser) -> None:
         help="for everything together (%(default)g)",
     )
     parser.add_argument("--verbose", action="store_true", help="show the dialogue on stderr, passwords hidden")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb that was given; returns the exit code."""
+    try:
+        code: int = options.run_verb(options)
+    except KeyboardInterrupt:  # while a new password was asked for: nobody was called yet
+        return _complain(INTERRUPTED, "interrupted; nothing was done")
+    return code
 
 
 # --- running --------------------------------------------------------------------------------------------
@@ -374,9 +383,9 @@ def _debug(options: argparse.Namespace) -> Any:
     return (lambda text: print(text, file=sys.stderr)) if options.verbose else (lambda _: None)
 
 
-def _complain(code: ExitCode, text: str) -> int:
+def _complain(code: ExitCode | int, text: str) -> int:
     _say(text)
-    return code.value
+    return code.value if isinstance(code, ExitCode) else code
 
 
 class _Terminated:
