@@ -6,79 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator_bench import Bench, logged_in
 from failover_kit.emulator import screens, telnet
-from failover_kit.emulator.device import Device, factory_outlets
 from failover_kit.emulator.faults import WHOLE_DEVICE
-from failover_kit.emulator.relays import Event, Outlet, Switch
-from failover_kit.emulator.settings import Settings
-from failover_kit.emulator.unit import Hangup, Send
+from failover_kit.emulator.relays import Outlet
 from failover_kit.emulator.variants import IPS
-
-
-class Bench:
-    """A device with a clock in our hand; relays move at once unless ``hold`` is set."""
-
-    def __init__(self, password: str | None = None, **names: str) -> None:
-        outlets = factory_outlets()
-        for key, name in names.items():
-            outlets[int(key[1:]) - 1].name = name
-        self.device = Device(outlets, Settings(password=password))
-        self.now_ms = 1_000
-        self.hold = False
-        self.relay_ok = True
-        self.events: list[Event] = []
-        self.moves: list[tuple[int, int, str]] = []
-        self.hung_up = False
-
-    def drain(self) -> bytes:
-        said = bytearray()
-        while effects := self.device.take():
-            for effect in effects:
-                if isinstance(effect, Send):
-                    said += effect.data
-                elif isinstance(effect, Hangup):
-                    self.hung_up = True
-                elif isinstance(effect, Event):
-                    self.events.append(effect)
-                elif isinstance(effect, Switch):
-                    self.moves.append((self.now_ms, effect.number, "on" if effect.on else "off"))
-                    if not self.hold:
-                        self.device.switched(self.now_ms, self.relay_ok)
-        return bytes(said)
-
-    def connect(self) -> bytes:
-        self.hung_up = False
-        self.device.connect(self.now_ms, "192.0.2.1:4000")
-        return self.drain()
-
-    def type(self, text: str | bytes) -> str:
-        self.device.receive(self.now_ms, text if isinstance(text, bytes) else text.encode())
-        return self.drain().decode("latin-1")
-
-    def run(self, until_ms: int = 10_000_000) -> str:
-        """Let the device's own timer run until the relays are done, at most to ``until_ms``."""
-        said = b""
-        while self.device.view()["busy"]:
-            at_ms = self.device.deadline_ms()
-            if at_ms is None or at_ms > until_ms:
-                break
-            self.now_ms = at_ms
-            self.device.handle(self.now_ms)
-            said += self.drain()
-        return said.decode("latin-1")
-
-    def state(self, number: int) -> str:
-        return "on" if self.device.outlet(number).on else "off"
-
-    def event_names(self) -> list[str]:
-        return [event.name for event in self.events]
-
-
-def logged_in(**names: str) -> Bench:
-    bench = Bench(**names)
-    bench.connect()
-    return bench
-
 
 # --- screens ---------------------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class Switch:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.names = {1: "pete", 2: "(undefined)", 5: "mclaws", 6: "mclaws"}
+        self.groups: dict[str, list[int]] | None = None
         self.states = dict.fromkeys(self.names, "ON")
         self.password = "changeme"
         self.commands: list[str] = []
@@ -79,7 +80,18 @@ class Switch:
             return f"{command}\r\nIPS> "
         if command == "/S":
             return f"/S\r\n{self.screen()}\r\nIPS> "
+        if command == "/SG" and self.groups is not None:
+            return f"/SG\r\n{self.group_screen(self.groups)}\r\nIPS> "
         return f"{command}\r\nInvalid command\r\nIPS> "
+
+    def group_screen(self, groups: dict[str, list[int]]) -> str:
+        """As firmware 1.43 prints it: the first row has only the group's name."""
+        rule = "-----------+------+-----------+--------+"
+        rows = ["Group Name | Plug | Plug Name | Status |", rule]
+        for name, plugs in groups.items():
+            rows.append(f"{name} | --- | --- | --- |")
+            rows += [f" | {plug} | {self.names[plug]} | {self.states[plug]} |" for plug in plugs]
+        return "\r\n".join([*rows, rule])
 
     def spoken(self, command: str) -> str:
         """The answer with the habits of this unit around it."""
@@ -176,7 +188,10 @@ class Bench:
             debug=log.debug,
             sleep=self.clock.sleep,
         )
-        return Operation(config, session, deadline, log, sleep=self.clock.sleep).run(self.out)
+        operation = Operation(
+            config, session, deadline, log, sleep=self.clock.sleep, uniform=lambda low, high: (low + high) / 2
+        )
+        return operation.run(self.out)
 
     def failure(self, *lines: str) -> str:
         with pytest.raises(Failure) as caught:
@@ -269,6 +284,89 @@ def test_delay_comes_before_the_login(bench: Bench) -> None:
     assert bench.clock.ms - start_ms < 14_000
 
 
+def test_the_random_part_of_the_delay_is_stated_with_its_sum(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Log, "info", lambda _self, text: said.append(text))
+    start_ms = bench.clock.ms
+    assert bench.run("action=off", "plug=1", "delay=3", "delay_random=5") == 0
+    assert said == ["delay before off: 3 s + 2.5 s by chance (at most 5 s) = 5.5 s"]
+    assert 5500 <= bench.clock.ms - start_ms < 8000
+
+
+def test_the_delay_is_waited_for_even_when_nobody_can_be_reached(bench: Bench) -> None:
+    """What fence-agents' own check of its agents asks for."""
+    bench.switch.refuse_connects = 10**6
+    start_ms = bench.clock.ms
+    assert "refused" in bench.failure("action=off", "plug=1", "delay=10", "login_timeout=1")
+    assert bench.clock.ms - start_ms >= 10_000
+
+
+# Groups.
+
+
+def test_a_group_means_its_plugs(bench: Bench) -> None:
+    bench.switch.groups = {"web": [1, 5]}
+    assert bench.run("action=off", "plug=WEB") == 0
+    assert bench.switch.switched == ["/OFF 1,Y", "/OFF 5,Y"]
+    assert bench.switch.commands == ["/S", "/SG", "/OFF 1,Y", "/OFF 5,Y", "/S", "/S", "/SG", "/X,Y"]
+
+
+def test_groups_are_not_asked_for_when_every_name_is_a_plug(bench: Bench) -> None:
+    bench.switch.groups = {"web": [1, 5]}
+    assert bench.run("action=off", "plug=pete,6") == 0
+    assert "/SG" not in bench.switch.commands
+
+
+def test_reboot_of_a_group_is_all_off_and_then_all_on(bench: Bench) -> None:
+    bench.switch.groups = {"web": [1, 5]}
+    assert bench.run("plug=web,6") == 0
+    assert bench.switch.switched == [f"/{what} {plug},Y" for what in ("OFF", "ON") for plug in (1, 5, 6)]
+
+
+@pytest.mark.parametrize(("groups", "words"), [({}, "no plug web"), ({"web": [1], "db": [5]}, "no plug nosuch")])
+def test_what_is_neither_plug_nor_group_switches_nothing(
+    bench: Bench, groups: dict[str, list[int]], words: str
+) -> None:
+    bench.switch.groups = groups
+    assert words in bench.failure("action=off", "plug=web,nosuch,1")
+    assert bench.switch.switched == []
+
+
+def test_groups_that_cannot_be_read_are_named_in_the_error(bench: Bench) -> None:
+    bench.switch.groups = {"web": [1]}
+    bench.switch.group_screen = lambda _groups: "Group Name | Plug | Status |\r\nweb | 1 |"  # type: ignore[method-assign]
+    assert "/SG: a row of the table has 2 cells" in bench.failure("action=off", "plug=web")
+
+
+def test_a_group_that_is_changed_while_switching_is_no_proof(bench: Bench) -> None:
+    bench.switch.groups = groups = {"web": [1]}
+    original = bench.switch.answer
+
+    def answer(command: str) -> str:
+        if command == "/OFF 1,Y":
+            groups["web"] = [1, 5]
+        return original(command)
+
+    bench.switch.answer = answer  # type: ignore[method-assign]
+    assert "names changed" in bench.failure("action=off", "plug=web")
+
+
+def test_list_prints_a_group_once_and_its_state(bench: Bench) -> None:
+    bench.switch.groups = {"web": [1, 5], "db": [6], "mclaws": [5, 6]}
+    bench.switch.states.update({1: "OFF", 5: "OFF", 6: "ON*"})
+    assert bench.run("action=list-status") == 0
+    assert bench.out.getvalue().splitlines()[4:] == ["web,,OFF", "db,,UNKNOWN"]
+    assert [line.split(",")[0] for line in bench.out.getvalue().splitlines()].count("web") == 1
+
+
+@pytest.mark.parametrize(("name", "separator"), [("two words", ","), ("a,b", ";"), ("a;b", ","), ("a-b", "-")])
+def test_a_name_that_would_fall_apart_is_not_listed(bench: Bench, name: str, separator: str) -> None:
+    bench.switch.names[1] = name
+    assert bench.run("action=list", f"separator={separator}") == 0
+    assert bench.out.getvalue().startswith(f"1{separator}\n")
+    assert "cannot be listed" in bench.stderr.getvalue()
+
+
 # What must not be taken for success.
 
 
@@ -354,6 +452,46 @@ def test_a_rejected_password_is_sent_once(bench: Bench) -> None:
 def test_a_reset_after_the_password_is_final_too(bench: Bench) -> None:
     bench.switch.hang_up_on_login = True
     assert "after it got the password" in bench.failure("action=off", "plug=1")
+    assert bench.switch.logins == 1
+
+
+@pytest.mark.parametrize("when", ["/S", "/OFF 1,Y", "/ON 1,Y"])
+def test_a_password_rejected_after_a_lost_connection_is_final(bench: Bench, when: str) -> None:
+    """The connection breaks, and at the next login the same password is wrong: somebody changed it."""
+    bench.switch.drop_on = [when]
+    original = bench.switch.connect
+
+    def connect(until: Deadline) -> Line:
+        if bench.switch.logins:
+            bench.switch.password = "changed"
+        return original(until)
+
+    bench.switch.connect = connect  # type: ignore[method-assign]
+    if when == "/ON 1,Y":
+        assert bench.run("plug=1") == 0, "it was fenced"
+        assert "power did not come back ON" in bench.stderr.getvalue()
+    else:
+        assert "connect/login" in bench.failure("plug=1")
+    assert bench.switch.logins == 2, "accepted once, rejected once, and no more"
+
+
+def test_a_session_does_not_log_in_after_a_rejection(bench: Bench) -> None:
+    session = Session(
+        bench.switch.connect,
+        lambda: Dialogue(password=Secret("wrong")),
+        Deadline(60_000),
+        connect_ms=1000,
+        login_ms=1000,
+        goodbye_ms=100,
+        debug=lambda _text: None,
+        sleep=bench.clock.sleep,
+    )
+    words = []
+    for _ in range(3):
+        with pytest.raises(net.LoginFailed) as caught:
+            session.open()
+        words.append(str(caught.value))
+    assert len(set(words)) == 1
     assert bench.switch.logins == 1
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence import wti
+from failover_kit.fence.prompts import names_exactly
 from failover_kit.fence.screens import PlugRow, PlugState
 from failover_kit.fence.secret import Secret
 from failover_kit.fence.wti import (
@@ -23,7 +24,6 @@ from failover_kit.fence.wti import (
     Refused,
     StatusRead,
     Switched,
-    names_exactly,
 )
 
 DATA = os.path.join(os.path.dirname(__file__), "..", "data", "wti")
@@ -88,7 +88,7 @@ TABLES = {
     "nps-v2.12.txt": "5 other OFF, 6 settop ON",
     "ips4-v1.10.txt": "1 a-name-of-up-to-thirty-two-chars ON, 2  OFF",
     "nps-v3.02.txt": "1 pete ON, 2  OFF",
-    "emulator-v1.01-bars.txt": "1 pete ON, 2 mclaws OFF",
+    "emulator-v1.01-bars.txt": "1 Tuner_1 ON, 2 Tuner_2 ON, 3 Tuner_3 ON, 4  OFF, 5  OFF",
     "vmr-busy-pager.txt": "1 pete BUSY, 2 pete OFF, 3 mclaws ON",
 }
 
@@ -166,7 +166,7 @@ def test_a_stream_that_ends_early_is_no_answer(name: str, data: st.DataObject) -
 
 def logged_in() -> Dialogue:
     talk = dialogue()
-    assert talk.receive(b"IPS> ") == [LoggedIn()]
+    assert talk.receive(b"IPS> ") == [LoggedIn("IPS>")]
     return talk
 
 
@@ -212,7 +212,7 @@ def test_last_words_without_a_line_end_are_heard() -> None:
 
 
 def test_a_device_without_a_password_lets_us_in() -> None:
-    assert Dialogue().receive(b"\r\nInternet Power Switch v1.41h\r\n\r\nIPS> ") == [LoggedIn()]
+    assert Dialogue().receive(b"\r\nInternet Power Switch v1.41h\r\n\r\nIPS> ") == [LoggedIn("IPS>")]
 
 
 def test_a_password_that_is_asked_for_and_missing_is_named() -> None:
@@ -225,7 +225,7 @@ def test_a_user_name_that_is_asked_for_and_missing_is_named() -> None:
 
 def test_last_login_is_no_question() -> None:
     talk = dialogue()
-    assert talk.receive(b"Last login: Mon\r\nVMR>") == [LoggedIn()]
+    assert talk.receive(b"Last login: Mon\r\nVMR>") == [LoggedIn("VMR>")]
     assert talk.take_output() == b""
 
 
@@ -304,7 +304,7 @@ def test_only_plug_numbers_are_sent(plug: int) -> None:
 def test_an_endless_pager_ends() -> None:
     talk = logged_in()
     talk.request_status()
-    events = talk.receive(b"Enter: \r\n" * 1000)
+    events = talk.receive(b"Plug | Status |\r\n" + b"Enter: \r\n" * 1000)
     assert "pages" in reason(events)
     assert talk.take_output().count(b"\r") == wti.PAGE_LIMIT + 1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from failover_kit.fence.config import Config, check
+from failover_kit.fence.config import Config, Way, check
 from failover_kit.fence.metadata import help_text, metadata_xml
-from failover_kit.fence.options import OPTIONS, UsageError, read_argv, read_stdin
+from failover_kit.fence.options import DEFAULT_PROMPTS, OPTIONS, UsageError, read_argv, read_stdin
 from failover_kit.fence.secret import Secret
 
 BASE = ["ip=192.0.2.1", "plug=1"]
@@ -111,6 +111,35 @@ def test_a_password_may_have_an_equals_sign_and_blanks_inside() -> None:
         ([*BASE, "quiet=maybe"], "--quiet is neither true nor false"),
         ([*BASE, "inet4_only=1", "inet6_only=1"], "exclude each other"),
         ([*BASE, "action=off", "delay=10", "timeout=5"], "delay uses up"),
+        ([*BASE, "action=off", "delay=3", "delay_random=3", "timeout=5"], "delay uses up"),
+        ([*BASE, "plug=0"], "plug 0: a plug number has no leading zero"),
+        ([*BASE, "plug=1,01"], "plug 01: a plug number has no leading zero"),
+        ([*BASE, "ip=-oProxyCommand=x"], "no address"),
+        ([*BASE, "ip=a b"], "no address"),
+        ([*BASE, "ip=http://a/"], "no address"),
+        ([*BASE, "ssh=1", "username=u"], "You have to enter password, password script or identity file"),
+        ([*BASE, "ssh=1", "password=x"], "You have to set login name"),
+        ([*BASE, "rest=1", "username=u"], "You have to enter password or password script"),
+        ([*BASE, "rest=1", "username=a:b", "password=x"], "RFC 7617"),
+        ([*BASE, "identity_file=/x"], "You have to use identity file together with ssh connection (-x)"),
+        ([*BASE, "ssh=1", "rest=1", "username=u", "password=x"], "exclude each other"),
+        ([*BASE, "serial=/dev/ttyS0", "ssh=1", "username=u", "password=x"], "exclude each other"),
+        (["plug=1", "serial=ttyS0"], "whole path of a serial line"),
+        (["plug=1", "serial=/dev/../etc/passwd"], "whole path of a serial line"),
+        (["plug=1", "serial=/dev/ttyS0", "ipport=23"], "--ipport and --serial exclude each other"),
+        (["plug=1", "serial=/dev/ttyS0", "inet4_only=1"], "--inet4-only and --serial exclude each other"),
+        (["plug=1", "serial=/dev/ttyS0", "baud=9601"], "--baud is none of"),
+        (["plug=1", "serial=/dev/ttyS0", "baud=x"], "--baud is not a valid integer"),
+        ([*BASE, "ca_file=/x"], "--ca-file is only for --rest"),
+        ([*BASE, "ssl_insecure=1"], "--ssl-insecure is only for --rest"),
+        ([*BASE, "rest=1", "username=u", "password=x", "ca_file=/x", "ssl_insecure=1"], "exclude each other"),
+        ([*BASE, "password_env=hunter 2"], "the name of a variable"),
+        ([*BASE, "command_prompt=.*>"], "--command-prompt is no regular expression here"),
+        ([*BASE, "command_prompt=[]"], "--command-prompt is no regular expression here"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=other.host"], "belongs to no option"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-o A=b other.host"], "belongs to no option"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-- h"], "belongs to no option"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options='"], "cannot be split"),
     ],
 )
 def test_bad_input_is_named(lines: list[str], words: str) -> None:
@@ -149,11 +178,92 @@ def test_reading_actions_need_no_plug(action: str) -> None:
         (["action=status", "delay=5"], 16_000),
         (["action=off", "timeout=7.5"], 7_500),
         (["action=off", "disable_timeout=1"], 36_000),
+        (["action=off", "disable_timeout=true", "power_timeout=0"], 16_000),
+        (["action=off", "delay=2", "delay_random=5"], 43_000),
+        (["action=on", "retry_on=3"], 96_000),
+        (["action=reboot", "retry_on=0"], 56_000),
+        (["action=off", "serial=/dev/ttyS0"], 48_798),
+        (["action=status", "serial=/dev/ttyS0", "baud=115200"], 16_710),
     ],
 )
 def test_every_operation_has_an_end(lines: list[str], total_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PCMK_service", "pacemaker-fenced")
     assert stdin(*lines).timeout_ms == total_ms
+
+
+@pytest.mark.parametrize(
+    ("lines", "way", "port"),
+    [
+        ([], Way.TELNET, 23),
+        (["ssh=0", "rest=no"], Way.TELNET, 23),
+        (["ssh=1", "username=u", "password=x"], Way.SSH, 22),
+        (["secure=yes", "username=u", "password=x", "ipport=2222"], Way.SSH, 2222),
+        (["rest=1", "username=u", "password=x"], Way.REST, 443),
+        (["serial=/dev/ttyS0"], Way.SERIAL, 0),
+    ],
+)
+def test_the_way_gives_the_port(lines: list[str], way: Way, port: int) -> None:
+    config = stdin(*lines)
+    assert (config.way, config.ipport) == (way, port)
+
+
+def test_the_serial_line_needs_no_address_and_says_when_one_is_not_used() -> None:
+    assert check(read_stdin(["serial=/dev/ttyS0", "plug=1"])).ip == ""
+    raw = read_stdin([*BASE, "serial=/dev/ttyS0"])
+    check(raw)
+    assert raw.warnings == ["--ip is not used, because --serial is given"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("benjamin.example", "benjamin.example"),
+    ],
+)
+def test_an_ipv6_address_may_have_brackets_and_a_scope(text: str, address: str) -> None:
+    assert stdin(f"ip={text}").ip == address
+
+
+@pytest.mark.parametrize(
+    ("text", "prompts"),
+    [
+        ("", ()),
+        (DEFAULT_PROMPTS, ()),
+        ("IPS>", ("IPS>",)),
+        ("^IPS> $", ("IPS>",)),
+        ("RSM>|IPS>", ("RSM>", "IPS>")),
+        ("['RSM>', 'IPS>']", ("RSM>", "IPS>")),
+        ('["RSM>","my unit>"]', ("RSM>", "my unit>")),
+        ("IPS\\>", ("IPS>",)),
+    ],
+)
+def test_command_prompts_are_literal(text: str, prompts: tuple[str, ...]) -> None:
+    assert stdin(f"cmd_prompt={text}").prompts == prompts
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("-o A=b", ("-o", "A=b")),
+        ("-oA=b -4v", ("-oA=b", "-4v")),
+        ("-vo 'A=b c'", ("-vo", "A=b c")),
+        ("-F /x -o X=y", ("-F", "/x", "-o", "X=y")),
+    ],
+)
+def test_ssh_options_are_split_like_a_shell_does(text: str, words: tuple[str, ...]) -> None:
+    assert stdin("ssh=1", "username=u", "password=x", f"ssh_options={text}").ssh_options == words
+
+
+def test_a_plug_number_may_have_blanks_around_it_and_five_digits() -> None:
+    assert stdin("plug= 1 , 12345 ").plugs == ("1", "12345")
+
+
+def test_the_separator_of_plugs_can_be_changed() -> None:
+    assert stdin("plug=a,b;2", "plug_separator=;").plugs == ("a,b", "2")
 
 
 def test_secrets_do_not_print() -> None:

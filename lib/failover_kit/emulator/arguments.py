@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from failover_kit.emulator.relays import DEFAULT_DELAY_MS
 from failover_kit.emulator.server import (
@@ -147,6 +147,8 @@ def config_from(options: argparse.Namespace) -> EmulatorConfig:
         password=_password(options),
         user=options.user,
         outlets=_outlets(options, variant),
+        on_command=() if options.on is None else _split("--on", options.on),
+        off_command=() if options.off is None else _split("--off", options.off),
         groups=_groups(options.group, variant),
         outlet_timeout_ms=round(options.outlet_timeout * 1000),
         idle_timeout_ms=round(options.idle_timeout * 1000),
@@ -211,8 +213,8 @@ def _outlets(options: argparse.Namespace, variant: Variant) -> dict[int, OutletC
         common_ms = _delay_ms("--boot-delay ", options.boot_delay)
     delays = _numbered("--outlet-delay", options.outlet_delay, count)
     delays_ms = {n: _delay_ms(f"--outlet-delay {n}=", text) for n, text in delays.items()}
-    on_commands = _commands("--outlet-on", options.outlet_on, options.on, names, count)
-    off_commands = _commands("--outlet-off", options.outlet_off, options.off, names, count)
+    on_commands = _commands("--outlet-on", options.outlet_on, count)
+    off_commands = _commands("--outlet-off", options.outlet_off, count)
     return {
         number: OutletConfig(
             name=names.get(number, ""),
@@ -247,16 +249,9 @@ def _delay_ms(place: str, text: str) -> int:
     return round(seconds * 1000)
 
 
-def _commands(
-    option: str, values: Sequence[str], common: str | None, names: Mapping[int, str], count: int
-) -> dict[int, Sequence[str]]:
-    found: dict[int, Sequence[str]] = {}
-    if common is not None:
-        argv = _split(option.replace("outlet-", ""), common)
-        found |= dict.fromkeys(names, argv)
-    for number, text in _numbered(option, values, count).items():
-        found[number] = _split(f"{option} {number}=", text)
-    return found
+def _commands(option: str, values: Sequence[str], count: int) -> dict[int, Sequence[str]]:
+    found = _numbered(option, values, count)
+    return {number: _split(f"{option} {number}=", text) for number, text in found.items()}
 
 
 def _split(place: str, text: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from failover_kit.emulator import arguments, control, faults
 from failover_kit.emulator.arguments import UsageError
+from failover_kit.emulator.certificate import CertificateError
 from failover_kit.emulator.server import Emulator, EmulatorConfig, endpoint
 from failover_kit.emulator.state import StateError
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StateError as error:
         print(f"wti-emulator: {error}", file=sys.stderr)
         return BAD_STATE
-    except control.ControlError as error:
+    except (control.ControlError, CertificateError) as error:
         print(f"wti-emulator: {error}", file=sys.stderr)
         return FAILED
 

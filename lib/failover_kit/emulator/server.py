@@ -9,17 +9,20 @@ connections that were still in the backlog are reset.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never, cast
 
-from failover_kit.emulator import state
+from failover_kit.emulator import certificate, state
 from failover_kit.emulator.command import run_outlet_command
 from failover_kit.emulator.device import Device, factory_outlets
 from failover_kit.emulator.eventlog import EventLog
 from failover_kit.emulator.relays import DEFAULT_DELAY_MS, Event, Finished, Switch
+from failover_kit.emulator.restserver import RestServer
 from failover_kit.emulator.serialport import SerialPort
 from failover_kit.emulator.settings import IDLE_TIMEOUT_MS, Settings
 from failover_kit.emulator.unit import Effect, Hangup, Line, Send, Store
@@ -47,6 +50,7 @@ class OutletConfig:
 class EmulatorConfig:
     """One switch. ``port`` 0 picks a free one.
 
+    ``on_command`` and ``off_command`` run for every plug that has a name and no command of its own.
     ``password`` None: no system password, on variants whose factory has none. ``user``: the login name of
     variants that ask for one. ``serial``: also a console on a pty, with a link to it at ``serial_link``.
     ``rest``: address and port of the REST interface. ``state_path``: see ``state``; what that file holds
@@ -58,6 +62,8 @@ class EmulatorConfig:
     port: int = TELNET_PORT
     password: str | None = field(default=None, repr=False)
     outlets: dict[int, OutletConfig] = field(default_factory=dict)
+    on_command: Sequence[str] = ()
+    off_command: Sequence[str] = ()
     outlet_timeout_ms: int = OUTLET_TIMEOUT_MS
     idle_timeout_ms: int = IDLE_TIMEOUT_MS
     site_id: str = ""
@@ -95,6 +101,7 @@ class Emulator:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pressed: dict[int, asyncio.Future[None]] = {}
+        self._rest: RestServer | None = None
         self._serial: SerialPort | None = None
         if config.serial or config.serial_link is not None:
             self._serial = SerialPort(self._console_heard, config.serial_link)
@@ -109,14 +116,32 @@ class Emulator:
             self._log = EventLog(self._config.log_path)
             if self._serial is not None:
                 self._serial.start()
-        except OSError:
-            self._listener.close()
+            if self._config.rest is not None:
+                await self._start_rest(*self._config.rest)
+        except (OSError, certificate.CertificateError):
+            await self.stop()
             raise
         self._log.write("start", {"address": self.address, "port": self.port})
         self._store()
         if self._config.power_up:
             self.device.order(boottime_ms(), "default", list(self.device.unit.relays.outlets))
         self._settle()
+
+    async def _start_rest(self, address: str, port: int) -> None:
+        tls = None
+        if not self._config.rest_plain:
+            if self._config.rest_cert is not None:
+                tls = certificate.context(self._config.rest_cert, address)
+            else:
+                with tempfile.TemporaryDirectory() as directory:
+                    tls = certificate.context(os.path.join(directory, "rest.pem"), address)
+        server = RestServer(self.device, self._settle, tls)
+        try:
+            await server.start(address, port)
+        except OSError as error:
+            # asyncio's own text names no place that the caller could print
+            raise OSError(error.errno, os.strerror(error.errno or 0), endpoint(address, port)) from None
+        self._rest = server
 
     async def stop(self) -> None:
         """Close everything; an outlet command that still runs is killed."""
@@ -125,6 +150,8 @@ class Emulator:
         self._stop_listening()
         if self._serial is not None:
             self._serial.stop()
+        if self._rest is not None:
+            await self._rest.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -147,7 +174,10 @@ class Emulator:
     @property
     def rest_url(self) -> str | None:
         """Where the REST interface answers, once started."""
-        return None
+        if self._rest is None or self._config.rest is None:
+            return None
+        scheme = "http" if self._config.rest_plain else "https"
+        return f"{scheme}://{endpoint(self._config.rest[0], self._rest.port)}"
 
     # --- what the control socket asks for ----------------------------------------------------------
 
@@ -254,19 +284,26 @@ class Emulator:
 
     async def _operate(self, switch: Switch) -> None:
         """Run the outlet's command; the device shows the new state only after it has succeeded."""
-        outlet = self._config.outlets.get(switch.number, OutletConfig())
-        argv = outlet.on_command if switch.on else outlet.off_command
+        name = self.device.outlet(switch.number).name
+        argv = self._command(switch, name)
         state = "on" if switch.on else "off"
         failure = None
         if argv:
             self._log.write("switching", {"outlet": switch.number, "to": state})
-            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": outlet.name, "WTI_STATE": state}
+            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": name, "WTI_STATE": state}
             failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
         if failure is not None:
             print(f"wti-emulator: outlet {switch.number} {state}: {failure}", file=sys.stderr, flush=True)
             self._log.write("command_failed", {"outlet": switch.number, "to": state, "why": failure})
         self.device.switched(boottime_ms(), failure is None)
         self._settle()
+
+    def _command(self, switch: Switch, name: str) -> Sequence[str]:
+        """What is run for this relay: the outlet's own command, else the common one if it has a name now."""
+        outlet = self._config.outlets.get(switch.number, OutletConfig())
+        own = outlet.on_command if switch.on else outlet.off_command
+        common = self._config.on_command if switch.on else self._config.off_command
+        return own or (common if name else ())
 
     def _start_listening(self) -> None:
         if self._listening or self._listener is None:

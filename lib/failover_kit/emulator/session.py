@@ -162,7 +162,6 @@ class Session:
 
     def _ask_login(self) -> None:
         if self._unit.open_to_all():
-            self._unit.event("login")
             self._enter(self._unit.everything())
         elif self._unit.variant.asks_user:
             self.state = State.USER
@@ -188,12 +187,9 @@ class Session:
 
     def _enter(self, rights: Rights) -> None:
         self._rights = rights
-        if self._unit.automated():
-            self._prompt()
-        elif self._unit.variant.first_screen == "help":
-            self._show_help()
-        else:
-            self._show_status()
+        self._unit.event("login", **({} if rights.system else {"plugs": sorted(rights.plugs)}))
+        first = "prompt" if self._unit.automated() else self._unit.variant.first_screen
+        {"prompt": self._prompt, "help": self._show_help, "status": self._show_status}[first]()
 
     # --- commands ----------------------------------------------------------------------------------
 
@@ -293,7 +289,7 @@ class Session:
         if self._unit.automated():
             self._prompt()
         else:
-            self._show_status()
+            self._show(self._status(), asked_for=False)
 
     # --- menus -------------------------------------------------------------------------------------
 
@@ -319,10 +315,12 @@ class Session:
 
     # --- saying things -----------------------------------------------------------------------------
 
-    def _show_status(self) -> None:
+    def _status(self) -> str:
         unit = self._unit
-        outlets = unit.owned(self._rights)
-        self._show(screens.status(unit.variant, unit.settings.site_id, outlets, unit.starred()))
+        return screens.status(unit.variant, unit.settings.site_id, unit.owned(self._rights), unit.starred())
+
+    def _show_status(self) -> None:
+        self._show(self._status())
 
     def _show_groups(self) -> None:
         unit = self._unit
@@ -335,13 +333,18 @@ class Session:
         unit = self._unit
         self._show(screens.help_text(unit.variant, unit.settings.site_id, self._rights.system))
 
-    def _show(self, text: str) -> None:
-        """A whole reply and then the prompt, in pages if it is long."""
-        self._pages = self._paged(text)
+    def _show(self, text: str, asked_for: bool = True) -> None:
+        """A whole reply and then the prompt, in pages if it is long.
+
+        A status screen that comes by itself is not paged (approximation: fence_wti could not work otherwise).
+        """
+        self._pages = self._paged(text, asked_for)
         self._next_page("")
 
-    def _paged(self, text: str) -> list[str]:
-        per_page = FAULT_PAGE_LINES if self._unit.faults.active("pager") else self._unit.variant.page_lines
+    def _paged(self, text: str, asked_for: bool) -> list[str]:
+        per_page = self._unit.variant.page_lines if asked_for else 0
+        if self._unit.faults.active("pager"):
+            per_page = FAULT_PAGE_LINES
         if not per_page:
             return [text]
         lines = text.splitlines(keepends=True)

@@ -105,7 +105,7 @@ class Unit:
         rights = self._rights(user, password)
         if rights is None:
             self.faults.rejected += 1
-        self.event("login_refused" if rights is None else "login", **self._attempts(rights))
+            self.event("login_refused", rejected=self.faults.rejected)
         return rights
 
     def owned(self, rights: Rights) -> list[Outlet]:
@@ -119,11 +119,6 @@ class Unit:
             return self.everything()
         shared = frozenset(o.number for o in self.relays.outlets.values() if o.password and o.password == password)
         return Rights(False, shared) if shared else None
-
-    def _attempts(self, rights: Rights | None) -> dict[str, object]:
-        if rights is None:
-            return {"rejected": self.faults.rejected}
-        return {} if rights.system else {"plugs": sorted(rights.plugs)}
 
     # --- what it does ------------------------------------------------------------------------------
 

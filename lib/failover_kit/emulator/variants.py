@@ -33,10 +33,11 @@ class Variant:
     """One kind of switch. ``verbs`` maps what is typed after the slash to what the device does.
 
     ``capital_verbs``: "turned Off", not "turned off". ``asks_user``: a login name is asked before the
-    password. ``page_lines`` 0: no pager. ``prompt_after_ms``: a command that takes longer gives the prompt
-    back meanwhile; None: the prompt waits. ``busy_star``: a plug that is being switched carries ``*`` in
-    Status, and the fault ``busy`` shows it; without it, ``busy`` means that somebody else has the session.
-    ``console_busy``: what the console says while the network has the session; empty: it does not wake.
+    password. ``page_lines``: of the pager of listings that were asked for; 0: none. ``prompt_after_ms``: a
+    command that takes longer gives the prompt back meanwhile; None: the prompt waits. ``busy_star``: a plug
+    that is being switched carries ``*`` in Status, and the fault ``busy`` shows it; without it, ``busy``
+    means that somebody else has the session. ``console_busy``: what the console says while the network has
+    the session; empty: it does not wake.
     """
 
     name: str
@@ -207,7 +208,7 @@ VMR = Variant(
     plug=menus.VMR_PLUG,
     password_prompt="Password: ",  # noqa: S106
     invalid_password="Invalid login",  # noqa: S106
-    first_screen="status",
+    first_screen="prompt",  # approximation: fence_wti, which knows such units, expects no pager at login
     asks_user=True,
     user_prompt="Login: ",
     factory_user="super",  # the account in the examples of WTI's wti.remote collection

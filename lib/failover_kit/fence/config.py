@@ -98,7 +98,7 @@ def check(raw: RawOptions) -> Config:
         problems.append(f"Failed: The value you have entered for --baud is none of {sorted(_BAUDS)}")
         baud = 9600
     retry_on = _integer(raw, "retry_on", 0, 100, problems)
-    timeout_ms = seconds["timeout"] or default_timeout_ms(action, seconds, retry_on, _line_ms(way, baud))
+    timeout_ms = seconds["timeout"] or default_timeout_ms(action, seconds, retry_on, line_ms(way, baud))
     if action in ("off", "reboot") and seconds["delay"] + seconds["delay_random"] >= timeout_ms:
         problems.append(
             "Failed: the delay uses up the whole time of the operation; raise --timeout or lower --delay"
@@ -149,22 +149,26 @@ def on_attempts(action: str, retry_on: int) -> int:
     return max(1, retry_on) if action == "reboot" else 0
 
 
-def default_timeout_ms(action: str, ms: Mapping[str, int], retry_on: int, line_ms: int = 0) -> int:
+def default_timeout_ms(action: str, ms: Mapping[str, int], retry_on: int, slow_ms: int = 0) -> int:
     """The time an operation may take when ``timeout`` is not given: what its parts may take.
 
-    With the defaults 36 s for off and 56 s for reboot, inside Pacemaker's stonith-timeout of 60 s. ``line_ms``
-    is how long one screen is under way on a slow line.
+    With the defaults 36 s for off and 56 s for reboot, inside Pacemaker's stonith-timeout of 60 s. ``slow_ms``
+    is what a slow line adds to each step.
     """
     offs = 1 if action in ("off", "reboot") else 0
     phases = offs + on_attempts(action, retry_on)
-    total = ms["login_timeout"] + 2 * (ms["shell_timeout"] + line_ms)
-    total += phases * (ms["power_timeout"] + ms["power_wait"] + line_ms)
+    total = ms["login_timeout"] + 2 * (ms["shell_timeout"] + slow_ms)
+    total += phases * (ms["power_timeout"] + ms["power_wait"] + slow_ms)
     return total + offs * (ms["delay"] + ms["delay_random"])
 
 
-def _line_ms(way: Way, baud: int) -> int:
-    """A screen of 4096 bytes, ten bits each, longer than any in the manuals."""
-    return 4096 * 10 * 1000 // baud if way is Way.SERIAL else 0
+def line_ms(way: Way, baud: int) -> int:
+    """How long the answer to one question may be under way on a serial line; 0 elsewhere.
+
+    The longest screen in the manuals, the 16 plugs of an NPS with its banner, has less than 2048 bytes; a
+    byte is ten bits with start and stop bit; there each screen is read twice (see ``wti``).
+    """
+    return 2 * 2048 * 10 * 1000 // baud if way is Way.SERIAL else 0
 
 
 def _way(raw: RawOptions, problems: list[str]) -> Way:

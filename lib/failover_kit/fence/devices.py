@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from failover_kit.fence.config import SWITCHES, Config, Way
+from failover_kit.fence.config import SWITCHES, Config, Way, line_ms
 from failover_kit.fence.log import Log
 from failover_kit.fence.secret import Secret
 from failover_kit.fence.session import GOODBYE_MS, Connector, DeviceSession, Session
@@ -32,12 +32,11 @@ def make_session(config: Config, password: Secret, deadline: Deadline, log: Log)
             login_ms=config.login_timeout_ms,
             debug=log.debug,
         )
-    connect, line_ms = _connector(config, password, log)
     over_tcp = config.way is Way.TELNET
     # ssh has taken the password already; it is not offered to a second door.
     in_dialogue = None if config.way is Way.SSH else password
     return Session(
-        connect,
+        _connector(config, password, log),
         lambda: Dialogue(
             username=config.username,
             password=in_dialogue,
@@ -49,18 +48,18 @@ def make_session(config: Config, password: Secret, deadline: Deadline, log: Log)
         connect_ms=connect_ms,
         login_ms=config.login_timeout_ms,
         goodbye_ms=goodbye_ms(config),
-        line_ms=line_ms,
+        line_ms=line_ms(config.way, config.baud),
         hangs_up=config.way is not Way.SERIAL,
         debug=log.debug,
     )
 
 
-def _connector(config: Config, password: Secret, log: Log) -> tuple[Connector, int]:
-    """What opens the transport, and how long a screen is under way on it."""
+def _connector(config: Config, password: Secret, log: Log) -> Connector:
+    """What opens the transport."""
     if config.way is Way.SERIAL:
-        from failover_kit.fence.serialline import connect_serial, line_ms
+        from failover_kit.fence.serialline import connect_serial
 
-        return (lambda _until: connect_serial(config.serial, config.baud)), line_ms(config.baud)
+        return lambda _until: connect_serial(config.serial, config.baud)
     if config.way is Way.SSH:
         from failover_kit.fence.sshchild import SshTarget, connect_ssh
 
@@ -73,7 +72,7 @@ def _connector(config: Config, password: Secret, log: Log) -> tuple[Connector, i
             config.ssh_options,
             config.ssh_path,
         )
-        return (lambda until: connect_ssh(target, password, until, log.debug)), 0
+        return lambda until: connect_ssh(target, password, until, log.debug)
     from failover_kit.fence.tcp import connect_tcp
 
-    return (lambda until: connect_tcp(config.ip, config.ipport, config.family, until)), 0
+    return lambda until: connect_tcp(config.ip, config.ipport, config.family, until)

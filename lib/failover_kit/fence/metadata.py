@@ -13,14 +13,17 @@ from html import escape
 
 from failover_kit.fence.options import ACTIONS, OPTIONS, Option
 
-SHORTDESC = "Fence agent for the WTI IPS-800 power switch"
+SHORTDESC = "Fence agent for WTI power switches (IPS-800 and relatives)"
 LONGDESC = (
-    "Switches plugs of a Western Telematic (WTI) Internet Power Switch over TCP. Plugs are given by number "
-    "or by the name the device itself shows; a name on several plugs means all of them. 'off' succeeds only "
-    "when a status screen read afterwards shows every plug OFF, 'on' only when it shows every plug ON. Every "
+    "Switches plugs of a Western Telematic (WTI) power switch: over TCP (telnet, without a telnet program), over "
+    "ssh, over the serial line to its console port, or through the REST interface of current units. Plugs are "
+    "given by number, by the name the device itself shows, or as the name of a plug group; a name on several plugs "
+    "means all of them. 'off' succeeds only when a status screen read afterwards shows every plug OFF, 'on' only "
+    "when it shows every plug ON; 'reboot' switches all OFF, reads that back, and only then switches ON. Every "
     "operation ends within a bounded time, also under Pacemaker. The device has only one session: the agent "
-    "waits while it is taken, and always logs out. Unproven on hardware: the agent follows the manuals and "
-    "published screens, and was tested against an emulator and transcripts, not on a device."
+    "waits while it is taken, and always logs out. Unproven on hardware, each of them: the telnet, serial, ssh and "
+    "REST transports, and the dialects IPS, NPS, TPS, MPC, VMR and RSM. The agent follows the manuals, published "
+    "screens and WTI's own REST clients, and was tested against an emulator and transcripts, not on a device."
 )
 VENDOR_URL = "https://www.wti.com"
 

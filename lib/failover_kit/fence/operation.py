@@ -53,7 +53,7 @@ class Operation:
         self._log = log
         self._sleep = sleep
         self._uniform = uniform
-        # The plugs of the groups that are wanted, once the device was asked.
+        # The device's plug groups, once it was asked.
         self._groups: tuple[GroupRow, ...] | None = None
 
     def run(self, out: TextIO) -> int:
@@ -177,8 +177,13 @@ class Operation:
             return
         for row in table:
             self._print_row(out, str(row.number), self._clean(row.name), row.state)
+        try:
+            groups = self._ask_groups()
+        except io.CommandRefused as error:
+            self._log.debug(f"no plug groups: {error}")
+            return
         plug_names = {row.name.casefold() for row in table}
-        for group in self._ask_groups():
+        for group in groups:
             name = self._clean(group.name)
             if name and name.casefold() not in plug_names:
                 members = [row for row in table if row.number in group.plugs]
@@ -250,35 +255,19 @@ class Operation:
     def _numbers(self, table: Sequence[PlugRow]) -> tuple[int, ...]:
         """Plug numbers, by number or name; the device's groups are asked for only when a name is no plug."""
         try:
-            return resolve(self._config.plugs, table)
+            return resolve(self._config.plugs, table, self._groups or ())
         except PlugMissing as missing:
-            if self._groups is None:
+            if self._groups is not None:
+                raise
+            try:
                 self._groups = self._ask_groups()
-            wanted = [member for item in self._config.plugs for member in self._members(item, table)]
-            if wanted == list(self._config.plugs):
-                raise missing from None
-        return resolve(wanted, table)
-
-    def _members(self, item: str, table: Sequence[PlugRow]) -> list[str]:
-        """``item`` itself when it is a plug or unknown, else the numbers of the plugs in the group."""
-        try:
-            resolve([item], table)
-            return [item]
-        except PlugMissing:
-            found = [group for group in self._groups or () if group.name.casefold() == item.casefold()]
-        if len(found) > 1:
-            raise PlugMissing(f"{len(found)} plug groups are named {item}")
-        if found and not found[0].plugs:
-            raise PlugMissing(f"the plug group {item} is empty")
-        return [str(number) for number in found[0].plugs] if found else [item]
+            except io.CommandRefused as error:
+                raise PlugMissing(f"{missing} (and no plug groups: {error})") from None
+        return resolve(self._config.plugs, table, self._groups)
 
     def _ask_groups(self) -> tuple[GroupRow, ...]:
-        """The plug groups; none on a unit that does not know the command, as small and old ones."""
-        try:
-            return self._reconnecting(lambda: self._session.groups(self._config.shell_timeout_ms))
-        except io.CommandRefused as error:
-            self._log.debug(f"no plug groups: {error}")
-            return ()
+        """The plug groups. CommandRefused on a unit that does not know the command, as small and old ones."""
+        return self._reconnecting(lambda: self._session.groups(self._config.shell_timeout_ms))
 
     def _read(self, answer_ms: int) -> tuple[PlugRow, ...]:
         return self._reconnecting(lambda: self._session.status(answer_ms))

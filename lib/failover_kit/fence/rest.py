@@ -192,6 +192,9 @@ class RestSession:
         connection.request(method, PATH, body, headers)
         answer = connection.getresponse()
         data = answer.read(BODY_LIMIT + 1)
+        if answer.length and len(data) <= BODY_LIMIT:
+            # read(n) does not say so itself.
+            raise ConnectionLost("the answer is cut off")
         return answer.status, data, answer.isclosed() and not answer.will_close
 
     def _judged(self, method: str, status: int, body: bytes) -> bytes:
@@ -375,7 +378,7 @@ def parse_plugs(body: bytes) -> tuple[PlugRow, ...]:
 def _row(plug: object) -> PlugRow:
     if not isinstance(plug, dict):
         raise AnswerError("an entry of 'powerplugs' is no object")
-    number = _plain(plug.get("plug"))
+    number = _plain(plug.get("plug")) or ""
     if not (number.isascii() and number.isdigit() and len(number) <= _NUMBER_DIGITS_MAX and int(number) >= 1):
         raise AnswerError(f"an entry of 'powerplugs' has no plug number: {str(plug.get('plug'))[:40]!r}")
     name = plug.get("plugname")
@@ -385,16 +388,19 @@ def _row(plug: object) -> PlugRow:
 
 def _state(plug: Mapping[str, Any]) -> PlugState:
     """ON or OFF only when ``state`` is exactly that word and ``busy``, if there, says no."""
-    busy = _plain(plug.get("busy", "0"))
-    if busy not in ("", "0"):
-        return PlugState.BUSY if busy.isascii() and busy.isdigit() else PlugState.UNKNOWN
+    busy = plug.get("busy", "0")
+    if isinstance(busy, bool):
+        busy = int(busy)
+    count = _plain(busy)
+    if count not in ("", "0"):
+        return PlugState.BUSY if count is not None and count.isascii() and count.isdigit() else PlugState.UNKNOWN
     state = plug.get("state")
     word = state.strip().upper() if isinstance(state, str) else ""
     return PlugState(word) if word in ("ON", "OFF") else PlugState.UNKNOWN
 
 
-def _plain(value: object) -> str:
-    """A number or a text as text; empty for anything else. True is no 1 here."""
+def _plain(value: object) -> str | None:
+    """A number or a text as text; None for anything else. True is no 1 here."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        return ""
+        return None
     return str(value).strip()

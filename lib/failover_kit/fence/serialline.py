@@ -14,23 +14,16 @@ import time
 from typing import TYPE_CHECKING
 
 from failover_kit.fence.tcp import RECEIVE_BYTES, wait_for
-from failover_kit.fence.transport import ConnectFailed, ConnectionLost, NoAnswer, reason
+from failover_kit.fence.transport import ConnectFailed, ConnectionLost, NoAnswer
 from failover_kit.spec.deadline import Deadline
 
 if TYPE_CHECKING:
     import serial
 
-# The longest screen the manuals show, the 16 plugs of an NPS with its banner, has less.
-SCREEN_BYTES = 4096
 DRAIN_MS = 500
 DRAIN_STEP_S = 0.01
 # The lock is somebody else's, or the port is being set up: worth another try.
 _TAKEN = frozenset((errno.EAGAIN, errno.EACCES, errno.EBUSY, errno.EWOULDBLOCK))
-
-
-def line_ms(baud: int) -> int:
-    """How long the longest screen is under way: ten bits a byte with start and stop bit."""
-    return SCREEN_BYTES * 10 * 1000 // baud
 
 
 def connect_serial(path: str, baud: int) -> SerialTransport:
@@ -117,5 +110,5 @@ class SerialTransport:
 
 
 def _words(error: OSError) -> str:
-    """pyserial puts a whole sentence with the path into strerror; the number says it better."""
-    return os.strerror(error.errno) if error.errno else reason(error)
+    """pyserial puts a whole sentence with the path into strerror; the number, if any, says it better."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -100,6 +100,7 @@ class Session:
         self._debug = debug
         self._sleep = sleep
         self._final = ""
+        self._answered = True
         self._transport: Transport | None = None
         self._dialogue = make_dialogue()
         self._events: list[Event] = []
@@ -168,7 +169,8 @@ class Session:
         try:
             if self._dialogue.request_logout():
                 self._flush(transport, until)
-                quiet_ms = self._goodbye_ms if self._hangs_up else QUIET_MS
+                # In the middle of a command the device may be silent for longer before it hears us.
+                quiet_ms = QUIET_MS if self._answered and not self._hangs_up else self._goodbye_ms
                 while not until.expired() and (data := transport.receive(until.at_most(quiet_ms))):
                     self._dialogue.receive(data)
                     self._flush(transport, until)
@@ -202,6 +204,8 @@ class Session:
         transport = self._transport
         if transport is None:
             raise ConnectionLost("not connected")
+        self._answered = False
+        self._events += self._dialogue.receive(b"")
         while not self._events:
             self._flush(transport, until)
             # A device that never stops talking must not outlast the deadline either.
@@ -213,6 +217,7 @@ class Session:
             if not data and not self._events:
                 raise ConnectionLost(f"the device closed the connection before {what}")
         self._flush(transport, until)
+        self._answered = True
         return self._events.pop(0)
 
     def _flush(self, transport: Transport, until: Deadline) -> None:

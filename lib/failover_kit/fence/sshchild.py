@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 1000, 1000
 # What ssh says before it is in; a login banner may be a page.
 PREAMBLE_LIMIT = 64 * 1024
-_AUTHENTICATED = re.compile(rb"^Authenticated to [^\r\n]*\r?\n", re.M)
+_AUTHENTICATED = re.compile(rb"^Authenticated to [^\r\n]*\r*\n", re.M)
 _ASKS = re.compile(rb"(?:password|passphrase[^\r\n]*|passcode)\s*:\s*$", re.I)
 _ASKS_HOST_KEY = re.compile(rb"\(yes/no[^\r\n]*\)\?\s*$", re.I)
 # What ssh prints when nobody is there, or when the unit's one session is taken: worth another try.

@@ -1,102 +1,80 @@
 """The talk with a WTI power switch as a pure dialogue: bytes in, events and bytes out. No I/O, no clock.
 
-The device asks for a user name, a password, both or nothing, shows a status screen and a prompt
-(``IPS>``), and then takes commands: ``/S`` status, ``/ON n,Y``, ``/OFF n,Y``, ``/X,Y`` leave (NPS and
-IPS manuals; ``,Y`` leaves out the question). Bytes are worked on one at a time, so where the network
-cuts the stream cannot change the answer.
+The device asks for a user name, a password, both or nothing, may show a screen, prints a prompt
+(``IPS>``), and then takes commands: ``/S`` status, ``/SG`` groups, ``/ON n,Y``, ``/OFF n,Y``, ``/X,Y`` leave
+(NPS, IPS and MPC manuals; ``,Y`` leaves out the question). Bytes are worked on one at a time, so where
+the network cuts the stream cannot change the answer. What stands between two prompts is one *chunk*; from the
+login on only the very prompt of the login counts as one.
 
-Nothing the device says about a *command* is believed: ``Switched`` only means that the prompt came
-back. Proof is a ``StatusRead`` asked for afterwards. If a device prints one prompt too many (it took
-CR LF as two lines), a status screen may be one behind, but never older than the last command's.
+Nothing the device says about a *command* is believed: ``Switched`` only means that a prompt came back.
+Proof is a ``StatusRead`` asked for afterwards; ``tally`` tells the table that answers our ``/S`` from one that
+was on its way before. On a serial line (``wake``) nothing guards the bytes: there a table counts when it
+came twice the same. The plugs shown must stay the same ones within a session.
+
+What this cannot tell from the truth: a first table that has lost whole rows, or changed bytes, and is well
+formed all the same (TCP does not do that; on a serial line it would have to happen twice alike), and, on
+a unit that prints no rule under the header, a table cut at a line that reads like its prompt. No unit known
+leaves out the rules, or prints such lines.
 
 Our lines end with CR LF on a device that negotiates telnet options (fence_wti's way, through a telnet
-client) and with a bare CR on one that does not (cluster-glue's wti_nps, which ignores telnet).
+client) and with a bare CR on one that does not (cluster-glue's wti_nps, which ignores telnet) and on a
+serial line. Unproven on hardware: all but what the captures named in ``tests/data/wti`` show.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from failover_kit.fence.screens import GroupRow, PlugRow, ScreenError, has_table, parse_status
+from failover_kit.fence import prompts as say
+from failover_kit.fence.events import (
+    DeviceBusy,
+    Event,
+    GroupsRead,
+    LoggedIn,
+    LoginDenied,
+    Refused,
+    StatusRead,
+    Switched,
+)
+from failover_kit.fence.screens import (
+    GroupRow,
+    PlugRow,
+    ScreenError,
+    is_group_header,
+    is_plug_header,
+    parse_groups,
+    parse_status,
+)
 from failover_kit.fence.secret import MASK, Secret
+from failover_kit.fence.tally import Tally
 from failover_kit.fence.telnet import TelnetFilter, escape
+
+__all__ = [
+    "DeviceBusy",
+    "Dialogue",
+    "Event",
+    "GroupsRead",
+    "LoggedIn",
+    "LoginDenied",
+    "Refused",
+    "StatusRead",
+    "Switched",
+]
 
 # The longest screen we know, the 16 plugs of an NPS, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
 # A page shows at least one plug, and no listing has this many; an endless pager is a fault.
 PAGE_LIMIT = 100
-
-# fence_wti names RSM MPC IPS TPS NBB NPS VMR; wti_nps takes PS> IPS> BB>. All are one upper-case word.
-_PROMPT = re.compile(r"\s*[A-Z][A-Z0-9-]{1,15}>")
-_ASKS_USER = re.compile(r"\s*(?:enter\s+)?(?:login(?:\s+name)?|user\s*name|user)\s*:", re.I)
-_ASKS_PASSWORD = re.compile(r"\s*(?:enter\s+)?(?:\w+\s+)?password\s*:", re.I)
-_ASKS_YES_NO = re.compile(r".*[([]y/n[)\]]", re.I)
-_PAGER = re.compile(r"(?!.*\|).*\benter\s*:", re.I)
-_DENIED = re.compile(
-    r"(?:invalid|incorrect|wrong|bad)\s+(?:password|login|user)|(?:login|password)\s+incorrect|access\s+denied",
-    re.I,
-)
-# The NPS manual's words for the modem port; over TCP it refuses. A Site ID may say anything, so no more.
-_BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress", re.I)
-# "Invalid command" (IPS); "?" (RPB+).
-_REFUSED = re.compile(
-    r"\s*(?:\?|(?:error\b|invalid\b|illegal\b|unknown\b|unrecogni[sz]ed\b|no\s+access).*)\s*$", re.I
-)
+# How often a table is asked for on a serial line until two in a row are the same.
+READ_LIMIT = 6
+# Menus on the console are three deep at most (NPS manual, 4); as many again for a stale entry in each.
+ESCAPE_LIMIT = 6
+ESCAPE = b"\x1b"
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """The first prompt came."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoginDenied:
-    """The device does not let us in. There must be no second attempt: newer units lock out."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceBusy:
-    """Somebody else has the one session."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRead:
-    """A whole status screen, read after it was asked for."""
-
-    table: tuple[PlugRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupsRead:
-    """The plug groups."""
-
-    groups: tuple[GroupRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """The prompt came back after an on or off command. Not a proof of anything."""
-
-    plug: int
-    on: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The device did not take a command, or answered with what we cannot read."""
-
-    reason: str
-
-
-Event = LoggedIn | LoginDenied | DeviceBusy | StatusRead | GroupsRead | Switched | Refused
+_Answer = tuple[PlugRow, ...] | tuple[GroupRow, ...]
 
 
 def _wire(text: str) -> bytes:
@@ -108,13 +86,22 @@ class _State(Enum):
     LOGIN = auto()
     IDLE = auto()
     STATUS = auto()
+    GROUPS = auto()
     SWITCH = auto()
     LOGOUT = auto()
     ENDED = auto()  # gone, denied, or talking nonsense: whatever comes is ignored
 
 
+_READING = (_State.STATUS, _State.GROUPS)
+_ASKED = (_State.STATUS, _State.GROUPS, _State.SWITCH)
+
+
 class Dialogue:
     """One session with one device, from connect to close.
+
+    ``prompts``: the texts that are this device's prompt, when its form is not a known one. ``telnet``
+    False: a serial line or a child's pipe, where byte 255 is data. ``wake``: a serial console, which
+    sleeps until Enter is pressed and may show what somebody left there.
 
     Feed ``receive`` and ``closed``; send what ``take_output`` gives; write ``take_trace`` to the
     debug log (it is free of secrets). ``request_*`` is allowed only after LoggedIn and when the
@@ -134,31 +121,47 @@ class Dialogue:
         self._password = password
         # The device may echo the password; its bytes are then seen as Latin-1 in our lines.
         self._on_screen = Secret(_wire(password.reveal() if password else "").decode("latin-1"))
-        self._telnet = TelnetFilter()
+        self._literals = tuple(text for text in prompts if text.strip())
+        self._ends = say.ends(self._literals)
+        self._telnet = TelnetFilter() if telnet else None
+        self._wake = wake
         self._state = _State.LOGIN
         self._out = bytearray()
         self._trace: list[str] = []
         self._events: list[Event] = []
+        self.password_sent = False
+        self._user_sent = False
+        self._inside = False
+        self._prompt = ""
+        # The chunk so far.
         self._lines: list[str] = []
         self._line = ""
         self._seen = 0
         self._pages = 0
+        self._paged = False  # the pager's line is not over
+        self._escapes = 0
+        # The request.
         self._command = ""
         self._plug = 0
         self._on = False
-        self._user_sent = False
-        self._inside = False
-        self.password_sent = False
+        self._asked = False  # its question was answered
+        self._reads = 0
+        self._once: _Answer | None = None  # read once, to be confirmed
+        self._leave_again = False
+        # Over the whole session.
+        self._tally = Tally()
+        self._known: frozenset[int] | None = None  # the plugs of the last table
         if wake:
-            self._out += b"\r"
+            self._send("")
 
     # Doors.
 
     def receive(self, data: bytes) -> list[Event]:
         """Take what the device sent; return what it meant."""
-        text, answers = self._telnet.receive(data)
-        self._out += answers
-        for char in text.decode("latin-1"):
+        if self._telnet is not None:
+            data, answers = self._telnet.receive(data)
+            self._out += answers
+        for char in data.decode("latin-1"):
             self._take(char)
         return self._drain()
 
@@ -175,7 +178,8 @@ class Dialogue:
         self._begin(_State.STATUS, "/S")
 
     def request_groups(self) -> None:
-        self._begin(_State.SWITCH, "/SG")
+        """Ask for the plug groups. Small and old units know no ``/SG`` and refuse it."""
+        self._begin(_State.GROUPS, "/SG")
 
     def request_switch(self, plug: int, *, on: bool) -> None:
         """Ask to switch one plug. Only its digits ever reach the device."""
@@ -189,9 +193,10 @@ class Dialogue:
         if not self._inside:
             return False
         self._inside = False
-        self._lines, self._line, self._seen = [], "", 0
-        self._state = _State.LOGOUT
-        self._send("/X,Y")
+        # A device that is in the middle of something may take this for an answer, or not see it.
+        self._leave_again = self._state is not _State.IDLE or bool(self._lines)
+        self._state, self._command, self._seen = _State.LOGOUT, "/X,Y", 0
+        self._send(self._command)
         return True
 
     def take_output(self) -> bytes:
@@ -206,11 +211,23 @@ class Dialogue:
     # Sending.
 
     def _begin(self, state: _State, command: str) -> None:
+        if self._state is _State.ENDED and self._prompt:
+            # Nothing is sent: it could be taken for a password.
+            self._events.append(Refused(f"{command}: the device has ended the session"))
+            return
         if self._state is not _State.IDLE:
             raise RuntimeError(f"{command} asked for in state {self._state.name}; this is a bug")
-        self._lines, self._line, self._seen, self._pages = [], "", 0, 0
+        self._seen = self._pages = 0
         self._state, self._command = state, command
-        self._send(command)
+        self._asked, self._reads, self._once = False, 0, None
+        self._ask()
+
+    def _ask(self) -> None:
+        """Send the request's command, again if need be."""
+        self._seen = 0
+        self._reads += 1
+        self._tally.sent(self._command, switching=self._state is _State.SWITCH)
+        self._send(self._command)
 
     def _send(self, text: str) -> None:
         self._trace.append(f"sent: {text}")
@@ -221,25 +238,33 @@ class Dialogue:
         self._put(secret.reveal())
 
     def _put(self, text: str) -> None:
-        self._out += escape(_wire(text)) + (b"\r\n" if self._telnet.spoken else b"\r")
+        data = _wire(text)
+        if self._telnet is None:
+            self._out += data + b"\r"
+        else:
+            self._out += escape(data) + (b"\r\n" if self._telnet.spoken else b"\r")
 
     # Receiving.
 
     def _take(self, char: str) -> None:
-        if self._state in (_State.IDLE, _State.ENDED):
+        if self._state is _State.ENDED:
             return
         self._seen += 1
         if char in "\r\n":
             self._end_line()
+            self._paged = False
         elif char not in "\0\a":
             self._line += char
             # Everything that waits for us ends in one of these (the blank after it may come later).
-            if char in ">:)]":
-                self._end_of_text()
+            if char in self._ends:
+                self._end_of_text(self._line)
         if self._seen > SCREEN_LIMIT or len(self._line) > LINE_LIMIT:
-            if self._state is not _State.LOGOUT:
-                self._refuse(f"{self._what()} does not end; is this a WTI power switch?")
-            self._state = _State.ENDED
+            self._too_much()
+
+    def _too_much(self) -> None:
+        if self._state in _ASKED or self._state is _State.LOGIN:
+            self._refuse(f"{self._what()} does not end; is this a WTI power switch?")
+        self._state = _State.ENDED
 
     def _end_line(self) -> None:
         line, self._line = self._line, ""
@@ -247,64 +272,92 @@ class Dialogue:
             return
         self._trace.append(f"received: {self._on_screen.redact(line)}")
         self._lines.append(line)
-        # A table's row is never an answer, whatever a plug is named.
-        if self._state is not _State.LOGIN or "|" in line:
+        self._tally.line(line)
+        if self._state is not _State.LOGIN:
             return
-        if self.password_sent and _DENIED.search(line):
+        if self.password_sent and say.denies(line):
             self._deny(f"the device says {self._quote(line)}")
-        elif not self.password_sent and _BUSY.search(line):
+        elif not self.password_sent and say.is_busy(line):
             self._state = _State.ENDED
             self._events.append(DeviceBusy(f"the device says {self._quote(line)}"))
 
-    def _end_of_text(self) -> None:
-        line = self._line
+    def _end_of_text(self, line: str) -> None:
+        """Is ``line``, as far as it has come, something that waits for us?"""
+        if self._prompt and line.strip(" \t") == self._prompt:
+            self._at_prompt()
+        elif self._state is _State.LOGIN:
+            self._at_login(line)
+        elif say.is_question(line):
+            self._end_line()
+            self._at_question()
+        elif self._is_page_end(line):
+            self._next_page()
+        elif say.asks_password(line, plain=True) and self._state is not _State.LOGOUT:
+            self._end_line()
+            self._thrown_out()
+
+    def _at_prompt(self) -> None:
+        self._trace.append(f"received: {self._line}")
+        lines, self._lines, self._line = self._lines, [], ""
+        table = _table(lines)
+        if table is not None:
+            self._tally.table()
         match self._state:
-            case _State.LOGIN:
-                self._at_login(line)
+            case _State.IDLE:
+                self._seen = 0
             case _State.STATUS:
-                if _PROMPT.fullmatch(line):
-                    self._end_line()
-                    self._at_status_prompt()
-                elif _PAGER.fullmatch(line):
-                    self._next_page()
+                self._status_chunk(lines, table)
+            case _State.GROUPS:
+                self._groups_chunk(lines, table)
             case _State.SWITCH:
-                if _PROMPT.fullmatch(line):
-                    self._end_line()
-                    self._at_switch_prompt()
-                elif _ASKS_YES_NO.fullmatch(line):
-                    self._end_line()
-                    self._at_question()
-                elif _PAGER.fullmatch(line):
-                    self._next_page()
+                self._switch_chunk(lines)
             case _State.LOGOUT:
-                if _ASKS_YES_NO.fullmatch(line):
-                    self._end_line()
-                    # Some units ask in spite of ",Y"; a question about a plug is not about leaving.
-                    self._send("N" if any("plug" in text.lower() for text in self._lines) else "Y")
-                    self._lines = []
+                if self._leave_again:
+                    self._leave_again = False
+                    self._send(self._command)
             case _:
                 pass
 
+    # Login.
+
     def _at_login(self, line: str) -> None:
-        if _PROMPT.fullmatch(line):
+        prompt = say.prompt_in(line, self._literals)
+        if prompt:
+            self._log_in(prompt)
+        elif self.password_sent and say.denies(line):
             self._end_line()
-            self._state = _State.IDLE
-            self._inside = True
-            self._events.append(LoggedIn())
-        elif _DENIED.search(line) and self.password_sent:
-            self._end_line()
-        elif _ASKS_PASSWORD.fullmatch(line):
+        elif say.asks_password(line, plain=self._wake):
             self._end_line()
             self._at_password()
-        elif _ASKS_USER.fullmatch(line):
+        elif say.asks_user(line):
             self._end_line()
-            if self._user_sent:
-                self._deny("the device asks for the user name a second time")
-            elif not self._username:
-                self._deny("the device asks for a user name; give username=")
-            else:
-                self._user_sent = True
-                self._send(self._username)
+            self._at_user()
+        elif self._is_page_end(line):
+            self._next_page()
+        elif self._wake:
+            self._at_leftovers(line)
+
+    def _log_in(self, prompt: str) -> None:
+        self._trace.append(f"received: {self._line}")
+        table = _table(self._lines)
+        self._lines, self._line = [], ""
+        self._prompt = prompt
+        if table is None:
+            # The screen of the login may still come, behind a prompt too many.
+            self._tally.may_come()
+        self._known = _numbers(table) if isinstance(table, tuple) else None
+        self._state = _State.IDLE
+        self._inside = True
+        self._events.append(LoggedIn(prompt))
+
+    def _at_user(self) -> None:
+        if self._user_sent or self.password_sent:
+            self._deny("the device asks for the user name a second time")
+        elif not self._username:
+            self._deny("the device asks for a user name; give username=")
+        else:
+            self._user_sent = True
+            self._send(self._username)
 
     def _at_password(self) -> None:
         if self.password_sent:
@@ -315,37 +368,144 @@ class Dialogue:
             self.password_sent = True
             self._send_secret(self._password)
 
-    def _at_status_prompt(self) -> None:
-        if not has_table_or_error(self._lines):
-            # A prompt too many, or the echo of our own typing: the answer is still to come.
-            refusal = self._refusal()
-            if refusal:
-                self._refuse(f"{self._command}: the device says {refusal}")
-            return
-        self._state = _State.IDLE
-        try:
-            self._events.append(StatusRead(parse_status(self._lines)))
-        except ScreenError as error:
-            self._events.append(Refused(self._on_screen.redact(str(error))))
+    def _at_leftovers(self, line: str) -> None:
+        """Somebody left the console in a question or in a menu: no, and out of it.
 
-    def _at_switch_prompt(self) -> None:
-        refusal = self._refusal()
-        if refusal:
-            self._refuse(f"{self._command}: the device says {refusal}")
+        ESC is the menus' own way out ("Enter Selection or <ESC> to Exit", NPS manual); Enter would choose.
+        """
+        if self._escapes >= ESCAPE_LIMIT:
+            return
+        if say.is_question(line):
+            self._end_line()
+            self._send("N")
+        elif say.is_menu(line):
+            self._end_line()
+            self._trace.append("sent: <ESC>")
+            self._out += ESCAPE
+        else:
+            return
+        self._escapes += 1
+
+    def _thrown_out(self) -> None:
+        """The device asks for the password in the middle of a session: it has ended it."""
+        asked = self._state in _ASKED
+        self._state = _State.ENDED
+        self._inside = False
+        if asked:
+            reason = "the device has ended the session; it asks for the password"
+            self._events.append(Refused(f"{self._command}: {reason}"))
+
+    # Answers.
+
+    def _status_chunk(self, lines: Sequence[str], table: tuple[PlugRow, ...] | ScreenError | None) -> None:
+        if table is None:
+            # A prompt too many, or the end of an earlier answer: ours is still to come.
+            if refusal := say.refusal(lines):
+                self._refuse(f"{self._command}: the device says {self._quote(refusal)}")
+            return
+        if self._tally.is_old(lines):
+            self._ask()
+            return
+        if isinstance(table, ScreenError):
+            self._unreadable(table)
+            return
+        numbers = _numbers(table)
+        known, self._known = self._known, numbers
+        if known not in (None, numbers) and not self._wake:
+            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
+        elif self._confirmed(table):
+            self._state = _State.IDLE
+            self._events.append(StatusRead(table))
+
+    def _groups_chunk(self, lines: Sequence[str], table: tuple[PlugRow, ...] | ScreenError | None) -> None:
+        if any(is_group_header(line) for line in lines):
+            self._tally.no_table()
+            try:
+                groups = parse_groups(lines)
+            except ScreenError as error:
+                self._unreadable(error)
+                return
+            if self._confirmed(groups):
+                self._state = _State.IDLE
+                self._events.append(GroupsRead(groups))
+            return
+        ours = any(line.strip().upper() == self._command for line in lines)
+        if not ours and (not lines or (table is not None and self._tally.is_old(lines))):
+            # A prompt too many, or the end of an earlier answer.
+            return
+        if refusal := say.refusal(lines):
+            self._tally.no_table()
+            self._refuse(f"{self._command}: the device says {self._quote(refusal)}")
+        else:
+            self._refuse(f"{self._command}: the device shows no plug groups")
+
+    def _switch_chunk(self, lines: Sequence[str]) -> None:
+        if self._tally.echoes and not lines:
+            # This device would have echoed the command: a prompt too many.
+            return
+        if refusal := say.refusal(lines):
+            self._refuse(f"{self._command}: the device says {self._quote(refusal)}")
         else:
             self._state = _State.IDLE
             self._events.append(Switched(self._plug, self._on))
 
+    def _confirmed(self, answer: _Answer) -> bool:
+        """On a serial line, ask again until the same answer came twice running."""
+        if not self._wake or answer == self._once:
+            return True
+        self._once = answer
+        self._read_again(f"{self._what()} is another one each time; is the line noisy?")
+        return False
+
+    def _unreadable(self, error: ScreenError) -> None:
+        reason = f"{self._command}: {self._on_screen.redact(str(error))}"
+        if self._wake:
+            self._once = None
+            self._read_again(reason)
+        else:
+            self._refuse(reason)
+
+    def _read_again(self, reason: str) -> None:
+        if self._reads >= READ_LIMIT:
+            self._refuse(reason)
+        else:
+            self._ask()
+
     def _at_question(self) -> None:
-        if names_exactly(self._lines, self._command, self._plug, on=self._on):
-            self._send("Y")
-            return
-        self._send("N")
-        asked = " / ".join(line.strip() for line in self._lines[-4:])
-        self._refuse(f"{self._command}: the device asks about something else: {self._quote(asked)}")
+        match self._state:
+            case _State.SWITCH:
+                known = say.names_exactly(self._lines, self._command, self._plug, on=self._on)
+                if known and not self._asked:
+                    self._asked = True
+                    self._lines = []
+                    self._send("Y")
+                    return
+                asked = " / ".join(line.strip() for line in self._lines[-4:])
+                self._lines = []
+                self._send("N")
+                self._refuse(f"{self._command}: the device asks about something else: {self._quote(asked)}")
+            case _State.LOGOUT:
+                leaving = say.only_leaving(self._lines, self._command)
+                self._leave_again = self._leave_again or not leaving
+                self._lines = []
+                self._send("Y" if leaving else "N")
+            case _State.STATUS | _State.GROUPS:
+                # It belongs to an earlier command, and what we sent was its answer.
+                self._refuse(f"{self._command}: the device asks {self._quote(self._lines[-1])}")
+            case _:
+                pass
+
+    def _is_page_end(self, line: str) -> bool:
+        """A pager stands in a table; before its header there are only banners, which may say anything."""
+        if self._paged or self._state is _State.IDLE or not say.is_pager(line):
+            return False
+        return any(is_plug_header(text) or is_group_header(text) for text in self._lines)
 
     def _next_page(self) -> None:
         self._end_line()
+        # The pager may have taken our /X,Y for its answer.
+        self._leave_again = self._state is _State.LOGOUT
+        self._paged = True
         self._pages += 1
         if self._pages > PAGE_LIMIT:
             self._refuse(f"{self._what()} has more than {PAGE_LIMIT} pages")
@@ -353,12 +513,6 @@ class Dialogue:
         self._send("")
 
     # Small things.
-
-    def _refusal(self) -> str:
-        for line in self._lines:
-            if "|" not in line and _REFUSED.match(line):
-                return self._quote(line)
-        return ""
 
     def _refuse(self, reason: str) -> None:
         if self._state is _State.LOGIN:
@@ -382,37 +536,15 @@ class Dialogue:
         return events
 
 
-def has_table_or_error(lines: Sequence[str]) -> bool:
-    """True when the lines hold a table, readable or not."""
+def _table(lines: Sequence[str]) -> tuple[PlugRow, ...] | ScreenError | None:
+    """The plug table of a chunk, why it cannot be read, or None when there is none."""
+    if not any(is_plug_header(line) for line in lines):
+        return None
     try:
-        return has_table(lines)
-    except ScreenError:
-        return True
+        return parse_status(lines)
+    except ScreenError as error:
+        return error
 
 
-_HEADING = re.compile(r"plugs?\s+to\s+be\s+(?:turned|switched)\s+(on|off)\s*:?", re.I)
-_NAMED_PLUG = re.compile(r"plug\s+(\d{1,4})\s*(?::\s*\S{0,40})?", re.I)
-_BARE_QUESTION = re.compile(r"are\s+you\s+sure\s*\??\s*[([]y/n[)\]]", re.I)
-
-
-def names_exactly(lines: Sequence[str], command: str, plug: int, *, on: bool) -> bool:
-    """True when a (Y/N) question, with all that stands before it, is about ``plug`` and nothing else.
-
-    NPS v2.12 prints a heading, one ``Plug N: NAME`` line for each plug and ``Are you sure? (Y/N)``.
-    Any line that is neither of these nor the echo of our command makes it False: a question we only
-    half understand might be about another machine.
-    """
-    named: set[int] = set()
-    for line in lines[:-1]:
-        prompt = _PROMPT.match(line)
-        text = line[prompt.end() if prompt else 0 :].strip()
-        heading = _HEADING.fullmatch(text)
-        row = _NAMED_PLUG.fullmatch(text)
-        if row:
-            named.add(int(row[1]))
-        elif heading:
-            if (heading[1].upper() == "ON") != on:
-                return False
-        elif text and text.upper() != command:
-            return False
-    return named == {plug} and bool(lines) and _BARE_QUESTION.fullmatch(lines[-1].strip()) is not None
+def _numbers(table: Sequence[PlugRow]) -> frozenset[int]:
+    return frozenset(row.number for row in table)
