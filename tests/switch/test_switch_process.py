@@ -6,7 +6,6 @@ The emulator was written by other hands from the same manuals, and shares no lin
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
+from switch.network import namespace
 
 PROGRAM = str(Path(__file__).parents[2] / "bin" / "failoverctl")
 OLD, NEW, WRONG = "0ld-Secret", "n3w-Secret", "wr0ng-Secret"
@@ -359,19 +359,8 @@ def test_a_newer_unit_is_shown_and_not_set_up(tmp_path: Path) -> None:
 
 @pytest.fixture
 def network() -> Iterator[list[str]]:
-    """A network namespace with two addresses of one network; gives the prefix to run things in it."""
-    holder = subprocess.Popen(["unshare", "-n", "sleep", "600"])
-    enter = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
-    mine = os.stat("/proc/self/ns/net").st_ino
-    wait_for(lambda: os.stat(f"/proc/{holder.pid}/ns/net").st_ino != mine)
-    try:
-        subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
-        for host in (1, 218, 219):
-            subprocess.run([*enter, "ip", "address", "add", f"192.0.2.{host}/32", "dev", "lo"], check=True)
+    with namespace("192.0.2.1", "192.0.2.218", "192.0.2.219") as enter:
         yield enter
-    finally:
-        holder.kill()
-        holder.wait()
 
 
 @pytest.mark.root
