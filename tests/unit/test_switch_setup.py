@@ -64,6 +64,19 @@ def test_everything_is_set_confirmed_and_the_unit_left(plugged: Callable[[FakeUn
     assert again.result is Result.NOTHING
 
 
+@pytest.mark.parametrize("quirk", ["leaves", "thrice"])
+def test_units_that_leave_when_they_save_or_ask_three_times_are_served(
+    plugged: Callable[[FakeUnit], None], quirk: str
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset((quirk,)))
+    plugged(unit)
+    wanted = Wanted(address="192.0.2.50", names=((1, "pete"),), password=NEW)
+    out = run(wanted, OLD, choices=Choices(yes_network=True, reconnect_ms=100))
+    assert (out.result, out.errors, out.warnings) == (Result.DONE, [], [])
+    assert (unit.password, unit.network["IP Address"]) == (NEW.reveal(), "192.0.2.50")
+    assert set(unit.exits) == {"exit"} and len(unit.exits) == unit.sessions
+
+
 def test_a_unit_that_does_not_take_a_value_is_found_out_by_reading_again(
     plugged: Callable[[FakeUnit], None],
 ) -> None:

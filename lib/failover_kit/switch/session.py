@@ -87,7 +87,7 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
 
 def _remedy(place: Place, reason: str) -> str:
     if place.serial:
-        return reason
+        return f"{reason}. Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
     return (
         f"{reason}. The switch has one session, and refuses a second: a fence agent, a telnet left open on some "
         f"machine, "
@@ -146,6 +146,14 @@ class Session:
     def run(self, step: Step[_T]) -> _T:
         """Drive one step to its end. Raises what it raises."""
         return steps.drive(step, self._do, self._talk.redact)
+
+    @property
+    def inside(self) -> bool:
+        return self._inside
+
+    def logged_out(self) -> None:
+        """The unit has ended the session by itself: there is nothing to leave."""
+        self._inside = False
 
     def leave(self) -> bool:
         """Out of any menu and out of the unit. Never raises; False when the unit may still hold the session
@@ -234,7 +242,9 @@ class Session:
                     return screen
                 if until.expired():
                     return self._talk.ended(Kind.SILENT)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if self.place.serial:  # no unit hangs up a serial line
+                raise steps.LostConnection(f"{self.place}: {error}") from None
             return self._talk.ended(Kind.CLOSED)
         except NoAnswer:
             return self._talk.ended(Kind.SILENT)

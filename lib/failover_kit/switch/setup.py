@@ -138,7 +138,7 @@ class Setup:
         if early:
             for setting in early:
                 self._change(setting)
-            self._session.run(steps.save())
+            self._save()
         if any(setting.secret for setting in late):
             self._change_password(next(setting for setting in late if setting.secret), early)
         network = [setting for setting in late if setting.network]
@@ -171,9 +171,10 @@ class Setup:
 
     def _change(self, setting: Setting) -> None:
         """Set one thing and read it back."""
+        self._inside()
         self._say(f"{setting.title}: {setting.before} -> {setting.after}")
         setting.progress = Progress.UNCERTAIN
-        self._session.run(_setter(setting))
+        self._session.run(_setter(setting, self._password))
         menu = self._session.run(steps.read(setting.command))
         if not setting.confirmed_by(menu):
             raise steps.StepFailed(
@@ -182,13 +183,26 @@ class Setup:
             )
         setting.progress = Progress.CHANGED
 
+    def _save(self) -> None:
+        """Save; a unit that logs out by it is entered again when it is next needed."""
+        if not self._session.run(steps.save()):
+            self._session.logged_out()
+
+    def _inside(self) -> None:
+        """Be logged in, with the password that is now in force."""
+        if not self._session.inside:
+            self._leave()
+            passwords = [self._password] if self._password is not None else []
+            self._session = self._new_session(self._place, passwords, self._session.deadline)
+            self._session.enter()
+
     def _change_password(self, setting: Setting, saved: list[Setting]) -> None:
         """Set it, log out, log in anew with it."""
         new = setting.value
         assert isinstance(new, Secret)  # noqa: S101 - what Setting.secret says
         self._change(setting)
         setting.progress = Progress.UNCERTAIN
-        self._session.run(steps.save())
+        self._save()
         self._leave()
         old = self._password
         passwords = [new, old] if old is not None else [new]
@@ -226,7 +240,7 @@ class Setup:
         try:
             for setting in network:
                 self._change(setting)
-            self._session.run(steps.save())
+            self._save()
         except (steps.LostConnection, steps.NothingHeard):
             if any(setting.progress is Progress.TODO for setting in network):
                 raise
@@ -294,10 +308,10 @@ def read_rules(session: Session, network: Menu) -> tuple[Rule, ...] | None:
     return rules_of(menu) if menu is not None else None
 
 
-def _setter(setting: Setting) -> steps.Step[None]:
+def _setter(setting: Setting, current: Secret | None) -> steps.Step[None]:
     if isinstance(setting.value, int):
         return steps.set_minutes(setting.command, setting.label, setting.value)
-    return steps.set_text(setting.command, setting.label, setting.value)
+    return steps.set_text(setting.command, setting.label, setting.value, current if setting.secret else None)
 
 
 def _answers(place: Place) -> bool:

@@ -35,6 +35,7 @@ _BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress", re.I)
 _PAGER = re.compile(r"(?!.*\|).*\benter\s*:\s*", re.I)
 PAGES = 100
 _AGAIN = re.compile(r"\b(?:verify|confirm|re-?enter|re-?type|again|repeat|once\s+more)\b", re.I)
+_CURRENT = re.compile(r"\b(?:current|old|present)\b", re.I)
 # A question about keeping what was changed, or about the reset of the network interface that follows from it.
 _ABOUT_CHANGES = re.compile(r"\b(?:save|sav(?:ing)|chang\w*|update|apply|network|interface|restart|reset)\b", re.I)
 _ABOUT_MORE = re.compile(r"\b(?:default|factory|plug|outlet|erase|all)\b", re.I)
@@ -298,14 +299,21 @@ def read_submenu(command: str, label: Label) -> Step[Menu | None]:
     return inner.menu if inner.kind is Kind.MENU and inner.menu != outer else None
 
 
-def set_text(command: str, label: Label, value: str | Secret) -> Step[None]:
-    """Choose an item and type its new value; ends at the prompt. Proves nothing: read the menu again."""
+def set_text(command: str, label: Label, value: str | Secret, current: Secret | None = None) -> Step[None]:
+    """Choose an item and type its new value; ends at the prompt. Proves nothing: read the menu again.
+
+    ``current``: the password in force, for a unit that wants it before a new one.
+    """
     screen = yield from open_menu(command)
     outer = screen.menu
     item = find(outer, label)
     screen = yield Line(str(item.number))
     if screen.kind is not Kind.VALUE:
         raise _unexpected(screen, f"the question for {item.label!r}")
+    if current is not None and _CURRENT.search(screen.ask):
+        screen = yield Hidden(current)
+        if screen.kind is not Kind.VALUE or screen.refusal:
+            raise _unexpected(screen, f"the question for the new {item.label!r}")
     screen = yield _typed(value)
     if screen.kind is Kind.VALUE and isinstance(value, Secret) and _AGAIN.search(screen.ask):
         screen = yield _typed(value)
@@ -348,15 +356,18 @@ def _taken(screen: Screen, label: str) -> Step[None]:
     yield from to_prompt(screen, save=True)
 
 
-def save() -> Step[None]:
-    """``/E``: save and leave, as the HOWTO for firmware v1.41h has it. A unit without it saves when a menu is
-    left.
+def save() -> Step[bool]:
+    """``/E``: save and leave, as the HOWTO for firmware v1.41h has it. A unit without it saves when a menu is left.
+
+    False when the unit has logged us out by it.
     """
     screen = yield Line("/E")
     if screen.kind is Kind.QUESTION:
         screen = yield from _answer(screen, yes=True)
-    if screen.kind not in (Kind.PROMPT, Kind.CLOSED):
-        yield from to_prompt(screen, save=True)
+    if screen.kind in (Kind.CLOSED, Kind.SILENT) or _ASKS_PASSWORD.fullmatch(screen.ask):
+        return False
+    yield from to_prompt(screen, save=True)
+    return True
 
 
 def _expect(screen: Screen, kind: Kind, what: str) -> None:
