@@ -178,6 +178,18 @@ def test_a_dry_run_says_what_it_would_do_and_touches_nothing(locked: Switch, way
     assert locked.all_left()
 
 
+@pytest.mark.parametrize("variant", ["ips", "nps"])
+def test_command_confirmation_is_changed_only_when_asked(tmp_path: Path, variant: str) -> None:
+    with running(tmp_path, variant=variant) as switch:
+        assert switch.run("setup", "tcp", "--name", "1=pete").returncode == 0
+        before = switch.settings()["confirm"]
+        for word in ("off", "on", "off"):
+            done = switch.run("setup", "tcp", "--confirmation", word)
+            assert done.returncode == 0, done.stderr
+            assert switch.settings()["confirm"] == (word == "on")
+        assert before is True
+
+
 def test_equal_names_are_for_two_supplies_only(fresh: Switch) -> None:
     done = fresh.run("setup", "tcp", "--name", "1=web")
     assert done.returncode == 3 and "plugs 1 and 3 would both be called web" in done.stderr
@@ -381,3 +393,20 @@ def test_an_address_changed_over_tcp_is_verified_by_a_login_at_the_new_one(
         else:
             assert done.returncode == 5 and "192.0.2.219" in done.stderr and "still answers" in done.stderr
             assert "not confirmed" in done.stdout
+
+
+def test_nodes_that_ip_security_denies_are_named(tmp_path: Path) -> None:
+    with running(tmp_path) as switch:
+        assert switch.run("setup", "tcp", "--name", "1=pete").returncode == 0
+    state = json.loads((tmp_path / "state.json").read_text())
+    state["settings"]["mask_addresses"][:2] = ["255.255.255.255", "127.0.0.1"]
+    state["settings"]["mask_permits"][:2] = [False, True]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with running(tmp_path) as switch:
+        clients = ("--client", "127.0.0.1", "--client", "192.0.2.217")
+        done = switch.run("setup", "tcp", "--name", "1=pete", *clients)
+        assert done.returncode == 0 and done.stderr.count("denies") == 1 and "192.0.2.217" in done.stderr
+        shown = json.loads(switch.run("show", "tcp", "--all", "--json").stdout)
+        assert shown["ip_security"][0] == {"rule": 1, "mask": "255.255.255.255", "permit": False}
+        assert "add --client" in switch.run("setup", "serial", "--set-address", "192.0.2.9").stderr
+        assert switch.all_left()

@@ -105,6 +105,27 @@ def test_a_unit_that_alters_a_password_is_found_out_and_the_state_is_said(
     assert unit.typed.count(NEW.reveal()) == 2 and unit.typed.count(OLD.reveal()) == 2  # one login each, afterwards
 
 
+def test_a_new_password_that_cannot_be_proved_yet_is_said_to_be_in_force(
+    plugged: Callable[[FakeUnit], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+    connect, calls = session.connect, []
+
+    def once(place: Place, until: Deadline) -> tuple[object, str]:
+        calls.append(place)
+        if len(calls) > 1:
+            raise Unreachable("refused: somebody has the one session")
+        return connect(place, until)
+
+    monkeypatch.setattr(session, "connect", once)
+    out = run(Wanted(password=NEW), OLD)
+    assert out.result is Result.UNREACHABLE
+    assert "took and saved a new system password, but no login could prove it yet" in out.errors[0]
+    assert "somebody has the one session" in out.errors[0]
+    assert progress(out) == {"system password": Progress.UNCERTAIN}
+
+
 def test_a_unit_that_keeps_the_old_password_is_found_out(plugged: Callable[[FakeUnit], None]) -> None:
     unit = FakeUnit(OLD.reveal(), frozenset(("forgets",)))
     plugged(unit)
@@ -177,5 +198,6 @@ def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[
     unit.on_line = lambda line: signal.raise_signal(signal.SIGINT)
     assert one.leave()
     assert unit.exits == ["exit"]
+    assert one.deadline.total_ms == 10_000  # saying goodbye has a deadline of its own
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

@@ -29,8 +29,7 @@ EXPLANATION = (
 )
 CODES = (
     "Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 refused as unsafe, 4 not let in (password, or no "
-    "right to "
-    "a file or device), 5 the switch cannot be reached or is busy, 7 timed out, 130 interrupted."
+    "right to a file or device), 5 the switch cannot be reached or is busy, 7 timed out, 130 interrupted."
 )
 INTERRUPTED = 128 + 2
 TIMEOUT_S = 300.0
@@ -68,10 +67,8 @@ def _setup_parser(verbs: Any) -> None:
         "setup",
         "give it address, password and plug names",
         "Reads the menus first, changes only what differs, reads every change back, and prints before and after. "
-        "A second "
-        "run finds nothing to do. Menu items are chosen by their text; a menu that is not understood is shown "
-        "and left "
-        "alone. Command confirmation is left as it is.",
+        "A second run finds nothing to do. Menu items are chosen by their text; a menu that is not understood is "
+        "shown and left alone.",
         _setup,
     )
     _access(setup)
@@ -99,6 +96,12 @@ def _setup_parser(verbs: Any) -> None:
         metavar="MINUTES",
         help="how long a dead client can hold the session: 1 to 5 is good",
     )
+    new.add_argument(
+        "--confirmation",
+        choices=("on", "off"),
+        default="",
+        help="command confirmation; fencing works with both, so without this it stays as it is",
+    )
     secret = new.add_mutually_exclusive_group()
     secret.add_argument(
         "--new-password", action="store_true", help="a new system password, asked for on the terminal"
@@ -110,8 +113,7 @@ def _setup_parser(verbs: Any) -> None:
     how.add_argument(
         "--yes-network",
         action="store_true",
-        help="over TCP: change address, mask or gateway although the connection may be lost; they come last and "
-        "are "
+        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
         "verified by a new login at the new address",
     )
     how.add_argument(
@@ -126,8 +128,7 @@ def _setup_parser(verbs: Any) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="a node that must be able to connect: warn when the switch's IP security denies it; may be given "
-        "again",
+        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
     )
     how.add_argument("--json", action="store_true", help="the summary as JSON")
     _common(setup)
@@ -313,6 +314,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         password=_new_password(options),
         names=tuple(settings.check_name("--name", text) for text in options.name),
         timeout_min=settings.check_timeout("--disconnect-timeout", timeout) if timeout is not None else None,
+        confirmation=options.confirmation,
         same_name=options.same_name,
     )
 

@@ -90,10 +90,8 @@ def _remedy(place: Place, reason: str) -> str:
         return f"{reason}. Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
     return (
         f"{reason}. The switch has one session, and refuses a second: a fence agent, a telnet left open on some "
-        f"machine, "
-        "the serial console or the modem may have it (it ends with that session, or after the disconnect "
-        "timeout). Its IP "
-        "security may also deny this host. The serial console (--serial) shows which"
+        "machine, the serial console or the modem may have it (it ends with that session, or after the disconnect "
+        "timeout). Its IP security may also deny this host. The serial console (--serial) shows which"
     )
 
 
@@ -122,6 +120,7 @@ class Session:
         self._transport: Transport | None = None
         self._inside = False
         self._screen: Screen | None = None
+        self._goodbye: Deadline | None = None
 
     @property
     def deadline(self) -> Deadline:
@@ -177,7 +176,7 @@ class Session:
     def _say_goodbye(self, until: Deadline) -> bool:
         if not self._inside:
             return True
-        self._deadline = until
+        self._goodbye = until
         # After an interruption the answer to what was sent last is still under way.
         screen = self._screen or self._await(until.at_most(2 * LONG_SILENCE_MS))
         if screen.kind is Kind.CLOSED:
@@ -207,9 +206,10 @@ class Session:
                 within_ms = limit or within_ms
             case AskPassword():
                 self._talk.send_secret(self._typed_password())
-        self._screen = self._await(self._deadline.at_most(within_ms))
-        if self._screen.kind is Kind.SILENT and self._deadline.expired():
-            raise OutOfTime(f"not done within {self._deadline.total_ms / 1000:g} s")
+        whole = self._goodbye or self._deadline
+        self._screen = self._await(whole.at_most(within_ms))
+        if self._screen.kind is Kind.SILENT and whole.expired():
+            raise OutOfTime(f"not done within {whole.total_ms / 1000:g} s")
         return self._screen
 
     def _typed_password(self) -> Secret:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_status
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import Label, Menu, MenuError, choose, find, read_menu, shown_lines
+from failover_kit.switch.menu import Label, Menu, MenuError, choose, choose_word, find, read_menu, shown_lines
 from failover_kit.switch.talk import REFUSAL, Kind, Screen
 
 # How many <ESC> it may take from the deepest menu to the prompt.
@@ -273,8 +273,8 @@ def open_menu(command: str) -> Step[Screen]:
         return screen
     if screen.refusal:
         raise StepFailed(
-            f"{command}: the unit says {screen.refusal!r}. A plug password gives no menus: log in with the "
-            "system password"
+            f"{command}: the unit says {screen.refusal!r}. A plug password gives no menus: log in with the system "
+            "password"
         )
     if screen.kind is Kind.PROMPT:
         raise StepFailed(
@@ -331,6 +331,21 @@ def set_minutes(command: str, label: Label, minutes: int) -> Step[None]:
     elif screen.kind is Kind.MENU and screen.menu.items != outer.items:
         screen = yield Line(str(choose(screen.menu, minutes).number))
     else:
+        raise _unexpected(screen, f"the question for {item.label!r}")
+    yield from _taken(screen, item.label)
+
+
+def set_word(command: str, label: Label, word: str) -> Step[None]:
+    """As set_text for on or off: some units ask, others offer a list, and some just turn it over."""
+    screen = yield from open_menu(command)
+    outer = screen.menu
+    item = find(outer, label)
+    screen = yield Line(str(item.number))
+    if screen.kind is Kind.VALUE:
+        screen = yield Line(word.capitalize())
+    elif screen.kind is Kind.MENU and [new.key for new in screen.menu.items] != [old.key for old in outer.items]:
+        screen = yield Line(str(choose_word(screen.menu, word).number))
+    elif screen.kind is not Kind.MENU:
         raise _unexpected(screen, f"the question for {item.label!r}")
     yield from _taken(screen, item.label)
 
