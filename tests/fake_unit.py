@@ -83,6 +83,8 @@ class FakeSession:
         self._unit.exits.append(why)
 
     def _escape(self) -> None:
+        if self._state == "login":
+            raise AssertionError("<ESC> at a password prompt")
         if self._state == "value":
             self._show_menu()
         elif self._state == "menu":

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from failover_kit.fence.secret import Secret
 from failover_kit.spec.deadline import Deadline
@@ -75,6 +77,18 @@ def test_units_that_leave_when_they_save_or_ask_three_times_are_served(
     assert (out.result, out.errors, out.warnings) == (Result.DONE, [], [])
     assert (unit.password, unit.network["IP Address"]) == (NEW.reveal(), "192.0.2.50")
     assert set(unit.exits) == {"exit"} and len(unit.exits) == unit.sessions
+
+
+def test_a_dry_run_and_a_refusal_only_read(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+    wanted = Wanted(names=((1, "pete"),), timeout_min=5, password=NEW)
+    dry = run(wanted, OLD, choices=Choices(dry_run=True))
+    assert dry.result is Result.WOULD and set(progress(dry).values()) == {Progress.WOULD}
+    refused = run(Wanted(names=((1, "pete"),), timeout_min=0), OLD)
+    assert refused.result is Result.REFUSED and set(progress(refused).values()) == {Progress.TODO}
+    assert unit.typed == [OLD.reveal(), "/S", "/P 1", "/G", "/X,Y"] * 2
+    assert unit.password == OLD.reveal() and unit.exits == ["exit", "exit"]
 
 
 def test_a_unit_that_does_not_take_a_value_is_found_out_by_reading_again(
@@ -172,7 +186,7 @@ def test_an_interruption_at_any_line_logs_out(plugged: Callable[[FakeUnit], None
     def interrupt(line: str) -> None:
         if line == at:
             unit.on_line = lambda _: None
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     unit.on_line = interrupt
     out = run(Wanted(names=((1, "pete"),), timeout_min=5), OLD)
@@ -201,3 +215,31 @@ def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[
     assert one.deadline.total_ms == 10_000  # saying goodbye has a deadline of its own
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@given(st.integers(0, 45), st.booleans(), st.sampled_from(["", "leaves", "thrice"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_wherever_it_is_interrupted_nothing_but_what_was_asked_for_is_set_and_the_unit_is_left(
+    plugged: Callable[[FakeUnit], None], count: int, serial: bool, quirk: str
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset((quirk,)))
+    plugged(unit)
+
+    def interrupt(_: str) -> None:
+        if len(unit.typed) == count + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    unit.on_line = interrupt
+    wanted = Wanted(address="192.0.2.50", names=((1, "pete"), (5, "mclaws")), timeout_min=5, password=NEW)
+    choices = Choices(yes_network=True, reconnect_ms=100)
+    out = run(wanted, OLD, serial="/dev/ttyS0" if serial else "", choices=choices)
+    assert out.result in (Result.INTERRUPTED, Result.DONE)
+    assert unit.names in (
+        {1: "", 2: "", 5: ""}, {1: "pete", 2: "", 5: ""}, {1: "pete", 2: "", 5: "mclaws"},
+    )  # fmt: skip
+    assert unit.timeout in (2, 5) and unit.password in (OLD.reveal(), NEW.reveal())
+    assert unit.network["IP Address"] in ("192.0.2.219", "192.0.2.50")
+    assert set(unit.exits) <= {"exit", "dropped in login"} and len(unit.exits) == unit.sessions
+    for setting in out.settings:
+        if setting.progress is Progress.TODO:
+            assert setting.before in ("(none)", "2 min", "set", "192.0.2.219")

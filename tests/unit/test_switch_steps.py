@@ -187,11 +187,11 @@ def test_a_rejected_password_is_not_tried_again() -> None:
 def test_no_password_known_busy_and_foreign_devices_are_told_apart() -> None:
     with pytest.raises(steps.Denied, match="--password-file"):
         enter(("", b"Password: "), passwords=())
-    with pytest.raises(steps.Busy, match="Session in Progress"):
+    with pytest.raises(steps.NotServed, match="Session in Progress"):
         enter(("", b"NPS is Busy, Session in Progress\r\n"))
     with pytest.raises(steps.StepFailed, match="does not look like"):
         enter(("", b"220 mail.example ESMTP ready?"))
-    with pytest.raises(steps.NothingHeard, match="does not wake while somebody"):
+    with pytest.raises(steps.NotServed, match="does not wake while somebody"):
         enter(("", b""), ("", b""), ("", b""), wake=True)
     with pytest.raises(steps.NothingHeard, match="9600 baud"):
         enter(("", b"\xf8\x80\xff\r"), ("", b"\xf8\r"), ("", b"\xf8\r"), wake=True)

@@ -127,7 +127,7 @@ class Session:
         return self._deadline
 
     def enter(self, connect_ms: int = CONNECT_MS) -> Entered:
-        """Connect and log in. Raises Unreachable, steps.StepFailed (Denied, Busy …), OutOfTime."""
+        """Connect and log in. Raises Unreachable, steps.StepFailed (Denied, NotServed …), OutOfTime."""
         self._transport, self.own_address = connect(self.place, self._deadline.at_most(connect_ms))
         entered = self.run(
             steps.log_in(
@@ -174,13 +174,11 @@ class Session:
                 self._transport = None
 
     def _say_goodbye(self, until: Deadline) -> bool:
-        if not self._inside:
-            return True
         self._goodbye = until
         # After an interruption the answer to what was sent last is still under way.
         screen = self._screen or self._await(until.at_most(2 * LONG_SILENCE_MS))
-        if screen.kind is Kind.CLOSED:
-            return True
+        if screen.kind is Kind.CLOSED or not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
+            return True  # nobody is in: what we typed would be taken for a password
         self.run(steps.to_prompt(screen, save=False))
         screen = self._do(Line("/X,Y", SERIAL_GOODBYE_MS if self.place.serial else until.left_ms()))
         if screen.kind is Kind.QUESTION:

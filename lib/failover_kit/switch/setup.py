@@ -103,10 +103,8 @@ class Setup:
             self._out.result = self._work()
         except steps.Denied as error:
             self._fail(Result.DENIED, str(error))
-        except Unreachable as error:
+        except (Unreachable, steps.NotServed) as error:
             self._fail(Result.UNREACHABLE, str(error))
-        except steps.Busy as error:
-            self._fail(Result.UNREACHABLE, f"{error}: somebody else has the switch's one session")
         except (OutOfTime, steps.NothingHeard) as error:
             self._fail(Result.TIMED_OUT, str(error))
         except (steps.StepFailed, MenuError) as error:

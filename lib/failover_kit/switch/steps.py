@@ -100,8 +100,8 @@ class Denied(StepFailed):
     """The unit does not let us in. Not to be tried again: newer units lock out."""
 
 
-class Busy(StepFailed):
-    """Somebody else has the unit's one session."""
+class NotServed(StepFailed):
+    """Somebody else has the unit's one session, or there is nobody at the other end of the serial line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def log_in(*, wake: bool, username: str, passwords: Sequence[Secret], may_ask: b
     for _ in range(16):
         text = " / ".join(shown_lines(screen.lines))
         if any(_BUSY.search(line) for line in screen.lines) and not tried:
-            raise Busy(f"the unit says {text!r}")
+            raise NotServed(f"somebody else has the unit's one session; it says {text!r}")
         if screen.kind is Kind.PROMPT:
             banner = next((line.strip() for line in screen.lines if _BANNER.search(line)), "")
             return Entered(screen.prompt, banner, tried - 1 if tried else None)
@@ -203,7 +203,7 @@ def _wake() -> Step[Screen]:
             "what comes over the line is not readable; is it 9600 baud, 8 bits, no parity? It says "
             f"{' / '.join(shown_lines(screen.lines))[:200]!r}"
         )
-    raise NothingHeard(
+    raise NotServed(
         "the console does not answer to Enter. It does not wake while somebody has the unit's one session over the "
         "network or modem; else look at the cable (null modem), the device name and the baud rate"
     )
