@@ -6,8 +6,10 @@ The switch here is a stub that renders one fixed layout; the emulator is used in
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -495,6 +497,33 @@ def test_a_session_does_not_log_in_after_a_rejection(bench: Bench) -> None:
     assert bench.switch.logins == 1
 
 
+def test_a_signal_while_leaving_is_heard_only_afterwards(bench: Bench) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stop(_number: int, _frame: object) -> None:
+        raise Stopped
+
+    left: list[bool] = []
+    original = Session.close
+
+    def close(session: Session) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        original(session)
+        left.append(bench.switch.commands[-1:] == ["/X,Y"])
+
+    before = signal.signal(signal.SIGHUP, stop)
+    try:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(net.Session, "open", lambda session: session._log_in())
+            monkeypatch.setattr(net.Session, "close", close)
+            with pytest.raises(Stopped):
+                bench.run("action=status", "plug=1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert left == [True]
+
+
 def test_a_taken_session_is_waited_for(bench: Bench) -> None:
     bench.switch.refuse_connects = 6
     assert bench.run("action=off", "plug=1") == 0
@@ -530,6 +559,15 @@ def test_a_device_that_falls_silent_ends_in_time_with_a_logout(bench: Bench, com
     assert bench.failure(f"action={action}", "plug=1").startswith("Connection timed out: ")
     assert bench.switch.commands[-1] == "/X,Y"
     assert bench.clock.ms - start_ms <= 56_000
+
+
+def test_power_timeout_counts_seconds_and_not_looks(bench: Bench) -> None:
+    """fence_wti looks 20 times with a second between, however long a look takes."""
+    bench.switch.stuck = {1}
+    bench.switch.answer_ms = 800
+    start_ms = bench.clock.ms
+    assert "waiting to power OFF" in bench.failure("action=off", "plug=1", "power_timeout=6", "timeout=300")
+    assert bench.clock.ms - start_ms <= 6000 + 8 * 800
 
 
 def test_one_deadline_bounds_everything(bench: Bench) -> None:
