@@ -410,3 +410,23 @@ def test_nodes_that_ip_security_denies_are_named(tmp_path: Path) -> None:
         assert shown["ip_security"][0] == {"rule": 1, "mask": "255.255.255.255", "permit": False}
         assert "add --client" in switch.run("setup", "serial", "--set-address", "192.0.2.9").stderr
         assert switch.all_left()
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "words"),
+    [
+        (("--serial", "/dev/no-such-line"), 5, "No such file"),
+        (("--serial", "/dev/null"), 5, "/dev/null"),
+        (("--ip", "no-such-name.invalid"), 5, "not resolved"),
+        (("--ip", "127.0.0.1", "--port", "1"), 5, "one session"),
+        ((), 2, "--serial"),
+        (("--serial", "/dev/ttyS0", "--ip", "192.0.2.1"), 2, "not allowed with"),
+    ],
+)
+def test_where_no_switch_is_it_is_said(place: tuple[str, ...], code: int, words: str) -> None:
+    done = subprocess.run(
+        [PROGRAM, "switch", "show", *place, "--timeout", "2"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == code and words in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

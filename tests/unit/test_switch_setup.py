@@ -204,6 +204,12 @@ def test_nothing_is_sent_to_a_password_prompt_on_the_way_out(plugged: Callable[[
     assert unit.exits == ["dropped in login"]
 
 
+def test_a_serial_line_without_the_right_to_it_is_a_matter_of_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.os, "access", lambda *_: False)
+    with pytest.raises(Unreachable, match="Permission denied; be root"):
+        session.connect(Place(serial="/dev/null"), Deadline(10))
+
+
 def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[FakeUnit], None]) -> None:
     unit = FakeUnit()
     plugged(unit)

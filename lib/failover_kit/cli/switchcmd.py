@@ -7,6 +7,7 @@ for it.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -296,7 +297,7 @@ def _code(out: Outcome) -> int:
 
 def _unreachable(reason: str) -> ExitCode:
     """A device file without the right to open it is a matter of permission."""
-    return ExitCode.PERMISSION if os.strerror(13) in reason else ExitCode.NO_DAEMON
+    return ExitCode.PERMISSION if os.strerror(errno.EACCES) in reason else ExitCode.NO_DAEMON
 
 
 # --- from options ---------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ and
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import time
@@ -68,9 +70,12 @@ class Place:
 
 
 def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
-    """A line to the unit, and our own address on it ("" on a serial line). A refusal is tried again. Raises
-    Unreachable.
+    """A line to the unit, and our own address on it ("" on a serial line). A refusal is tried again.
+
+    Raises Unreachable.
     """
+    if place.serial and os.path.exists(place.serial) and not os.access(place.serial, os.R_OK | os.W_OK):
+        raise Unreachable(f"serial line {place.serial}: {os.strerror(errno.EACCES)}; be root or in its group")
     pause_ms = FIRST_PAUSE_MS
     while True:
         try:
@@ -79,20 +84,20 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
             sock = open_socket(place.ip, place.port, 0, until)
             return TcpTransport(sock), str(sock.getsockname()[0])
         except ConnectFailed as error:
-            if not error.again or until.left_ms() <= pause_ms:
-                raise Unreachable(_remedy(place, str(error)), str(error)) from None
+            if not error.again:
+                raise Unreachable(str(error)) from None
+            if until.left_ms() <= pause_ms:
+                raise Unreachable(f"{error}. {_SERIAL_TAKEN if place.serial else _TCP_TAKEN}", str(error)) from None
         time.sleep(random.SystemRandom().uniform(0.5, 1) * pause_ms / 1000)
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
 
 
-def _remedy(place: Place, reason: str) -> str:
-    if place.serial:
-        return f"{reason}. Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
-    return (
-        f"{reason}. The switch has one session, and refuses a second: a fence agent, a telnet left open on some "
-        "machine, the serial console or the modem may have it (it ends with that session, or after the disconnect "
-        "timeout). Its IP security may also deny this host. The serial console (--serial) shows which"
-    )
+_SERIAL_TAKEN = "Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
+_TCP_TAKEN = (
+    "The switch has one session, and refuses a second: a fence agent, a telnet left open on some machine, the "
+    "serial console or the modem may have it (it ends with that session, or after the disconnect timeout). Its IP "
+    "security may also deny this host. The serial console (--serial) shows which"
+)
 
 
 class Session:
