@@ -318,6 +318,10 @@ def test_automated_mode_asks_for_no_password_so_a_new_one_is_not_believed(locked
     assert "not confirmed" in done.stdout
 
 
+def _commands(switch: Switch) -> list[str]:
+    return [event["text"] for event in switch.emulator.events("command")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("way", ["tcp", "serial"])
 def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
@@ -325,18 +329,19 @@ def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
 ) -> None:
     """The signal comes when the unit has got a command: it stands in a menu then, or is about to."""
     for stage in ("/P 1", "/G"):
-        seen = len(locked.emulator.events("command"))
-        name = f"n{seen}"
-        words = ("--password-file", locked.secret(OLD), "--name", f"1={name}", "--disconnect-timeout", "5")
-        child = locked.start("setup", way, *words)
-        wait_for(
-            lambda seen=seen, stage=stage: stage in [e["text"] for e in locked.emulator.events("command")[seen:]]
-        )
-        child.send_signal(number)
-        out, err = child.communicate(timeout=PATIENCE_S)
+        for turn in range(5):  # a machine under load may be done before the signal is sent
+            seen = len(locked.emulator.events("command"))
+            words = ("--password-file", locked.secret(OLD), "--name", f"1=n{seen}", "--disconnect-timeout", "5")
+            child = locked.start("setup", way, *words)
+            wait_for(lambda seen=seen, stage=stage: stage in _commands(locked)[seen:])
+            child.send_signal(number)
+            out, err = child.communicate(timeout=PATIENCE_S)
+            assert "Traceback" not in err
+            assert locked.all_left()
+            if child.returncode != 0 or turn == 4:
+                break
         assert child.returncode == 130, out + err
-        assert "interrupted" in err and "Traceback" not in err
-        assert locked.all_left()
+        assert "interrupted" in err
     assert locked.run("show", way, "--password-file", locked.secret(OLD)).returncode == 0
 
 
