@@ -19,7 +19,7 @@ from failover_kit.switch.plan import NETWORK, Caller, Plan, Progress, Seen, Sett
 from failover_kit.switch.session import CONNECT_MS, OutOfTime, Place, Session, Unreachable, connect
 from failover_kit.switch.settings import Rule, Wanted, rules_of
 
-# A network interface that restarts answers after some seconds; a minute is the digest's longest boot of a unit.
+# A network interface that restarts answers after some seconds, a unit that boots after some more.
 RECONNECT_MS = 60_000
 PROBE_MS = 2_000
 
