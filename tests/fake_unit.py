@@ -45,6 +45,7 @@ class FakeSession:
         self._state = "login" if unit.password else "prompt"
         self._menu = ""
         self._item = ""
+        self._asked: list[str] = []
         self._gone = False
         self._print("Password: " if unit.password else "Network Power Switch v3.02\r\nNPS> ")
 
@@ -82,6 +83,8 @@ class FakeSession:
         self._unit.exits.append(why)
 
     def _escape(self) -> None:
+        if self._state == "login":
+            raise AssertionError("<ESC> at a password prompt")
         if self._state == "value":
             self._show_menu()
         elif self._state == "menu":
@@ -99,14 +102,32 @@ class FakeSession:
             case "menu":
                 self._item = next((label for number, label in self._items() if str(number) == line), "")
                 self._state = "value"
-                self._print(f"\r\nEnter {self._item}: ")
+                self._asked = ["Current", "New", "Verify"] if self._asks_thrice() else []
+                self._print(f"\r\n{self._asked[0] if self._asked else 'Enter'} {self._item}: ")
+            case "value" if self._asked:
+                self._answer(line)
             case "value":
                 self._take(line)
                 if not self._gone:
                     self._show_menu()
 
+    def _asks_thrice(self) -> bool:
+        return self._item == "System Password" and "thrice" in self._unit.quirks
+
+    def _answer(self, line: str) -> None:
+        """A unit that wants the old password, the new one, and the new one again."""
+        question = self._asked.pop(0)
+        if question == "Current" and line != self._unit.password:
+            self._print("\r\nInvalid password")
+            self._show_menu()
+        elif question == "Verify":
+            self._take(line)
+            self._show_menu()
+        else:
+            self._print(f"\r\n{self._asked[0]} {self._item}: ")
+
     def _command(self, line: str) -> None:
-        if line.startswith("/X"):
+        if line.startswith("/X") or (line == "/E" and "leaves" in self._unit.quirks):
             self._hang_up("exit")
         elif line == "/S":
             rows = "".join(

@@ -6,7 +6,6 @@ The emulator was written by other hands from the same manuals, and shares no lin
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
+from switch.network import namespace
 
 PROGRAM = str(Path(__file__).parents[2] / "bin" / "failoverctl")
 OLD, NEW, WRONG = "0ld-Secret", "n3w-Secret", "wr0ng-Secret"
@@ -178,6 +178,18 @@ def test_a_dry_run_says_what_it_would_do_and_touches_nothing(locked: Switch, way
     assert locked.all_left()
 
 
+@pytest.mark.parametrize("variant", ["ips", "nps"])
+def test_command_confirmation_is_changed_only_when_asked(tmp_path: Path, variant: str) -> None:
+    with running(tmp_path, variant=variant) as switch:
+        assert switch.run("setup", "tcp", "--name", "1=pete").returncode == 0
+        before = switch.settings()["confirm"]
+        for word in ("off", "on", "off"):
+            done = switch.run("setup", "tcp", "--confirmation", word)
+            assert done.returncode == 0, done.stderr
+            assert switch.settings()["confirm"] == (word == "on")
+        assert before is True
+
+
 def test_equal_names_are_for_two_supplies_only(fresh: Switch) -> None:
     done = fresh.run("setup", "tcp", "--name", "1=web")
     assert done.returncode == 3 and "plugs 1 and 3 would both be called web" in done.stderr
@@ -271,7 +283,7 @@ def test_somebody_else_in_the_session_is_said_with_the_remedy(locked: Switch) ->
         over_tcp = locked.run("show", "tcp", "--password-file", locked.secret(OLD), "--timeout", "3")
         over_serial = locked.run("show", "serial", "--password-file", locked.secret(OLD))
     assert over_tcp.returncode == 5 and "one session" in over_tcp.stderr and "--serial" in over_tcp.stderr
-    assert over_serial.returncode == 7 and "does not wake while somebody has" in over_serial.stderr
+    assert over_serial.returncode == 5 and "does not wake while somebody has" in over_serial.stderr
 
 
 def test_a_mute_switch_ends_with_the_timeout(locked: Switch) -> None:
@@ -306,6 +318,10 @@ def test_automated_mode_asks_for_no_password_so_a_new_one_is_not_believed(locked
     assert "not confirmed" in done.stdout
 
 
+def _commands(switch: Switch) -> list[str]:
+    return [event["text"] for event in switch.emulator.events("command")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("way", ["tcp", "serial"])
 def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
@@ -313,18 +329,19 @@ def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
 ) -> None:
     """The signal comes when the unit has got a command: it stands in a menu then, or is about to."""
     for stage in ("/P 1", "/G"):
-        seen = len(locked.emulator.events("command"))
-        name = f"n{seen}"
-        words = ("--password-file", locked.secret(OLD), "--name", f"1={name}", "--disconnect-timeout", "5")
-        child = locked.start("setup", way, *words)
-        wait_for(
-            lambda seen=seen, stage=stage: stage in [e["text"] for e in locked.emulator.events("command")[seen:]]
-        )
-        child.send_signal(number)
-        out, err = child.communicate(timeout=PATIENCE_S)
+        for turn in range(5):  # a machine under load may be done before the signal is sent
+            seen = len(locked.emulator.events("command"))
+            words = ("--password-file", locked.secret(OLD), "--name", f"1=n{seen}", "--disconnect-timeout", "5")
+            child = locked.start("setup", way, *words)
+            wait_for(lambda seen=seen, stage=stage: stage in _commands(locked)[seen:])
+            child.send_signal(number)
+            out, err = child.communicate(timeout=PATIENCE_S)
+            assert "Traceback" not in err
+            assert locked.all_left()
+            if child.returncode != 0 or turn == 4:
+                break
         assert child.returncode == 130, out + err
-        assert "interrupted" in err and "Traceback" not in err
-        assert locked.all_left()
+        assert "interrupted" in err
     assert locked.run("show", way, "--password-file", locked.secret(OLD)).returncode == 0
 
 
@@ -359,19 +376,8 @@ def test_a_newer_unit_is_shown_and_not_set_up(tmp_path: Path) -> None:
 
 @pytest.fixture
 def network() -> Iterator[list[str]]:
-    """A network namespace with two addresses of one network; gives the prefix to run things in it."""
-    holder = subprocess.Popen(["unshare", "-n", "sleep", "600"])
-    enter = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
-    mine = os.stat("/proc/self/ns/net").st_ino
-    wait_for(lambda: os.stat(f"/proc/{holder.pid}/ns/net").st_ino != mine)
-    try:
-        subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
-        for host in (1, 218, 219):
-            subprocess.run([*enter, "ip", "address", "add", f"192.0.2.{host}/32", "dev", "lo"], check=True)
+    with namespace("192.0.2.1", "192.0.2.218", "192.0.2.219") as enter:
         yield enter
-    finally:
-        holder.kill()
-        holder.wait()
 
 
 @pytest.mark.root
@@ -392,3 +398,40 @@ def test_an_address_changed_over_tcp_is_verified_by_a_login_at_the_new_one(
         else:
             assert done.returncode == 5 and "192.0.2.219" in done.stderr and "still answers" in done.stderr
             assert "not confirmed" in done.stdout
+
+
+def test_nodes_that_ip_security_denies_are_named(tmp_path: Path) -> None:
+    with running(tmp_path) as switch:
+        assert switch.run("setup", "tcp", "--name", "1=pete").returncode == 0
+    state = json.loads((tmp_path / "state.json").read_text())
+    state["settings"]["mask_addresses"][:2] = ["255.255.255.255", "127.0.0.1"]
+    state["settings"]["mask_permits"][:2] = [False, True]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with running(tmp_path) as switch:
+        clients = ("--client", "127.0.0.1", "--client", "192.0.2.217")
+        done = switch.run("setup", "tcp", "--name", "1=pete", *clients)
+        assert done.returncode == 0 and done.stderr.count("denies") == 1 and "192.0.2.217" in done.stderr
+        shown = json.loads(switch.run("show", "tcp", "--all", "--json").stdout)
+        assert shown["ip_security"][0] == {"rule": 1, "mask": "255.255.255.255", "permit": False}
+        assert "add --client" in switch.run("setup", "serial", "--set-address", "192.0.2.9").stderr
+        assert switch.all_left()
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "words"),
+    [
+        (("--serial", "/dev/no-such-line"), 5, "No such file"),
+        (("--serial", "/dev/null"), 5, "/dev/null"),
+        (("--ip", "no-such-name.invalid"), 5, "not resolved"),
+        (("--ip", "127.0.0.1", "--port", "1"), 5, "one session"),
+        ((), 2, "--serial"),
+        (("--serial", "/dev/ttyS0", "--ip", "192.0.2.1"), 2, "not allowed with"),
+    ],
+)
+def test_where_no_switch_is_it_is_said(place: tuple[str, ...], code: int, words: str) -> None:
+    done = subprocess.run(
+        [PROGRAM, "switch", "show", *place, "--timeout", "2"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == code and words in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

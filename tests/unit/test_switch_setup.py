@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from failover_kit.fence.secret import Secret
 from failover_kit.spec.deadline import Deadline
@@ -64,6 +66,31 @@ def test_everything_is_set_confirmed_and_the_unit_left(plugged: Callable[[FakeUn
     assert again.result is Result.NOTHING
 
 
+@pytest.mark.parametrize("quirk", ["leaves", "thrice"])
+def test_units_that_leave_when_they_save_or_ask_three_times_are_served(
+    plugged: Callable[[FakeUnit], None], quirk: str
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset((quirk,)))
+    plugged(unit)
+    wanted = Wanted(address="192.0.2.50", names=((1, "pete"),), password=NEW)
+    out = run(wanted, OLD, choices=Choices(yes_network=True, reconnect_ms=100))
+    assert (out.result, out.errors, out.warnings) == (Result.DONE, [], [])
+    assert (unit.password, unit.network["IP Address"]) == (NEW.reveal(), "192.0.2.50")
+    assert set(unit.exits) == {"exit"} and len(unit.exits) == unit.sessions
+
+
+def test_a_dry_run_and_a_refusal_only_read(plugged: Callable[[FakeUnit], None]) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+    wanted = Wanted(names=((1, "pete"),), timeout_min=5, password=NEW)
+    dry = run(wanted, OLD, choices=Choices(dry_run=True))
+    assert dry.result is Result.WOULD and set(progress(dry).values()) == {Progress.WOULD}
+    refused = run(Wanted(names=((1, "pete"),), timeout_min=0), OLD)
+    assert refused.result is Result.REFUSED and set(progress(refused).values()) == {Progress.TODO}
+    assert unit.typed == [OLD.reveal(), "/S", "/P 1", "/G", "/X,Y"] * 2
+    assert unit.password == OLD.reveal() and unit.exits == ["exit", "exit"]
+
+
 def test_a_unit_that_does_not_take_a_value_is_found_out_by_reading_again(
     plugged: Callable[[FakeUnit], None],
 ) -> None:
@@ -90,6 +117,27 @@ def test_a_unit_that_alters_a_password_is_found_out_and_the_state_is_said(
     )
     assert progress(out) == {"plug 1 name": Progress.CHANGED, "system password": Progress.UNCERTAIN}
     assert unit.typed.count(NEW.reveal()) == 2 and unit.typed.count(OLD.reveal()) == 2  # one login each, afterwards
+
+
+def test_a_new_password_that_cannot_be_proved_yet_is_said_to_be_in_force(
+    plugged: Callable[[FakeUnit], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = FakeUnit(OLD.reveal())
+    plugged(unit)
+    connect, calls = session.connect, []
+
+    def once(place: Place, until: Deadline) -> tuple[object, str]:
+        calls.append(place)
+        if len(calls) > 1:
+            raise Unreachable("refused: somebody has the one session")
+        return connect(place, until)
+
+    monkeypatch.setattr(session, "connect", once)
+    out = run(Wanted(password=NEW), OLD)
+    assert out.result is Result.UNREACHABLE
+    assert "took and saved a new system password, but no login could prove it yet" in out.errors[0]
+    assert "somebody has the one session" in out.errors[0]
+    assert progress(out) == {"system password": Progress.UNCERTAIN}
 
 
 def test_a_unit_that_keeps_the_old_password_is_found_out(plugged: Callable[[FakeUnit], None]) -> None:
@@ -138,7 +186,7 @@ def test_an_interruption_at_any_line_logs_out(plugged: Callable[[FakeUnit], None
     def interrupt(line: str) -> None:
         if line == at:
             unit.on_line = lambda _: None
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     unit.on_line = interrupt
     out = run(Wanted(names=((1, "pete"),), timeout_min=5), OLD)
@@ -156,6 +204,12 @@ def test_nothing_is_sent_to_a_password_prompt_on_the_way_out(plugged: Callable[[
     assert unit.exits == ["dropped in login"]
 
 
+def test_a_serial_line_without_the_right_to_it_is_a_matter_of_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.os, "access", lambda *_: False)
+    with pytest.raises(Unreachable, match="Permission denied; be root"):
+        session.connect(Place(serial="/dev/null"), Deadline(10))
+
+
 def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[FakeUnit], None]) -> None:
     unit = FakeUnit()
     plugged(unit)
@@ -164,5 +218,34 @@ def test_a_second_interruption_does_not_stop_the_logging_out(plugged: Callable[[
     unit.on_line = lambda line: signal.raise_signal(signal.SIGINT)
     assert one.leave()
     assert unit.exits == ["exit"]
+    assert one.deadline.total_ms == 10_000  # saying goodbye has a deadline of its own
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@given(st.integers(0, 45), st.booleans(), st.sampled_from(["", "leaves", "thrice"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_wherever_it_is_interrupted_nothing_but_what_was_asked_for_is_set_and_the_unit_is_left(
+    plugged: Callable[[FakeUnit], None], count: int, serial: bool, quirk: str
+) -> None:
+    unit = FakeUnit(OLD.reveal(), frozenset((quirk,)))
+    plugged(unit)
+
+    def interrupt(_: str) -> None:
+        if len(unit.typed) == count + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    unit.on_line = interrupt
+    wanted = Wanted(address="192.0.2.50", names=((1, "pete"), (5, "mclaws")), timeout_min=5, password=NEW)
+    choices = Choices(yes_network=True, reconnect_ms=100)
+    out = run(wanted, OLD, serial="/dev/ttyS0" if serial else "", choices=choices)
+    assert out.result in (Result.INTERRUPTED, Result.DONE)
+    assert unit.names in (
+        {1: "", 2: "", 5: ""}, {1: "pete", 2: "", 5: ""}, {1: "pete", 2: "", 5: "mclaws"},
+    )  # fmt: skip
+    assert unit.timeout in (2, 5) and unit.password in (OLD.reveal(), NEW.reveal())
+    assert unit.network["IP Address"] in ("192.0.2.219", "192.0.2.50")
+    assert set(unit.exits) <= {"exit", "dropped in login"} and len(unit.exits) == unit.sessions
+    for setting in out.settings:
+        if setting.progress is Progress.TODO:
+            assert setting.before in ("(none)", "2 min", "set", "192.0.2.219")

@@ -187,11 +187,32 @@ def test_a_rejected_password_is_not_tried_again() -> None:
 def test_no_password_known_busy_and_foreign_devices_are_told_apart() -> None:
     with pytest.raises(steps.Denied, match="--password-file"):
         enter(("", b"Password: "), passwords=())
-    with pytest.raises(steps.Busy, match="Session in Progress"):
+    with pytest.raises(steps.NotServed, match="Session in Progress"):
         enter(("", b"NPS is Busy, Session in Progress\r\n"))
     with pytest.raises(steps.StepFailed, match="does not look like"):
         enter(("", b"220 mail.example ESMTP ready?"))
-    with pytest.raises(steps.NothingHeard, match="does not wake while somebody"):
+    with pytest.raises(steps.NotServed, match="does not wake while somebody"):
         enter(("", b""), ("", b""), ("", b""), wake=True)
     with pytest.raises(steps.NothingHeard, match="9600 baud"):
         enter(("", b"\xf8\x80\xff\r"), ("", b"\xf8\r"), ("", b"\xf8\r"), wake=True)
+
+
+FLAG = Label.CONFIRMATION
+ON, OFF = (f"1. Site ID: x\r\n8. Command Confirmation: {word}\r\nEnter Selection or <ESC> to Exit\r\n".encode()
+           for word in ("On", "Off"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [],
+        [("2", b"1. On\r\n2. Off\r\nEnter Selection or <ESC> to Exit\r\n")],
+        [("Off", b"Command Confirmation (On/Off): ")],
+    ],
+)
+def test_a_flag_is_turned_over_chosen_from_a_list_or_typed(between: list[tuple[str, bytes]]) -> None:
+    answers = [*(answer for _, answer in between), OFF]
+    typed = ["8", *(line for line, _ in between)]
+    player = Player([("/G", ON), *zip(typed, answers, strict=True), ("<ESC>", b"IPS> ")])
+    player.run(steps.set_word("/G", FLAG, "off"))
+    assert player.left == []

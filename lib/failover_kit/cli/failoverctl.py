@@ -46,7 +46,7 @@ class Subcommand:
     run: Callable[[argparse.Namespace], int]
     arguments: tuple[Argument, ...] = ()
     explanation: str = ""
-    verbs: Callable[[argparse.ArgumentParser], None] | None = None  # adds verbs of its own, each with its run
+    verbs: Callable[[argparse.ArgumentParser], None] | None = None  # adds verbs of its own
 
 
 def main(argv: Sequence[str]) -> int:
@@ -312,7 +312,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         ),
         "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed.",
     ),
-    Subcommand("switch", switchcmd.HELP, _replay, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
+    Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
 )
 
 

@@ -7,6 +7,7 @@ for it.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -29,8 +30,7 @@ EXPLANATION = (
 )
 CODES = (
     "Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 refused as unsafe, 4 not let in (password, or no "
-    "right to "
-    "a file or device), 5 the switch cannot be reached or is busy, 7 timed out, 130 interrupted."
+    "right to a file or device), 5 the switch cannot be reached or is busy, 7 timed out, 130 interrupted."
 )
 INTERRUPTED = 128 + 2
 TIMEOUT_S = 300.0
@@ -68,10 +68,8 @@ def _setup_parser(verbs: Any) -> None:
         "setup",
         "give it address, password and plug names",
         "Reads the menus first, changes only what differs, reads every change back, and prints before and after. "
-        "A second "
-        "run finds nothing to do. Menu items are chosen by their text; a menu that is not understood is shown "
-        "and left "
-        "alone. Command confirmation is left as it is.",
+        "A second run finds nothing to do. Menu items are chosen by their text; a menu that is not understood is "
+        "shown and left alone.",
         _setup,
     )
     _access(setup)
@@ -99,6 +97,12 @@ def _setup_parser(verbs: Any) -> None:
         metavar="MINUTES",
         help="how long a dead client can hold the session: 1 to 5 is good",
     )
+    new.add_argument(
+        "--confirmation",
+        choices=("on", "off"),
+        default="",
+        help="command confirmation; fencing works with both, so without this it stays as it is",
+    )
     secret = new.add_mutually_exclusive_group()
     secret.add_argument(
         "--new-password", action="store_true", help="a new system password, asked for on the terminal"
@@ -110,8 +114,7 @@ def _setup_parser(verbs: Any) -> None:
     how.add_argument(
         "--yes-network",
         action="store_true",
-        help="over TCP: change address, mask or gateway although the connection may be lost; they come last and "
-        "are "
+        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
         "verified by a new login at the new address",
     )
     how.add_argument(
@@ -126,8 +129,7 @@ def _setup_parser(verbs: Any) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="a node that must be able to connect: warn when the switch's IP security denies it; may be given "
-        "again",
+        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
     )
     how.add_argument("--json", action="store_true", help="the summary as JSON")
     _common(setup)
@@ -141,7 +143,7 @@ def _verb(verbs: Any, name: str, about: str, explanation: str, run: Any) -> argp
         epilog=CODES,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run_verb=run)
     return parser
 
 
@@ -176,6 +178,15 @@ def _common(parser: argparse.ArgumentParser) -> None:
         help="for everything together (%(default)g)",
     )
     parser.add_argument("--verbose", action="store_true", help="show the dialogue on stderr, passwords hidden")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb that was given; returns the exit code."""
+    try:
+        code: int = options.run_verb(options)
+    except KeyboardInterrupt:  # while a new password was asked for: nobody was called yet
+        return _complain(INTERRUPTED, "interrupted; nothing was done")
+    return code
 
 
 # --- running --------------------------------------------------------------------------------------------
@@ -286,7 +297,7 @@ def _code(out: Outcome) -> int:
 
 def _unreachable(reason: str) -> ExitCode:
     """A device file without the right to open it is a matter of permission."""
-    return ExitCode.PERMISSION if os.strerror(13) in reason else ExitCode.NO_DAEMON
+    return ExitCode.PERMISSION if os.strerror(errno.EACCES) in reason else ExitCode.NO_DAEMON
 
 
 # --- from options ---------------------------------------------------------------------------------------
@@ -304,6 +315,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         password=_new_password(options),
         names=tuple(settings.check_name("--name", text) for text in options.name),
         timeout_min=settings.check_timeout("--disconnect-timeout", timeout) if timeout is not None else None,
+        confirmation=options.confirmation,
         same_name=options.same_name,
     )
 
@@ -374,9 +386,9 @@ def _debug(options: argparse.Namespace) -> Any:
     return (lambda text: print(text, file=sys.stderr)) if options.verbose else (lambda _: None)
 
 
-def _complain(code: ExitCode, text: str) -> int:
+def _complain(code: ExitCode | int, text: str) -> int:
     _say(text)
-    return code.value
+    return code.value if isinstance(code, ExitCode) else code
 
 
 class _Terminated:

@@ -145,7 +145,7 @@ def run_console(place: Place, *, idle_ms: int, say: Callable[[str], None]) -> bo
     transport, _ = connect(place, Deadline(CONNECT_MS))
     say(
         f"connected to {place}; ^] leaves (it logs out). One session only: while this one is open no cluster can "
-        f"fence"
+        "fence"
     )
     keys, screen = sys.stdin.fileno(), sys.stdout.fileno()
     console = Console(place, transport, idle_ms=idle_ms, keys=keys, screen=screen)

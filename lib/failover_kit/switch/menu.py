@@ -172,6 +172,22 @@ def minutes_of(text: str) -> int | None:
     return number * (60 if unit == "h" else 1)
 
 
+def word_of(text: str) -> str:
+    """A switch as "on" or "off"; anything else as it is."""
+    word = text.casefold().strip()
+    if word in ("on", "yes", "enabled", "enable", "always"):
+        return "on"
+    return "off" if word in ("off", "no", "disabled", "disable", "never") else word
+
+
+def choose_word(menu: Menu, word: str) -> MenuItem:
+    """The item of a list that says on or off. Raises MenuError when there is not exactly one."""
+    found = [item for item in menu.items if word_of(item.label) == word and not item.value]
+    if len(found) != 1:
+        raise MenuError(f"the unit does not offer {word!r}. It offers:\n{_indented(menu)}")
+    return found[0]
+
+
 def choose(menu: Menu, minutes: int) -> MenuItem:
     """The item of a list of times that says ``minutes``. Raises MenuError when there is not exactly one."""
     found = [item for item in menu.items if minutes_of(item.label) == minutes or minutes_of(item.value) == minutes]

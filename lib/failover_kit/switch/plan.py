@@ -10,7 +10,7 @@ from enum import Enum
 
 from failover_kit.fence.screens import PlugRow
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import SET, Label, Menu, find, has, minutes_of
+from failover_kit.switch.menu import SET, Label, Menu, find, has, minutes_of, word_of
 from failover_kit.switch.settings import (
     NO_GATEWAY,
     TIMEOUT_ADVICE_MIN,
@@ -67,6 +67,8 @@ class Setting:
             return item.shown() == SET
         if isinstance(self.value, int):
             return minutes_of(item.value) == self.value
+        if self.label is Label.CONFIRMATION:
+            return word_of(item.value) == self.value
         if self.network:
             return address_of(item.value) == _plain(self.value)
         return item.value.casefold() == self.value.casefold()
@@ -108,7 +110,7 @@ def needed_menus(wanted: Wanted, plugs: Sequence[PlugRow]) -> list[str]:
     """The menus that must be read for this, before anything is changed."""
     there = {row.number for row in plugs}
     menus = [f"/P {number}" for number in dict(wanted.names) if number in there]
-    if wanted.password is not None or wanted.timeout_min is not None:
+    if wanted.general:
         menus.append(GENERAL)
     if wanted.network:
         menus.append(NETWORK)
@@ -120,6 +122,8 @@ def decide(seen: Seen, wanted: Wanted, caller: Caller, entered_with: Secret | No
     plan = Plan(_names(seen, wanted))
     if wanted.timeout_min is not None:
         plan.settings.append(_timeout(seen.menus[GENERAL], wanted.timeout_min))
+    if wanted.confirmation:
+        plan.settings.append(_confirmation(seen.menus[GENERAL], wanted.confirmation))
     network = _network(seen.menus[NETWORK], wanted, serial=not caller.address) if wanted.network else []
     if not caller.address:
         plan.settings += network
@@ -169,6 +173,11 @@ def _timeout(menu: Menu, minutes: int) -> Setting:
                    before != minutes)  # fmt: skip
 
 
+def _confirmation(menu: Menu, word: str) -> Setting:
+    before = word_of(find(menu, Label.CONFIRMATION).value)
+    return Setting("command confirmation", GENERAL, Label.CONFIRMATION, before or NONE, word, word, before != word)
+
+
 def _password(menu: Menu, password: Secret, entered_with: Secret | None) -> Setting:
     item = find(menu, Label.SYSTEM_PASSWORD)
     differs = entered_with != password
@@ -214,22 +223,20 @@ def _judge_network(plan: Plan, seen: Seen, wanted: Wanted, caller: Caller) -> No
         return
     if not caller.yes_network:
         plan.refusals.append(
-            "address, mask or gateway would change under the connection that is used for it; do it over the "
-            "serial line "
-            "(--serial), or add --yes-network: then it comes last and is verified by a new login at the new address"
+            "address, mask or gateway would change under the connection that is used for it; do it over the serial "
+            "line (--serial), or add --yes-network: then it comes last and is verified by a new login at the new "
+            "address"
         )
     if not in_network(address, mask, caller.address):
         if not gateway:
             plan.refusals.append(
                 f"this host ({caller.address}) would be outside the switch's network {address} / {mask} and the "
-                f"switch "
-                "has no gateway: it could not be reached again"
+                "switch has no gateway: it could not be reached again"
             )
         else:
             plan.warnings.append(
                 f"this host ({caller.address}) is outside the switch's new network: it is reached through the "
-                f"gateway "
-                f"{gateway}, if that knows the way"
+                f"gateway {gateway}, if that knows the way"
             )
 
 
@@ -246,8 +253,7 @@ def _judge_rules(plan: Plan, seen: Seen, caller: Caller) -> None:
     if not caller.address and not caller.clients:
         plan.warnings.append(
             f"the switch has {len(seen.rules)} rules of IP security; add --client ADDRESS for each node to see "
-            f"whether "
-            "they let it in"
+            "whether they let it in"
         )
 
 

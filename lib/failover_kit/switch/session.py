@@ -8,6 +8,8 @@ and
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import time
@@ -68,9 +70,12 @@ class Place:
 
 
 def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
-    """A line to the unit, and our own address on it ("" on a serial line). A refusal is tried again. Raises
-    Unreachable.
+    """A line to the unit, and our own address on it ("" on a serial line). A refusal is tried again.
+
+    Raises Unreachable.
     """
+    if place.serial and os.path.exists(place.serial) and not os.access(place.serial, os.R_OK | os.W_OK):
+        raise Unreachable(f"serial line {place.serial}: {os.strerror(errno.EACCES)}; be root or in its group")
     pause_ms = FIRST_PAUSE_MS
     while True:
         try:
@@ -79,22 +84,20 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
             sock = open_socket(place.ip, place.port, 0, until)
             return TcpTransport(sock), str(sock.getsockname()[0])
         except ConnectFailed as error:
-            if not error.again or until.left_ms() <= pause_ms:
-                raise Unreachable(_remedy(place, str(error)), str(error)) from None
+            if not error.again:
+                raise Unreachable(str(error)) from None
+            if until.left_ms() <= pause_ms:
+                raise Unreachable(f"{error}. {_SERIAL_TAKEN if place.serial else _TCP_TAKEN}", str(error)) from None
         time.sleep(random.SystemRandom().uniform(0.5, 1) * pause_ms / 1000)
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
 
 
-def _remedy(place: Place, reason: str) -> str:
-    if place.serial:
-        return reason
-    return (
-        f"{reason}. The switch has one session, and refuses a second: a fence agent, a telnet left open on some "
-        f"machine, "
-        "the serial console or the modem may have it (it ends with that session, or after the disconnect "
-        "timeout). Its IP "
-        "security may also deny this host. The serial console (--serial) shows which"
-    )
+_SERIAL_TAKEN = "Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
+_TCP_TAKEN = (
+    "The switch has one session, and refuses a second: a fence agent, a telnet left open on some machine, the "
+    "serial console or the modem may have it (it ends with that session, or after the disconnect timeout). Its IP "
+    "security may also deny this host. The serial console (--serial) shows which"
+)
 
 
 class Session:
@@ -122,13 +125,14 @@ class Session:
         self._transport: Transport | None = None
         self._inside = False
         self._screen: Screen | None = None
+        self._goodbye: Deadline | None = None
 
     @property
     def deadline(self) -> Deadline:
         return self._deadline
 
     def enter(self, connect_ms: int = CONNECT_MS) -> Entered:
-        """Connect and log in. Raises Unreachable, steps.StepFailed (Denied, Busy …), OutOfTime."""
+        """Connect and log in. Raises Unreachable, steps.StepFailed (Denied, NotServed …), OutOfTime."""
         self._transport, self.own_address = connect(self.place, self._deadline.at_most(connect_ms))
         entered = self.run(
             steps.log_in(
@@ -146,6 +150,14 @@ class Session:
     def run(self, step: Step[_T]) -> _T:
         """Drive one step to its end. Raises what it raises."""
         return steps.drive(step, self._do, self._talk.redact)
+
+    @property
+    def inside(self) -> bool:
+        return self._inside
+
+    def logged_out(self) -> None:
+        """The unit has ended the session by itself: there is nothing to leave."""
+        self._inside = False
 
     def leave(self) -> bool:
         """Out of any menu and out of the unit. Never raises; False when the unit may still hold the session
@@ -167,13 +179,11 @@ class Session:
                 self._transport = None
 
     def _say_goodbye(self, until: Deadline) -> bool:
-        if not self._inside:
-            return True
-        self._deadline = until
+        self._goodbye = until
         # After an interruption the answer to what was sent last is still under way.
         screen = self._screen or self._await(until.at_most(2 * LONG_SILENCE_MS))
-        if screen.kind is Kind.CLOSED:
-            return True
+        if screen.kind is Kind.CLOSED or not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
+            return True  # nobody is in: what we typed would be taken for a password
         self.run(steps.to_prompt(screen, save=False))
         screen = self._do(Line("/X,Y", SERIAL_GOODBYE_MS if self.place.serial else until.left_ms()))
         if screen.kind is Kind.QUESTION:
@@ -199,9 +209,10 @@ class Session:
                 within_ms = limit or within_ms
             case AskPassword():
                 self._talk.send_secret(self._typed_password())
-        self._screen = self._await(self._deadline.at_most(within_ms))
-        if self._screen.kind is Kind.SILENT and self._deadline.expired():
-            raise OutOfTime(f"not done within {self._deadline.total_ms / 1000:g} s")
+        whole = self._goodbye or self._deadline
+        self._screen = self._await(whole.at_most(within_ms))
+        if self._screen.kind is Kind.SILENT and whole.expired():
+            raise OutOfTime(f"not done within {whole.total_ms / 1000:g} s")
         return self._screen
 
     def _typed_password(self) -> Secret:
@@ -234,7 +245,9 @@ class Session:
                     return screen
                 if until.expired():
                     return self._talk.ended(Kind.SILENT)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if self.place.serial:  # no unit hangs up a serial line
+                raise steps.LostConnection(f"{self.place}: {error}") from None
             return self._talk.ended(Kind.CLOSED)
         except NoAnswer:
             return self._talk.ended(Kind.SILENT)

@@ -45,6 +45,7 @@ class Wanted:
     password: Secret | None = None
     names: tuple[tuple[int, str], ...] = ()
     timeout_min: int | None = None
+    confirmation: str = ""
     same_name: bool = False
 
     @property
@@ -52,7 +53,11 @@ class Wanted:
         return bool(self.address or self.mask or self.gateway)
 
     def anything(self) -> bool:
-        return self.network or self.password is not None or bool(self.names) or self.timeout_min is not None
+        return self.network or self.general or bool(self.names)
+
+    @property
+    def general(self) -> bool:
+        return self.password is not None or self.timeout_min is not None or bool(self.confirmation)
 
 
 def check_address(option: str, text: str) -> str:
@@ -83,9 +88,8 @@ def check_name(option: str, text: str) -> tuple[int, str]:
         raise BadValue(f"{option} {text}: {len(name)} characters; the unit takes {NAME_LIMIT}")
     if not _NAME.fullmatch(name):
         raise BadValue(
-            f"{option} {text}: a name begins with a letter and has letters, digits, '.', '-', '_' (the unit "
-            f"takes no "
-            "blank, comma, colon, plus sign, quote or asterisk, and the fencing of a cluster no other sign)"
+            f"{option} {text}: a name begins with a letter and has letters, digits, '.', '-', '_' (the unit takes "
+            "no blank, comma, colon, plus sign, quote or asterisk, and the fencing of a cluster no other sign)"
         )
     return int(number), name
 
@@ -109,8 +113,7 @@ def check_password(source: str, secret: Secret) -> None:
     if not all("!" <= sign <= "~" for sign in text) or any(sign in ":+\"'" for sign in text):
         raise BadValue(
             f"{source}: the new password has a sign that the unit does not take: blanks, colons, plus signs, "
-            f"quotes and "
-            "everything beyond ASCII"
+            "quotes and everything beyond ASCII"
         )
 
 
@@ -241,8 +244,7 @@ def problems_of_names(names: Mapping[int, str], *, same_name: bool) -> list[str]
         plugs = [number for number, other in sorted(names.items()) if other.casefold() == name]
         if len(plugs) > 1:
             problems.append(
-                f"plugs {' and '.join(map(str, plugs))} would both be called {name}: fencing switches both. "
-                f"Right for a "
-                "machine with two supplies: then add --same-name"
+                f"plugs {' and '.join(map(str, plugs))} would both be called {name}: fencing switches both. Right "
+                "for a machine with two supplies: then add --same-name"
             )
     return problems

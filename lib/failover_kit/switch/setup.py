@@ -14,12 +14,12 @@ from enum import Enum
 from failover_kit.fence.secret import Secret
 from failover_kit.spec.deadline import Deadline
 from failover_kit.switch import steps
-from failover_kit.switch.menu import Label, Menu, MenuError, has
+from failover_kit.switch.menu import Label, Menu, MenuError, find
 from failover_kit.switch.plan import NETWORK, Caller, Plan, Progress, Seen, Setting, decide, needed_menus
 from failover_kit.switch.session import CONNECT_MS, OutOfTime, Place, Session, Unreachable, connect
 from failover_kit.switch.settings import Rule, Wanted, rules_of
 
-# A network interface that restarts answers after some seconds; a minute is the digest's longest boot of a unit.
+# A network interface that restarts answers after some seconds, a unit that boots after some more.
 RECONNECT_MS = 60_000
 PROBE_MS = 2_000
 
@@ -103,16 +103,14 @@ class Setup:
             self._out.result = self._work()
         except steps.Denied as error:
             self._fail(Result.DENIED, str(error))
-        except Unreachable as error:
+        except (Unreachable, steps.NotServed) as error:
             self._fail(Result.UNREACHABLE, str(error))
-        except steps.Busy as error:
-            self._fail(Result.UNREACHABLE, f"{error}: somebody else has the switch's one session")
         except (OutOfTime, steps.NothingHeard) as error:
             self._fail(Result.TIMED_OUT, str(error))
         except (steps.StepFailed, MenuError) as error:
             self._fail(Result.FAILED, str(error))
         except KeyboardInterrupt:
-            self._fail(Result.INTERRUPTED, "interrupted; left the menu and logged out")
+            self._fail(Result.INTERRUPTED, "interrupted; the session at the switch is closed")
         finally:
             self._leave()
         return self._out
@@ -138,7 +136,7 @@ class Setup:
         if early:
             for setting in early:
                 self._change(setting)
-            self._session.run(steps.save())
+            self._save()
         if any(setting.secret for setting in late):
             self._change_password(next(setting for setting in late if setting.secret), early)
         network = [setting for setting in late if setting.network]
@@ -150,12 +148,13 @@ class Setup:
         """Log in and read everything that is needed."""
         entered = self._session.enter()
         self._password = self._session.entered_with
+        if ":" in self._session.own_address:
+            raise steps.StepFailed("an IPS, NPS or TPS has no IPv6 address; connect to its IPv4 address")
         plugs = self._session.run(steps.status())
         if entered.prompt not in steps.CLASSIC:
             raise steps.StepFailed(
                 f"a unit with the prompt {entered.prompt}> has other menus than an IPS, NPS or TPS, and user "
-                f"accounts "
-                "instead of a system password; set it up by hand: failoverctl switch console"
+                "accounts instead of a system password; set it up by hand: failoverctl switch console"
             )
         menus = {command: self._session.run(steps.read(command)) for command in needed_menus(self._wanted, plugs)}
         rules = self._rules(menus)
@@ -171,9 +170,10 @@ class Setup:
 
     def _change(self, setting: Setting) -> None:
         """Set one thing and read it back."""
+        self._inside()
         self._say(f"{setting.title}: {setting.before} -> {setting.after}")
         setting.progress = Progress.UNCERTAIN
-        self._session.run(_setter(setting))
+        self._session.run(_setter(setting, self._password))
         menu = self._session.run(steps.read(setting.command))
         if not setting.confirmed_by(menu):
             raise steps.StepFailed(
@@ -182,13 +182,26 @@ class Setup:
             )
         setting.progress = Progress.CHANGED
 
+    def _save(self) -> None:
+        """Save; a unit that logs out by it is entered again when it is next needed."""
+        if not self._session.run(steps.save()):
+            self._session.logged_out()
+
+    def _inside(self) -> None:
+        """Be logged in, with the password that is now in force."""
+        if not self._session.inside:
+            self._leave()
+            passwords = [self._password] if self._password is not None else []
+            self._session = self._new_session(self._place, passwords, self._session.deadline)
+            self._session.enter()
+
     def _change_password(self, setting: Setting, saved: list[Setting]) -> None:
         """Set it, log out, log in anew with it."""
         new = setting.value
         assert isinstance(new, Secret)  # noqa: S101 - what Setting.secret says
         self._change(setting)
         setting.progress = Progress.UNCERTAIN
-        self._session.run(steps.save())
+        self._save()
         self._leave()
         old = self._password
         passwords = [new, old] if old is not None else [new]
@@ -198,24 +211,25 @@ class Setup:
             self._session.enter()
         except steps.Denied as error:
             raise steps.Denied(
-                f"the switch took a new system password at its menu and lets nobody in with it, nor with the old "
-                f"one "
-                f"({error}); {rest}. It may have shortened or altered it. The way back is its serial console: "
-                f"press the "
-                "default button while it asks for the password (NPS guide, 4.2), then /G"
+                "the switch took a new system password at its menu and lets nobody in with it, nor with the old "
+                f"one ({error}); {rest}. It may have shortened or altered it. The way back is its serial console: "
+                "press the default button while it asks for the password (NPS guide, 4.2), then /G"
+            ) from None
+        except (Unreachable, OutOfTime, steps.StepFailed) as error:
+            raise type(error)(
+                f"the switch took and saved a new system password, but no login could prove it yet; {rest}. Try it "
+                f"with failoverctl switch show. What stood in the way: {error}"
             ) from None
         if self._session.entered_with is None:
             raise steps.StepFailed(
-                f"the switch took a new system password at its menu, but asks for none at the login: it stands "
-                f"open; {rest}. "
-                "Is automated mode on (it switches passwords off)?"
+                "the switch took a new system password at its menu, but asks for none at the login: it stands "
+                f"open; {rest}. Is automated mode on (it switches passwords off)?"
             )
         if self._session.entered_with != new:
             setting.progress = Progress.TODO
             raise steps.StepFailed(
-                f"the switch took a new system password at its menu and rejects it at the login; the OLD one is "
-                f"still in "
-                f"force; {rest}"
+                "the switch took a new system password at its menu and rejects it at the login; the OLD one is "
+                f"still in force; {rest}"
             )
         self._password = new
         setting.progress = Progress.CHANGED
@@ -226,7 +240,7 @@ class Setup:
         try:
             for setting in network:
                 self._change(setting)
-            self._session.run(steps.save())
+            self._save()
         except (steps.LostConnection, steps.NothingHeard):
             if any(setting.progress is Progress.TODO for setting in network):
                 raise
@@ -272,8 +286,7 @@ class Setup:
         if not self._session.leave():
             self._out.warnings.append(
                 "the session could not be closed: the console stays taken, and the network refused, until the "
-                "unit's "
-                "disconnect timeout"
+                "unit's disconnect timeout"
             )
 
     def _fail(self, result: Result, text: str) -> None:
@@ -283,9 +296,10 @@ class Setup:
 
 def read_rules(session: Session, network: Menu) -> tuple[Rule, ...] | None:
     """IP security, if there is a menu of it; a unit that shows On or Off there is not touched: it might toggle."""
-    if not has(network, Label.IP_SECURITY):
+    try:
+        item = find(network, Label.IP_SECURITY)
+    except MenuError:
         return None
-    item = next(item for item in network.items if item.key in Label.IP_SECURITY.value)
     if item.value.casefold() == "off":
         return ()
     if item.value.casefold() == "on":
@@ -294,10 +308,12 @@ def read_rules(session: Session, network: Menu) -> tuple[Rule, ...] | None:
     return rules_of(menu) if menu is not None else None
 
 
-def _setter(setting: Setting) -> steps.Step[None]:
+def _setter(setting: Setting, current: Secret | None) -> steps.Step[None]:
     if isinstance(setting.value, int):
         return steps.set_minutes(setting.command, setting.label, setting.value)
-    return steps.set_text(setting.command, setting.label, setting.value)
+    if setting.label is Label.CONFIRMATION and isinstance(setting.value, str):
+        return steps.set_word(setting.command, setting.label, setting.value)
+    return steps.set_text(setting.command, setting.label, setting.value, current if setting.secret else None)
 
 
 def _answers(place: Place) -> bool:

@@ -26,7 +26,7 @@ def show(
         out.result = Result.DONE
     except steps.Denied as error:
         out.result, out.errors = Result.DENIED, [str(error)]
-    except (Unreachable, steps.Busy) as error:
+    except (Unreachable, steps.NotServed) as error:
         out.result, out.errors = Result.UNREACHABLE, [str(error)]
     except (OutOfTime, steps.NothingHeard) as error:
         out.result, out.errors = Result.TIMED_OUT, [str(error)]

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from failover_kit.fence.screens import PlugRow, ScreenError, has_table, parse_status
 from failover_kit.fence.secret import Secret
-from failover_kit.switch.menu import Label, Menu, MenuError, choose, find, read_menu, shown_lines
+from failover_kit.switch.menu import Label, Menu, MenuError, choose, choose_word, find, read_menu, shown_lines
 from failover_kit.switch.talk import REFUSAL, Kind, Screen
 
 # How many <ESC> it may take from the deepest menu to the prompt.
@@ -35,6 +35,7 @@ _BUSY = re.compile(r"\bis\s+busy\b|session\s+in\s+progress", re.I)
 _PAGER = re.compile(r"(?!.*\|).*\benter\s*:\s*", re.I)
 PAGES = 100
 _AGAIN = re.compile(r"\b(?:verify|confirm|re-?enter|re-?type|again|repeat|once\s+more)\b", re.I)
+_CURRENT = re.compile(r"\b(?:current|old|present)\b", re.I)
 # A question about keeping what was changed, or about the reset of the network interface that follows from it.
 _ABOUT_CHANGES = re.compile(r"\b(?:save|sav(?:ing)|chang\w*|update|apply|network|interface|restart|reset)\b", re.I)
 _ABOUT_MORE = re.compile(r"\b(?:default|factory|plug|outlet|erase|all)\b", re.I)
@@ -99,8 +100,8 @@ class Denied(StepFailed):
     """The unit does not let us in. Not to be tried again: newer units lock out."""
 
 
-class Busy(StepFailed):
-    """Somebody else has the unit's one session."""
+class NotServed(StepFailed):
+    """Somebody else has the unit's one session, or there is nobody at the other end of the serial line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def log_in(*, wake: bool, username: str, passwords: Sequence[Secret], may_ask: b
     for _ in range(16):
         text = " / ".join(shown_lines(screen.lines))
         if any(_BUSY.search(line) for line in screen.lines) and not tried:
-            raise Busy(f"the unit says {text!r}")
+            raise NotServed(f"somebody else has the unit's one session; it says {text!r}")
         if screen.kind is Kind.PROMPT:
             banner = next((line.strip() for line in screen.lines if _BANNER.search(line)), "")
             return Entered(screen.prompt, banner, tried - 1 if tried else None)
@@ -202,7 +203,7 @@ def _wake() -> Step[Screen]:
             "what comes over the line is not readable; is it 9600 baud, 8 bits, no parity? It says "
             f"{' / '.join(shown_lines(screen.lines))[:200]!r}"
         )
-    raise NothingHeard(
+    raise NotServed(
         "the console does not answer to Enter. It does not wake while somebody has the unit's one session over the "
         "network or modem; else look at the cable (null modem), the device name and the baud rate"
     )
@@ -272,8 +273,8 @@ def open_menu(command: str) -> Step[Screen]:
         return screen
     if screen.refusal:
         raise StepFailed(
-            f"{command}: the unit says {screen.refusal!r}. A plug password gives no menus: log in with the "
-            "system password"
+            f"{command}: the unit says {screen.refusal!r}. A plug password gives no menus: log in with the system "
+            "password"
         )
     if screen.kind is Kind.PROMPT:
         raise StepFailed(
@@ -298,14 +299,21 @@ def read_submenu(command: str, label: Label) -> Step[Menu | None]:
     return inner.menu if inner.kind is Kind.MENU and inner.menu != outer else None
 
 
-def set_text(command: str, label: Label, value: str | Secret) -> Step[None]:
-    """Choose an item and type its new value; ends at the prompt. Proves nothing: read the menu again."""
+def set_text(command: str, label: Label, value: str | Secret, current: Secret | None = None) -> Step[None]:
+    """Choose an item and type its new value; ends at the prompt. Proves nothing: read the menu again.
+
+    ``current``: the password in force, for a unit that wants it before a new one.
+    """
     screen = yield from open_menu(command)
     outer = screen.menu
     item = find(outer, label)
     screen = yield Line(str(item.number))
     if screen.kind is not Kind.VALUE:
         raise _unexpected(screen, f"the question for {item.label!r}")
+    if current is not None and _CURRENT.search(screen.ask):
+        screen = yield Hidden(current)
+        if screen.kind is not Kind.VALUE or screen.refusal:
+            raise _unexpected(screen, f"the question for the new {item.label!r}")
     screen = yield _typed(value)
     if screen.kind is Kind.VALUE and isinstance(value, Secret) and _AGAIN.search(screen.ask):
         screen = yield _typed(value)
@@ -323,6 +331,21 @@ def set_minutes(command: str, label: Label, minutes: int) -> Step[None]:
     elif screen.kind is Kind.MENU and screen.menu.items != outer.items:
         screen = yield Line(str(choose(screen.menu, minutes).number))
     else:
+        raise _unexpected(screen, f"the question for {item.label!r}")
+    yield from _taken(screen, item.label)
+
+
+def set_word(command: str, label: Label, word: str) -> Step[None]:
+    """As set_text for on or off: some units ask, others offer a list, and some just turn it over."""
+    screen = yield from open_menu(command)
+    outer = screen.menu
+    item = find(outer, label)
+    screen = yield Line(str(item.number))
+    if screen.kind is Kind.VALUE:
+        screen = yield Line(word.capitalize())
+    elif screen.kind is Kind.MENU and [new.key for new in screen.menu.items] != [old.key for old in outer.items]:
+        screen = yield Line(str(choose_word(screen.menu, word).number))
+    elif screen.kind is not Kind.MENU:
         raise _unexpected(screen, f"the question for {item.label!r}")
     yield from _taken(screen, item.label)
 
@@ -348,15 +371,18 @@ def _taken(screen: Screen, label: str) -> Step[None]:
     yield from to_prompt(screen, save=True)
 
 
-def save() -> Step[None]:
-    """``/E``: save and leave, as the HOWTO for firmware v1.41h has it. A unit without it saves when a menu is
-    left.
+def save() -> Step[bool]:
+    """``/E``: save and leave, as the HOWTO for firmware v1.41h has it. A unit without it saves when a menu is left.
+
+    False when the unit has logged us out by it.
     """
     screen = yield Line("/E")
     if screen.kind is Kind.QUESTION:
         screen = yield from _answer(screen, yes=True)
-    if screen.kind not in (Kind.PROMPT, Kind.CLOSED):
-        yield from to_prompt(screen, save=True)
+    if screen.kind in (Kind.CLOSED, Kind.SILENT) or _ASKS_PASSWORD.fullmatch(screen.ask):
+        return False
+    yield from to_prompt(screen, save=True)
+    return True
 
 
 def _expect(screen: Screen, kind: Kind, what: str) -> None:
