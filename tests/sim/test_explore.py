@@ -13,8 +13,6 @@ from sim.smallworld import World
 LANES = pytest.mark.parametrize("lane", SMALL, ids=lambda lane: lane.name)
 EVERY_PLANT = pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
 
-# How a search with a weakened rule must end: the world itself is wrong, not only a sentence of the core's.
-
 
 @LANES
 def test_small_profile_is_exhausted_without_violation(lane: Lane) -> None:
