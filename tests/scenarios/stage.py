@@ -169,6 +169,11 @@ class Stage:
     def wrong_outlet(self, node: str) -> None:
         self.world.switch.wrong_outlet.add(node)
 
+    def right_outlet(self, node: str) -> None:
+        """The cabling was corrected."""
+        self.node(node)
+        self.world.switch.wrong_outlet.discard(node)
+
     def disk(self, node: str, *, full: bool) -> None:
         self.node(node).disk_full = full
 
@@ -259,6 +264,7 @@ COMMANDS = (
     Entry("monitor of {group} fails on {node}", Stage.monitor_fails),
     Entry("switch {switch}", Stage.switch_does),
     Entry("plug of {node} feeds something else", Stage.wrong_outlet),
+    Entry("plug of {node} feeds it again", Stage.right_outlet),
     Entry("plug of {node} is switched off by hand", Stage.plug_off),
     Entry("plug of {node} is switched on by hand", Stage.plug_on),
     Entry("{node} does not boot by itself", lambda s, node: s.no_boot(node, boots=False)),

@@ -39,7 +39,7 @@ from failover_kit.manager.events import (
     Stopped,
     Verb,
 )
-from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord
+from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord, PlugState
 from failover_kit.manager.states import GroupState
 from sim.witness import DrillBook, Leave, Witness, proves_off
 
@@ -243,7 +243,8 @@ class Audits:
             case PowerOnDone() | PlugsRead():
                 if isinstance(event, PlugsRead) or event.ok:
                     witness.unsettled = False  # a PowerOn that succeeded has read them, too
-                if witness.drill is not None and isinstance(event, PowerOnDone) and event.ok:
+                is_on = event.ok if isinstance(event, PowerOnDone) else event.state is PlugState.ON
+                if witness.drill is not None and witness.drill.quiet and is_on:
                     witness.drill.power = True
                 witness.device_op = 0
                 witness.power_on_op = 0

@@ -21,7 +21,7 @@ from typing import Any
 from failover_kit.manager.core import Core
 from failover_kit.manager.records import Beat, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
-from sim.smallparts import EXPIRED_MS, FRESH_MS, GROUP, Budget, Setting
+from sim.smallparts import EXPIRED_MS, FRESH_MS, GROUP, PAUSE_MS, Budget, Setting
 from sim.smallworld import World
 
 # Attributes of a core that no decision of this world depends on, or that are taken in another form below.
@@ -46,6 +46,7 @@ LEFT_OUT = frozenset(
         "orders",
         "shot",
         "proof",
+        "drill",
         "device_op",
         "peer_state",
         "said",  # notes
@@ -86,7 +87,7 @@ class Keys:
 
     def __init__(self, setting: Setting, budget: Budget) -> None:
         # Only these have a shot decided while the peer is heard: then "heard in this very millisecond" counts.
-        self.shot_while_heard = bool(budget.fence_orders or budget.agent_failures)
+        self.shot_while_heard = bool(budget.fence_orders or budget.agent_failures or budget.proves)
         self.shots_told_apart = 2 if setting.boot_alone else 1  # only boot_alone counts them
         self.numbers: dict[object, int] = {}
         self.plain: tuple[str, ...] = ()
@@ -167,13 +168,15 @@ class Keys:
             (self._head(core.wanted), _group_record(core.wanted_groups[GROUP])),
             (self._head(core.durable), _group_record(core.durable_groups[GROUP])),
             flight and (self._head(flight[1]), _group_record(flight[2][GROUP])),
-            tuple((o.verb, o.deadline_ms <= core.now_ms) for o in core.orders),
+            tuple((o.verb, max(0, -((core.now_ms - o.deadline_ms) // PAUSE_MS))) for o in core.orders),
         )
 
     def _head(self, record: NodeRecord) -> tuple[object, ...]:
         """A node's record without its groups."""
         shots = min(record.shots, self.shots_told_apart)
-        return (shots, *(getattr(record, name) for name in _HEAD_FIELDS))
+        # Of a drill its date and reason are for people.
+        proved = record.drilled and record.drilled.ok
+        return (shots, proved, *(getattr(record, name) for name in _HEAD_FIELDS))
 
 
 def plain_attributes(core: Core) -> tuple[str, ...]:
@@ -192,6 +195,7 @@ def _truth(world: World) -> tuple[Any, ...]:
         tuple(world.resources),
         tuple(world.lives),
         tuple(world.boots),
+        tuple(world.drills),
         tuple(agent and type(agent).__name__ for agent in world.agents),
         tuple(p is not None for p in world.persists),
         tuple(d and (type(d).__name__, getattr(d, "only_if_off", False)) for d in world.devices),
@@ -272,10 +276,22 @@ def _group(core: Core) -> tuple[object, ...]:
 
 
 def _power(core: Core, counters: Counters) -> tuple[object, ...]:
-    shot, proof = core.shot, core.proof
+    shot, proof, drill = core.shot, core.proof, core.drill
     if proof is not None:
         counters.append((MARK, core.nonce, proof.off_counter))
+    if drill is not None:
+        counters.append((MARK, core.nonce, drill.off_counter))
     return (
+        drill
+        and (
+            drill.step.value,
+            drill.boot_id,
+            drill.fired,
+            drill.before and drill.before.ok,
+            _old(core, drill.off_ms),
+            _old(core, core.silence_floor_ms),
+            drill.deadline_ms > core.now_ms,
+        ),
         core.device_op != 0,
         shot and (shot.kind.value, shot.boot_id, shot.command != 0, shot.op != 0),
         proof
@@ -289,7 +305,7 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
     )
 
 
-_HEAD_FIELDS = tuple(name for name in NodeRecord.__dataclass_fields__ if name not in ("groups", "shots"))
+_HEAD_FIELDS = tuple(name for name in NodeRecord.__dataclass_fields__ if name not in ("groups", "shots", "drilled"))
 _RECORD_FIELDS = tuple(name for name in GroupRecord.__dataclass_fields__ if name not in ("name", "parked"))
 
 

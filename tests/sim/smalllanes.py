@@ -42,6 +42,12 @@ FAST = Setting(slow_disks=False)
 
 SMALL = (
     Lane(
+        name="drill",
+        story="a proof drill, a silence, power cut by the switch or without it",
+        budget=Budget(waits=1, proves=1, resets=1),
+        setting=FAST,
+    ),
+    Lane(
         name="first-start",
         story="both nodes boot for the first time; every loss of beats; one silence",
         budget=Budget(waits=1),
@@ -91,6 +97,12 @@ SMALL = (
 )
 
 MEDIUM = (
+    Lane(
+        name="drill-and-trouble",
+        story="a proof drill, a standby, silences, failoverd dies, power cuts, a switch that fails",
+        budget=Budget(waits=2, proves=1, resets=1, crashes=1, moves=1, device_failures=1),
+        setting=FAST,
+    ),
     Lane(
         name="first-start",
         story="both nodes boot for the first time; two silences, slow disks and probes",
@@ -184,6 +196,7 @@ class Plant:
     rule: str
     weaken: Callable[[ExitStack], None]
     lane: Lane
+    ends_in: tuple[str, ...] = ("the group is active on both nodes", "both nodes have a right they can use")
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -253,11 +266,46 @@ def _released(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Core, "_decide_without_right", decide_without_right))
 
 
+def _drill_anybody(stack: ExitStack) -> None:
+    """A drill cuts whoever beats."""
+
+    def may_drill(facts: law.DrillFacts) -> str:
+        return "" if facts.beat is not None and not facts.debts else "not now"
+
+    stack.enter_context(patch.object(law, "may_drill", may_drill))
+
+
+def _drill_at_its_word(stack: ExitStack) -> None:
+    """A drill is over when the plugs read ON again, whoever comes back."""
+    stack.enter_context(patch.object(law, "drill_is_over", lambda *_: True))
+
+
 def _lane(name: str, story: str, budget: dict[str, Any], **rest: Any) -> Lane:
     return Lane(name=name, story=story, budget=Budget(**budget), **rest)
 
 
 PLANTS = (
+    Plant(
+        name="drill-anybody",
+        rule="25: a drill of a node that is not passive",
+        weaken=_drill_anybody,
+        lane=_lane(
+            "plant-drill-anybody", "a drill and a standby", {"waits": 0, "proves": 1, "moves": 1}, setting=FAST
+        ),
+        ends_in=("pete: a drill cuts", "mclaws: a drill cuts"),
+    ),
+    Plant(
+        name="drill-at-its-word",
+        rule="25: a drill without a new boot",
+        weaken=_drill_at_its_word,
+        lane=_lane(
+            "plant-drill-at-its-word",
+            "a drill, one silence, one power cut",
+            {"waits": 1, "proves": 1, "resets": 1},
+            setting=FAST,
+        ),
+        ends_in=("pete: a proof of a boot", "mclaws: a proof of a boot"),
+    ),
     Plant(
         name="nonce-echo",
         rule="current beat: echoing the nonce alone is enough",

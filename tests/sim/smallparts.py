@@ -46,6 +46,7 @@ class Budget:
     leaves: int = 0  # failoverd is asked to end
     fence_orders: int = 0  # the operator orders a shot
     confirms: int = 0  # the operator says "dead" of a node that is
+    proves: int = 0  # the operator orders a proof drill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class Setting:
             monitor_interval_ms=DEADTIME_MS,
             stop_retry_ms=DEADTIME_MS,
             move_timeout_ms=DEADTIME_MS,
+            prove_timeout_ms=DEADTIME_MS,
         )
 
 
@@ -106,6 +108,8 @@ def copy_core(old: Core) -> Core:
     state["orders"] = [replace(order) for order in old.orders]
     if old.shot is not None:
         state["shot"] = replace(old.shot)
+    if old.drill is not None:
+        state["drill"] = replace(old.drill)
     if old.proof is not None:
         state["proof"] = replace(old.proof, epochs=dict(old.proof.epochs))
     return new

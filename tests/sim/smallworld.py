@@ -95,6 +95,7 @@ class World:
         "cores",
         "devices",
         "disks",
+        "drills",
         "kept",
         "lives",
         "orders",
@@ -120,6 +121,7 @@ class World:
         self.agents: list[Probe | Start | Stop | None] = [None, None]
         self.persists: list[Persist | None] = [None, None]
         self.devices: list[Fence | PowerOn | ReadPlugs | None] = [None, None]
+        self.drills = [0, 0]  # the boot of the other node that the last drill of each node cut; 0 = none
         self.channel: list[Beat | None] = [None, None]  # by sender
         self.kept: tuple[Beat, ...] = ()
         self.orders = 0  # commands given so far
@@ -193,6 +195,7 @@ class World:
                 if self.persists[index] is not None:
                     raise Violation(f"{NODES[index]}: two records on their way to the disk at once")
                 self.persists[index] = action
+                self._audit_record(index, action)
             case Start():
                 why = core.may_start(action.group)
                 if why:
@@ -208,6 +211,8 @@ class World:
                 if self.devices[index] is not None:
                     raise Violation(f"{NODES[index]}: two calls to the switch at once")
                 self.devices[index] = action
+                if core.drill is not None and isinstance(action, Fence):
+                    self._audit_drill(index)
             case CancelPowerOn():
                 pass  # its PowerOnDone still comes, switched or not
             case SelfReset():
@@ -230,6 +235,20 @@ class World:
                 "both nodes have a right they can use: "
                 + ", ".join(f"{NODES[i]} epoch {self.usable_right(i)}" for i in (0, 1))
             )
+
+    def _audit_drill(self, index: int) -> None:
+        """Rule 25: a drill never cuts a node that has anything."""
+        if self.resources[1 - index] or self.usable_right(1 - index):
+            raise Violation(f"{NODES[index]}: a drill cuts a node that is not passive")
+        self.drills[index] = self.boots[1 - index]
+
+    def _audit_record(self, index: int, action: Persist) -> None:
+        """Rule 25: a proof on its way to the disk means that the boot which was cut has ended."""
+        before, after = self.disks[index], action.record.drilled
+        if after is None or not after.ok or (before is not None and before.drilled == after):
+            return
+        if not 0 < self.drills[index] < self.boots[1 - index]:
+            raise Violation(f"{NODES[index]}: a proof of a boot that has not ended")
 
     def usable_right(self, index: int) -> int:
         """The epoch under which a node may start or goes on running, now or after a restart; 0 = none."""
@@ -479,6 +498,8 @@ class World:
                 yield f"{node}: failoverctl takeover", lambda: self._order(index, Verb.TAKEOVER, moves=1)
         if self.budget.fence_orders:
             yield f"{node}: failoverctl fence {peer}", lambda: self._order(index, Verb.FENCE, fence_orders=1)
+        if self.budget.proves and core.drill is None:
+            yield f"{node}: failoverctl fence --prove {peer}", lambda: self._order(index, Verb.PROVE, proves=1)
         if self.budget.confirms and not self.up[1 - index]:
             yield (
                 f"{node}: failoverctl confirm-dead {peer}",
@@ -490,7 +511,7 @@ class World:
     def _order(self, index: int, verb: Verb, **spent: int) -> World:
         new = self.spend(**spent)
         new.orders += 1
-        target = NODES[1 - index] if verb in (Verb.FENCE, Verb.CONFIRM_DEAD) else ""
+        target = NODES[1 - index] if verb in (Verb.FENCE, Verb.CONFIRM_DEAD, Verb.PROVE) else ""
         return new._hand(index, Command(new.orders, verb, (), target))
 
     def _leave(self, index: int) -> World:
@@ -545,6 +566,7 @@ class World:
             self.disks[index] = None
 
     def _silence(self, index: int) -> None:
+        self.drills[index] = 0
         self.cores[index] = None
         self.persists[index] = None
         self.agents[index] = None
@@ -578,6 +600,7 @@ _LISTS = (
     "cores",
     "devices",
     "disks",
+    "drills",
     "lives",
     "persists",
     "plugs",

@@ -119,10 +119,17 @@ def test_a_drill_proves_both_supplies_and_the_service_runs_on(pair: Pair) -> Non
         assert proof(first) == "proved"
         assert re.search(r"proof  proved, .* ago: this node has proved that it can cut", first.ctl("status").stdout)
         assert pair.starts() == starts
+
+        def replayed() -> subprocess.CompletedProcess[str]:
+            return first.ctl("replay", str(first.home / "var" / "journal"))
+
+        outcome = "is proved: all its plugs read OFF, its beats stopped"
+        wait_until("the journal has it", lambda: outcome in replayed().stdout)  # written once a second
         first.kill_daemon()
         first.start()
         wait_until("it was adopted", lambda: first.group() == "started")
         assert proof(first) == "proved"  # it is on the disk
+        assert replayed().returncode == 0
         pair.prove_one_holder()
 
 

@@ -462,6 +462,14 @@ def test_a_device_in_no_level_is_noted() -> None:
     assert notes(text) == ["ha.cf:4:14: fence device b is in no fence_level: it is never used"]
 
 
+def test_fence_delay_has_room_for_every_plug_of_a_node() -> None:
+    """Rule 10: D exceeds the time of a shot, and two supplies are two offs and two readings."""
+    one = sound(f"{SOUND}fence_device a fence_x plug.pete=1 plug.mclaws=2\n").fence_delay_ms
+    two = f"{SOUND}fence_device a fence_x plug.pete=1,3 plug.mclaws=2\n"
+    assert sound(two).fence_delay_ms == one + 2_000
+    assert "(30s + 1s + 4s = 35s); use 38s" in problems(f"{two}fence_delay 34\n")[0]
+
+
 def test_the_patience_of_a_drill() -> None:
     assert sound(SOUND).prove_timeout_ms == 600_000
     assert sound(f"{SOUND}fence_prove_timeout 90\n").prove_timeout_ms == 90_000

@@ -8,6 +8,7 @@ import pytest
 
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
+from failover_kit.manager.drill import UNFINISHED
 from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Verb
 from failover_kit.manager.records import CoreConfig, DrillRecord, GroupClaim, PlugState, ProofState
 from failover_kit.manager.states import GroupState
@@ -298,3 +299,17 @@ def test_rule_25_a_proof_is_worth_what_the_fencing_lines_are_worth() -> None:
     assert state(fencing_digest="other plugs") is ProofState.OUTDATED
     assert proof(Bench(config=DRILL)) is ProofState.NEVER
     assert proof(Bench(config=replace(DRILL, can_fence=False))) is ProofState.NONE
+
+
+def test_rule_25_a_drill_that_failed_degrades_status_and_one_that_was_never_made_does_not() -> None:
+    def health(drilled: DrillRecord | None) -> str:
+        bench = Bench(config=DRILL, record=stored(4, held=True, contact=True, drilled=drilled))
+        bench.probe(ProbeOutcome.RUNNING)
+        bench.hear(replace(EMPTY, top=4))
+        bench.wait(2 * KEEPALIVE_MS, hearing=replace(EMPTY, top=4), writing=True)
+        return bench.core.view(bench.now_ms).health
+
+    failed = replace(PROVED, ok=False, reason="its beats go on")
+    assert health(failed) == "degraded"
+    assert health(replace(failed, fencing="other plugs")) == "healthy"
+    assert health(replace(failed, reason=UNFINISHED)) == health(PROVED) == health(None) == "healthy"

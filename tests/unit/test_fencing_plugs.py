@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from failover_kit.manager import actionspace, law
 from failover_kit.manager.actions import ExitCode
+from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Freshness
 from failover_kit.manager.fencetest import GAVE_WAY
 from failover_kit.manager.records import PlugState
@@ -24,6 +26,10 @@ GLUE = (
     "fence_trust bmc\n"
 )
 PLUGIN = "fence_device old stonith:wti_nps hostname=ben passwd=sesam\nfence_trust old\n"
+
+
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = [path for path in ("/usr/sbin/stonith", str(REPOSITORY / "stonith/stonith")) if os.path.exists(path)]
 
 
 @pytest.fixture
@@ -102,6 +108,21 @@ def test_a_plugin_is_never_asked_for_a_state(bench: Bench) -> None:
 def test_power_on_by_a_plugin_is_believed(bench: Bench) -> None:
     assert asyncio.run(bench.fencer(GLUE).power_on(4)).ok
     assert bench.log() == ["-t external/ipmi -E -T on MCLAWS hostname=bmc passwd=set"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda path: path.split("/")[1])
+def test_real_stonith_commands_take_these_calls(bench: Bench, command: str) -> None:
+    """cluster-glue's own, and ours: type ``null`` switches nothing and says yes."""
+    bench.search = Search(ocf_own=(), stonith=(command,))
+    devices = 'fence_device n stonith:null hostlist="pete mclaws"\nfence_trust n\n'
+    assert law.is_proof(bench.fence(devices), 0)
+    assert asyncio.run(bench.fencer(devices).power_on(4)).ok
+    assert bench.test(devices, node="mclaws").code is ExitCode.DONE
+    unknown = 'fence_device n stonith:nosuch hostlist="pete mclaws"\nfence_trust n\n'
+    done = bench.test(unknown, node="mclaws")
+    assert done.code is ExitCode.FAILED
+    assert "device type" in done.text
+    assert "correct the type in ha.cf" in done.text
 
 
 # --- fence --test ------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class DrillDecisions(CoreBase):
             f"{peer} is proved: all its plugs read OFF, its beats stopped, and it came back by a new boot; "
             f"it took {took_s:.0f} s"
         )
-        self._unsay("drill-failed")
+        self._unsay("heard-after-off")  # that its plugs are its plugs is proved now
         self._note(Level.INFO, "drill-proved", f"proof drill: {text}")
         self._reply(drill.command, ExitCode.DONE, text)
 

@@ -30,6 +30,18 @@ STATUS_ON, STATUS_OFF = 0, 2
 _STATUS_LINE = re.compile(r"^[ \t]*status:[ \t]*(\w+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _SAID_LIMIT = 200
 
+# S_* of cluster-glue (include/stonith/stonith.h). Off a terminal its command says no more: the rest goes to syslog.
+_STONITH_CODES = {
+    1: "wrong configuration",
+    2: "the device is not accessible",
+    3: "a parameter is missing or wrong",
+    4: "the device does not know this node",
+    5: "the device did not switch",
+    6: "timed out",
+    7: "the plug is off",
+    8: "unknown device type, or a fault of the plugin",
+}
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
@@ -69,9 +81,13 @@ class Outlet:
         what = ("-S",) if action == "status" else ("-T", action, self.plug)
         return Request((self.program, "-t", kind, "-E", *what), environment=dict(kept))
 
+    def _by_code(self, code: int | None) -> str:
+        meaning = _STONITH_CODES.get(code or 0, "") if self.device.stonith_type else ""
+        return f"{self.device.agent} exited {code}" + (f": {meaning} (see the system log)" if meaning else "")
+
     def said(self, ended: Ended) -> str:
         """Why a call failed, in the program's words, without its secrets."""
-        text = ended.failure or _without_log_head(ended.last_line()) or f"{self.device.agent} exited {ended.code}"
+        text = ended.failure or _without_log_head(ended.last_line()) or self._by_code(ended.code)
         for name, value in self.device.parameters:
             if value and is_secret_name(name):
                 text = text.replace(value, "***")

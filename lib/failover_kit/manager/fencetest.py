@@ -28,6 +28,7 @@ CALL_LIMIT_MS = 10_000
 GAVE_WAY = "not read: failoverd needed the switch itself"
 
 _REMEDIES = (
+    (r"device type", "correct the type in ha.cf; stonith -L lists those there are"),
     (r"login|password|denied|authenticat", "correct the user name and password in ha.cf, on both nodes"),
     (
         r"connect|refused|timed? ?out|unreachable|no route|did not end|resolve|no answer",
@@ -35,7 +36,6 @@ _REMEDIES = (
     ),
     (r"plug|outlet|port|not available", "compare plug.NODE in ha.cf with the names and numbers on the switch"),
     (r"cannot be executed|no fence agent|no stonith", "install the agent, or correct its name in ha.cf"),
-    (r"invalid device type", "correct the type in ha.cf; stonith -L lists those there are"),
 )
 
 

@@ -18,6 +18,8 @@ from failover_kit.manager.config import (
     BAUD_RATES,
     ClusterConfig,
     FenceAction,
+    FenceDevice,
+    FenceLevel,
     Link,
     Parsed,
     SerialLink,
@@ -49,6 +51,7 @@ LONGEST_PROVE_TIMEOUT_MS = 1_800_000  # failoverctl waits for an outcome for an 
 # The fastest switch needs a login and a read back; the default allows for one more session before ours.
 FENCE_LEAST_MS = 2_000
 FENCE_USUAL_MS = 5_000
+FENCE_PLUG_MS = 2_000  # each further plug of a node is another off and another status (two supplies)
 
 NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")  # 15 bytes: IFNAMSIZ of linux/if.h, less NUL
@@ -434,8 +437,8 @@ def _config(lines: _Lines) -> ClusterConfig | None:
     if lines.first_link is None:
         report.error(None, "no link to the peer; write serial /dev/ttyS0, or ucast eth1 ADDRESS")
     timing = _timing(lines)
-    fence_delay_ms = _fence_delay_ms(lines, timing)
     devices, levels = lines.fence.finish(nodes, report)
+    fence_delay_ms = _fence_delay_ms(lines, timing, _most_plugs(devices, levels))
     if lines.watchdog is not None:
         report.note(lines.once["watchdog"], "watchdog is read, but no watchdog is armed by this version")
     if nodes is None:
@@ -519,17 +522,25 @@ def _usual_initdead_ms(deadtime_ms: int) -> int:
     return 12_000 if deadtime_ms < 6_000 else 2 * deadtime_ms
 
 
-def _fence_delay_ms(lines: _Lines, timing: Timing) -> int:
+def _most_plugs(devices: tuple[FenceDevice, ...], levels: tuple[FenceLevel, ...]) -> int:
+    """How many plugs the longest shot has to switch and read, one after the other."""
+    by_name = {device.name: device for device in devices}
+    counts = (sum(len(by_name[name].plugs_for(level.node)) for name in level.devices) for level in levels)
+    return max(counts, default=1)
+
+
+def _fence_delay_ms(lines: _Lines, timing: Timing, plugs: int) -> int:
     """D of PROTOCOL rule 10: how long the side without the service waits before it shoots."""
+    more_ms = FENCE_PLUG_MS * (plugs - 1)
     silence_ms = timing.deadtime_ms + timing.keepalive_ms
     if "fence_delay" not in lines.times:
-        return silence_ms + FENCE_USUAL_MS
+        return silence_ms + FENCE_USUAL_MS + more_ms
     delay_ms, place = lines.times["fence_delay"]
-    least_ms = silence_ms + FENCE_LEAST_MS
+    least_ms = silence_ms + FENCE_LEAST_MS + more_ms
     if delay_ms <= least_ms:
-        parts = (timing.deadtime_ms, timing.keepalive_ms, FENCE_LEAST_MS)
+        parts = (timing.deadtime_ms, timing.keepalive_ms, FENCE_LEAST_MS + more_ms)
         total = " + ".join(as_time(part) for part in parts)
         fact = f"fence_delay {as_time(delay_ms)} must be more than deadtime + keepalive + the time of a shot"
-        usual = as_time(silence_ms + FENCE_USUAL_MS)
+        usual = as_time(silence_ms + FENCE_USUAL_MS + more_ms)
         lines.report.error(place, f"{fact} ({total} = {as_time(least_ms)}); use {usual} or remove the line")
     return delay_ms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_kit.manager.coredata import CoreBase, DrillStep, Group, Purpose, ShotKind
+from failover_kit.manager.drill import UNFINISHED
 from failover_kit.manager.records import ClusterView, GroupView, LinkView, ProofState, ProofView
 from failover_kit.manager.states import GroupState, PeerState
 
@@ -66,6 +67,9 @@ def _proof(core: OrderDecisions) -> ProofView:
     if drilled is None:
         return ProofView(state=ProofState.NEVER, text=f"that this node can cut {peer} was never proved; {again}")
     wall_ms = drilled.wall_ms
+    if not drilled.ok and drilled.fencing != config.fencing_digest:
+        text = f"the last drill of {peer} failed, and the fencing lines in ha.cf were changed since; {again}"
+        return ProofView(state=ProofState.OUTDATED, wall_ms=wall_ms, text=text)
     if not drilled.ok:
         text = f"{peer} is not proved, the last drill failed: {drilled.reason}"
         return ProofView(state=ProofState.FAILED, wall_ms=wall_ms, text=text)
@@ -200,7 +204,17 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
         return "degraded", "no fence device: no automatic takeover from a silent peer"
     if "config-differs" in core.said:
         return "degraded", "the configuration files differ between the nodes"
+    if _drill_showed_a_fault(core):
+        return "degraded", f"the last proof drill of {peer} failed: whether {peer} can be cut is in doubt"
     return "healthy", "both nodes are up"
+
+
+def _drill_showed_a_fault(core: OrderDecisions) -> bool:
+    """Whether the last drill came to its end and failed, by the fencing lines of today."""
+    drilled = core.wanted.drilled
+    if drilled is None or drilled.ok or core.drill is not None or not core.config.can_fence:
+        return False
+    return drilled.reason != UNFINISHED and drilled.fencing == core.config.fencing_digest
 
 
 def _no_service(core: OrderDecisions, group: GroupView) -> str:
@@ -267,6 +281,8 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         todo.append(f"make ha.cf, haresources and authkeys alike on {core.config.node} and {peer}")
     if "heard-after-off" in core.said:
         todo.append(f"check which outlets feed {peer}: it is heard although they read OFF")
+    if _drill_showed_a_fault(core):
+        todo.append(f"see the line proof; repair that, then run: failoverctl fence --prove {peer}")
     for name in core.hearing.links:
         if f"link-{name}" in core.said:
             todo.append(f"repair link {name}")
