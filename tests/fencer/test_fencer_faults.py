@@ -17,16 +17,23 @@ from fencer.world import BRIEF, OUTLETS, PATIENT, WAYS, World
 pytestmark = pytest.mark.root
 
 # The switch does what it is told, in an odd way: our agent has to cope.
-COPES = {"slow", "drop", "confirm", "pager", "busy"}
+COPES = {"slow", "drop", "confirm", "pager", "echo", "automated"}
 # Nothing can be proved, or nothing is done: success would be a lie, and an early end is a service.
-FAILS = {"stuck", "mute", "refuse", "garbage", "lockout"}
+FAILS = {"stuck", "mute", "refuse", "garbage", "busy", "lockout"}
 # The rest may go either way; the truth is asked for all the same.
 
 ONE_TRY = {f"pcmk_{action}_retries": 1 for action in ("off", "on", "reboot", "list", "status", "monitor")}
 
 
 def set_fault(world: World, fault: str) -> None:
-    world.switch.fault(fault, seconds=1 if fault == "slow" else None)
+    if fault != "lockout":
+        world.switch.fault(fault, seconds=1 if fault == "slow" else None)
+        return
+    # Somebody else's wrong password has closed the network interface for everybody.
+    world.switch.fault(fault, count=1)
+    where = f"ip={world.switch.address}\nipport={world.switch.port}\n"
+    world.fencer.run(["fence_wti_ips800"], stdin=f"{where}password=wr0ng-Pa55\naction=monitor\n")
+    assert len(world.switch.events("login_refused")) == 1
 
 
 @pytest.mark.parametrize("way", WAYS)
