@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 
 import pytest
@@ -13,16 +14,8 @@ AGENT = os.path.join(ROOT, "stonith", "fence_wti_ips800")
 SCHEMA = "/usr/share/cluster/relaxng/metadata.rng"
 STOCK = "/usr/sbin/fence_wti"
 
-# Parameters of fence_wti that this agent does not have (yet), and why.
-NOT_HERE = {
-    "cmd_prompt": "prompts are recognised by their form",
-    "command_prompt": "prompts are recognised by their form",
-    "identity_file": "no ssh transport yet",
-    "ssh_options": "no ssh transport yet",
-    "ssh_path": "no ssh transport yet",
-    "telnet_path": "no telnet program is used",
-}
-ONLY_HERE = {"password_file", "timeout"}
+TOOL = os.path.join(ROOT, "tools", "fence_differences.py")
+needs_stock = pytest.mark.skipif(not os.path.exists(STOCK), reason="fence-agents is not installed")
 
 
 def run(*argv: str, stdin: str = "") -> str:
@@ -47,32 +40,87 @@ def test_the_schema_of_fence_agents_accepts_it(name: str, tmp_path: object) -> N
     assert etree.fromstring(xml.encode()).get("name") == name
 
 
-@pytest.mark.parametrize("lines", ["action=metadata\n", "action=meta-data\n", "option=metadata\nip=h\n"])
+@pytest.mark.parametrize(
+    "lines", ["action=metadata\n", "action=meta-data\n", "option=metadata\nip=h\n", "action=manpage\n"]
+)
 def test_stdin_gives_the_same_as_argv(lines: str) -> None:
     assert run(AGENT, stdin=lines) == run(AGENT, "--action=metadata")
 
 
-def test_it_has_what_fence_wti_has() -> None:
+def test_the_pages_made_from_the_declarations_are_up_to_date() -> None:
+    """Without fence-agents only the table of options is compared."""
+    done = subprocess.run(["/usr/bin/python3", TOOL, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + "; run tools/fence_differences.py and commit the pages"
+
+
+@needs_stock
+def test_every_difference_to_fence_wti_has_a_reason() -> None:
+    with open(os.path.join(ROOT, "docs", "fence-agent-differences.md"), encoding="utf-8") as file:
+        page = file.read()
     ours, stock = parameters(run(AGENT, "-o", "metadata")), parameters(run(STOCK, "-o", "metadata"))
-    assert set(stock) - set(ours) == {name for name in NOT_HERE if name in stock}
-    assert set(ours) - set(stock) == ONLY_HERE
-    for name in set(ours) & set(stock):
+    assert set(stock) <= set(ours), "a parameter of fence_wti is missing"
+    for name in set(ours) - set(stock):
+        assert f"| {name} | parameter |" in page
+    for name in set(stock):
         for attribute in ("unique", "required", "deprecated", "obsoletes"):
-            assert ours[name].get(attribute) == stock[name].get(attribute), (name, attribute)
+            if ours[name].get(attribute) != stock[name].get(attribute):
+                assert f"| {name} | {attribute} |" in page
         mine, theirs = ours[name].find("content"), stock[name].find("content")
         assert mine is not None
         assert theirs is not None
         assert (mine.get("type"), mine.get("default")) == (theirs.get("type"), theirs.get("default")), name
 
 
+@needs_stock
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ('name="retry_on"', 'name="nobody_explained_this"'),
+        ('content type="second" default="20"', 'content type="second" default="21"'),
+        ('action name="manpage"', 'action name="diag"'),
+    ],
+)
+def test_an_unexplained_difference_is_noticed(damage: tuple[str, str]) -> None:
+    tool = runpy.run_path(TOOL, run_name="tool")
+    ours = run(AGENT, "-o", "metadata")
+    assert damage[0] in ours
+    with pytest.raises(tool["Unexplained"]):
+        tool["page"](ours.replace(*damage), run(STOCK, "-o", "metadata"))
+
+
+@needs_stock
 def test_the_actions_are_fence_wtis() -> None:
     def actions(program: str) -> dict[str, dict[str, str]]:
         tree = etree.fromstring(run(program, "-o", "metadata").encode())
         return {str(node.get("name")): dict(node.attrib) for node in tree.iter("action")}
 
-    stock = actions(STOCK)
-    del stock["manpage"]
-    assert actions(AGENT) == stock
+    assert actions(AGENT) == actions(STOCK)
+
+
+def test_it_says_what_is_unproven_for_each_way_and_dialect() -> None:
+    text = etree.fromstring(run(AGENT, "-o", "metadata").encode()).findtext("longdesc") or ""
+    unproven = text.partition("Unproven on hardware")[2]
+    for word in ("telnet", "serial", "ssh", "REST", "IPS", "NPS", "TPS", "MPC", "VMR", "RSM"):
+        assert word in unproven, word
+
+
+def test_metadata_and_a_status_over_tcp_need_no_optional_library() -> None:
+    """They are not imported: neither the missing nor the slow ones."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "sys.argv = f'fence_wti -o {sys.argv[2]} -a 127.0.0.1 -u 1 -n 1 --login-timeout=0.1'.split()\n"
+        "from failover_kit.fence.agent import main\n"
+        "main(sys.argv)\n"
+        "print('IMPORTED', sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    for action in ("metadata", "status"):
+        done = subprocess.run(
+            ["/usr/bin/python3", "-I", "-c", script, os.path.join(ROOT, "lib"), action],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        imported = done.stdout.partition("IMPORTED")[2]
+        for name in ("pexpect", "ptyprocess", "serial", "ssl", "http", "json", "lxml", "argparse", "logging"):
+            assert f"'{name}'" not in imported, (action, name)
 
 
 def test_the_document_transforms_of_fence_agents_read_it(tmp_path: object) -> None:
@@ -93,5 +141,5 @@ def test_pacemaker_shows_it(tmp_path: object) -> None:
     os.chmod(wrapper, 0o755)
     script = f'mount --bind "$1" {STOCK} && exec crm_resource --show-metadata stonith:fence_wti'
     shown = run("unshare", "-m", "sh", "-c", script, "sh", wrapper)
-    assert "WTI IPS-800" in shown
+    assert "IPS-800" in shown
     assert 'name="plug"' in shown

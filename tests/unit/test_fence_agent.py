@@ -532,6 +532,15 @@ def test_a_device_that_falls_silent_ends_in_time_with_a_logout(bench: Bench, com
     assert bench.clock.ms - start_ms <= 56_000
 
 
+def test_power_timeout_counts_seconds_and_not_looks(bench: Bench) -> None:
+    """fence_wti looks 20 times with a second between, however long a look takes."""
+    bench.switch.stuck = {1}
+    bench.switch.answer_ms = 800
+    start_ms = bench.clock.ms
+    assert "waiting to power OFF" in bench.failure("action=off", "plug=1", "power_timeout=6", "timeout=300")
+    assert bench.clock.ms - start_ms <= 6000 + 8 * 800
+
+
 def test_one_deadline_bounds_everything(bench: Bench) -> None:
     bench.switch.answer_ms = 900
     bench.switch.stuck = {1}

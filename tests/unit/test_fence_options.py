@@ -151,6 +151,9 @@ def test_a_password_may_have_an_equals_sign_and_blanks_inside() -> None:
         ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-o A=b other.host"], "belongs to no option"),
         ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-- h"], "belongs to no option"),
         ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options='"], "cannot be split"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-o A=b -4q"], "-q does not go with"),
+        ([*BASE, "ssh=1", "username=u", "password=x", "ssh_options=-E/tmp/log"], "-E does not go with"),
+        ([*BASE, "action="], "Unrecognised action ''"),
     ],
 )
 def test_bad_input_is_named(lines: list[str], words: str) -> None:
@@ -260,13 +263,29 @@ def test_command_prompts_are_literal(text: str, prompts: tuple[str, ...]) -> Non
     ("text", "words"),
     [
         ("-o A=b", ("-o", "A=b")),
-        ("-oA=b -4v", ("-oA=b", "-4v")),
-        ("-vo 'A=b c'", ("-vo", "A=b c")),
+        ("-oq=v -4C", ("-oq=v", "-4C")),
+        ("-4o 'A=b c'", ("-4o", "A=b c")),
         ("-F /x -o X=y", ("-F", "/x", "-o", "X=y")),
     ],
 )
 def test_ssh_options_are_split_like_a_shell_does(text: str, words: tuple[str, ...]) -> None:
     assert stdin("ssh=1", "username=u", "password=x", f"ssh_options={text}").ssh_options == words
+
+
+@pytest.mark.parametrize(
+    ("lines", "verbose", "warnings"),
+    [
+        (["verbose=1"], True, 0),
+        (["verbose_level=2"], True, 0),
+        (["verbose=1", "verbose_level=0"], False, 0),
+        (["verbose_level=x"], False, 1),
+        (["verbose=1", "verbose_level=-1"], False, 1),
+    ],
+)
+def test_the_level_stands_above_the_flag(lines: list[str], verbose: bool, warnings: int) -> None:
+    raw = read_stdin([*BASE, *lines])
+    assert check(raw).verbose is verbose
+    assert len(raw.warnings) == warnings
 
 
 def test_a_plug_number_may_have_blanks_around_it_and_five_digits() -> None:

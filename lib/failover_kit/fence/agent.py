@@ -16,13 +16,12 @@ from typing import NoReturn, TextIO
 from failover_kit import VERSION
 from failover_kit.fence.config import DESCRIBES, Config, check
 from failover_kit.fence.log import Log
+from failover_kit.fence.operation import ENDING_SIGNALS, EXIT_FAILED, EXIT_OK, Failure, Operation
 from failover_kit.fence.options import RawOptions, UsageError, read_argv, read_stdin
 from failover_kit.spec.deadline import Deadline
 
-EXIT_OK, EXIT_FAILED = 0, 1
 STDIN_WAIT_MS = 30_000
 STDIN_LIMIT_BYTES = 1 << 20
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Terminated(BaseException):
@@ -90,7 +89,6 @@ def _run_checked(agent: str, config: Config, raw: RawOptions, out: TextIO, log: 
 
 def _operate(config: Config, out: TextIO, log: Log) -> int:
     from failover_kit.fence.devices import goodbye_ms, make_session
-    from failover_kit.fence.operation import Failure, Operation
     from failover_kit.fence.passwords import PasswordError, load_password
 
     deadline = Deadline(config.timeout_ms - goodbye_ms(config))
@@ -106,7 +104,7 @@ def _operate(config: Config, out: TextIO, log: Log) -> int:
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
     # Once is enough: the way out must not be cut short by a second signal.
-    for number in _ENDING_SIGNALS:
+    for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise Terminated
 
@@ -123,15 +121,15 @@ def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` gives its name (fence_wti_ips800, or fence_wti through a link)."""
     agent = os.path.basename(argv[0]) or "fence_wti_ips800"
     _have_standard_streams()
-    log = Log(agent)
-    for number in _ENDING_SIGNALS:
+    # Python's own streams are None where a descriptor was closed at the start; the exit code still tells.
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the program runs
+    log = Log(agent, stderr=sys.stderr or nowhere)
+    for number in ENDING_SIGNALS:
         signal.signal(number, _terminate)
     try:
-        # sys.stdout is None when descriptor 1 was closed at the start; the exit code still tells.
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            code = run_agent(agent, argv[1:], 0, sys.stdout or nowhere, log)
-        if sys.stdout:
-            sys.stdout.flush()
+        out = sys.stdout or nowhere
+        code = run_agent(agent, argv[1:], 0, out, log)
+        out.flush()
         return code
     except Terminated:
         log.error("Failed: stopped by a signal before the operation was finished")

@@ -23,6 +23,9 @@ _PROMPT_LENGTH_MAX = 40
 # termios has these and every adapter the usual ones; anything else is a slip of the finger.
 _BAUDS = frozenset((300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200))
 _META = re.compile(r"[\\*+?()\[\]{}^$]")
+# ssh(1): options with a value; and those that keep ssh from talking, or from having a terminal to talk on.
+_SSH_WITH_VALUE = frozenset("BbcDEeFIiJLlmOopQRSWw")
+_SSH_UNUSABLE = frozenset("EfGMNnOQqsTVvWy")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -79,7 +82,7 @@ class Config:
 def check(raw: RawOptions) -> Config:
     """Check everything at once. Raises UsageError with one problem a line."""
     problems: list[str] = []
-    action = raw.text("action").lower() or "reboot"
+    action = raw.text("action").lower()
     if action == "meta-data":
         action = "metadata"
     if action not in ACTIONS:
@@ -124,7 +127,7 @@ def check(raw: RawOptions) -> Config:
         ssl_insecure=raw.flag("ssl_insecure"),
         plugs=_plugs(raw, problems),
         quiet=raw.flag("quiet"),
-        verbose=raw.flag("verbose") or _integer(raw, "verbose_level", 0, 1000, problems) > 0,
+        verbose=_verbose(raw),
         debug_file=raw.text("debug_file"),
         separator=raw.text("separator") or ",",
         delay_ms=seconds["delay"],
@@ -293,22 +296,31 @@ def _ssh_options(text: str, problems: list[str]) -> tuple[str, ...]:
     except ValueError as error:
         problems.append(f"Failed: --ssh-options cannot be split into words: {error}")
         return ()
-    takes_value = False
+    expects_value = False
     for word in words:
-        if not takes_value and (not word.startswith("-") or word in ("-", "--")):
+        if expects_value:
+            expects_value = False
+            continue
+        if not word.startswith("-") or word in ("-", "--"):
             problems.append("Failed: --ssh-options has a word that belongs to no option")
-            return ()
-        # "-o" alone, or "-4o": the value is the next word. ssh(1): these options take one.
-        takes_value = not takes_value and word[-1] in "BbcDEeFIiJLlmOopQRSWw" and _value_follows(word)
+            break
+        for index, letter in enumerate(word[1:], 2):
+            if letter in _SSH_UNUSABLE:
+                problems.append(f"Failed: --ssh-options: -{letter} does not go with a dialogue on ssh's terminal")
+            if letter in _SSH_WITH_VALUE:
+                expects_value = index == len(word)
+                break
     return words
 
 
-def _value_follows(word: str) -> bool:
-    """True when the first option in ``word`` that takes a value is its last letter."""
-    for index, letter in enumerate(word[1:], 2):
-        if letter in "BbcDEeFIiJLlmOopQRSWw":
-            return index == len(word)
-    return False
+def _verbose(raw: RawOptions) -> bool:
+    """As fence-agents: a level stands above the flag, and a bad level is level 0 with a warning."""
+    if not raw.given("verbose_level"):
+        return raw.flag("verbose")
+    level = _number(int, raw.text("verbose_level"))
+    if level is None or level < 0:
+        raw.warnings.append("Parse error: option 'verbose_level' must be a whole number from 0; it is set to 0")
+    return level is not None and level > 0
 
 
 def _has_control(text: str) -> bool:

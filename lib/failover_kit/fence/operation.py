@@ -7,9 +7,11 @@ switched; unknown and busy are asked again, never guessed.
 
 from __future__ import annotations
 
+import contextlib
 import random
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TextIO, TypeVar
 
@@ -21,6 +23,7 @@ from failover_kit.fence.transport import ConnectionLost, NoAnswer
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
 
 EXIT_OK, EXIT_FAILED, EXIT_OFF = 0, 1, 2
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FIRST_POLL_MS = 100
 # A connection that breaks more often than this is no connection.
 RECONNECTS = 3
@@ -71,7 +74,17 @@ class Operation:
         except (io.CommandRefused, PlugMissing) as error:
             raise Failure(f"{BAD_STATUS}: {error}") from None
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Log out, undisturbed: a signal that comes now is heard when it is done (it takes a second at most)."""
+        try:
+            with _signals_held():
+                self._session.close()
+        except BaseException:
+            # The signal was faster than the line above; the next one is ignored.
             self._session.close()
+            raise
 
     def _delay(self) -> None:
         """Wait before off and reboot: the fixed part, and a part by chance between 0 and delay_random."""
@@ -294,6 +307,16 @@ class Operation:
         """Sleep, and return the next, longer pause."""
         self._sleep(min(pause_ms, until.left_ms()) / 1000)
         return max(1, min(2 * pause_ms, self._config.status_sleep_ms))
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back the signals that end the program."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _state_of(rows: Sequence[PlugRow]) -> PlugState:

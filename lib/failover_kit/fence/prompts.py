@@ -135,9 +135,12 @@ def names_exactly(lines: Sequence[str], command: str, plug: int, *, on: bool) ->
 
 def only_leaving(lines: Sequence[str], command: str) -> bool:
     """True when a (Y/N) question, with all that stands before it, is about leaving (an IPS asks on ``/X``)."""
-    for line in lines[:-1]:
+    for at, line in enumerate(lines[:-1]):
         text = _without_prompt(line)
-        if text and text.upper() != command and not _LEAVING.fullmatch(text):
+        if text.upper() == command or _LEAVING.fullmatch(text):
+            continue
+        # The first line may be a bad echo of the command.
+        if text and (at > 0 or "plug" in text.lower() or is_question(text)):
             return False
     if not lines:
         return False

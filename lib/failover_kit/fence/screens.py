@@ -239,7 +239,7 @@ def _rows(lines: Iterable[str], is_header: Callable[[str], bool], what: str) -> 
             ruled = closed = True
         elif "|" in line:
             # The Plug cell is the first in every capture, and narrow: a shift there is a lost digit.
-            bar = line.index("|", line.index("|") + 1 if columns.edged else 0) if columns.titles[0] == "plug" else 0
+            bar = line.find("|", line.find("|") + 1 if columns.edged else 0) if columns.titles[0] == "plug" else 0
             if first_bar not in (-1, bar):
                 raise ScreenError(f"a row of the {what} is shifted: {_shown(line)}")
             first_bar, closed = bar, False

@@ -37,6 +37,7 @@ from failover_kit.fence.events import (
     StatusRead,
     Switched,
 )
+from failover_kit.fence.login import Kind, Login, Reply
 from failover_kit.fence.screens import (
     GroupRow,
     PlugRow,
@@ -69,10 +70,9 @@ LINE_LIMIT = 1024
 PAGE_LIMIT = 100
 # How often a table is asked for on a serial line until two in a row are the same.
 READ_LIMIT = 6
-# Menus on the console are three deep at most (NPS manual, 4); as many again for a stale entry in each.
-ESCAPE_LIMIT = 6
 ESCAPE = b"\x1b"
-
+# /X,Y is said at most so often: again when the device was busy with something else.
+LEAVE_LIMIT = 2
 
 _Answer = tuple[PlugRow, ...] | tuple[GroupRow, ...]
 
@@ -92,7 +92,6 @@ class _State(Enum):
     ENDED = auto()  # gone, denied, or talking nonsense: whatever comes is ignored
 
 
-_READING = (_State.STATUS, _State.GROUPS)
 _ASKED = (_State.STATUS, _State.GROUPS, _State.SWITCH)
 
 
@@ -117,7 +116,7 @@ class Dialogue:
         telnet: bool = True,
         wake: bool = False,
     ) -> None:
-        self._username = username
+        self._login = Login(username, password, wake=wake)
         self._password = password
         # The device may echo the password; its bytes are then seen as Latin-1 in our lines.
         self._on_screen = Secret(_wire(password.reveal() if password else "").decode("latin-1"))
@@ -129,8 +128,6 @@ class Dialogue:
         self._out = bytearray()
         self._trace: list[str] = []
         self._events: list[Event] = []
-        self.password_sent = False
-        self._user_sent = False
         self._inside = False
         self._prompt = ""
         # The chunk so far.
@@ -139,15 +136,15 @@ class Dialogue:
         self._seen = 0
         self._pages = 0
         self._paged = False  # the pager's line is not over
-        self._escapes = 0
         # The request.
         self._command = ""
         self._plug = 0
         self._on = False
         self._asked = False  # its question was answered
         self._reads = 0
-        self._once: _Answer | None = None  # read once, to be confirmed
+        self._once: tuple[_Answer, list[str]] | None = None  # read once, to be confirmed
         self._leave_again = False
+        self._leaves = 0
         # Over the whole session.
         self._tally = Tally()
         self._known: frozenset[int] | None = None  # the plugs of the last table
@@ -196,8 +193,13 @@ class Dialogue:
         # A device that is in the middle of something may take this for an answer, or not see it.
         self._leave_again = self._state is not _State.IDLE or bool(self._lines)
         self._state, self._command, self._seen = _State.LOGOUT, "/X,Y", 0
-        self._send(self._command)
+        self._leave()
         return True
+
+    @property
+    def password_sent(self) -> bool:
+        """True once the password was sent: from then on a failed login is final."""
+        return self._login.password_sent
 
     def take_output(self) -> bytes:
         data = bytes(self._out)
@@ -229,13 +231,14 @@ class Dialogue:
         self._tally.sent(self._command, switching=self._state is _State.SWITCH)
         self._send(self._command)
 
+    def _leave(self) -> None:
+        self._leaves += 1
+        self._tally.sent(self._command, switching=False)
+        self._send(self._command)
+
     def _send(self, text: str) -> None:
         self._trace.append(f"sent: {text}")
         self._put(text)
-
-    def _send_secret(self, secret: Secret) -> None:
-        self._trace.append(f"sent: {MASK}")
-        self._put(secret.reveal())
 
     def _put(self, text: str) -> None:
         data = _wire(text)
@@ -312,30 +315,36 @@ class Dialogue:
             case _State.SWITCH:
                 self._switch_chunk(lines)
             case _State.LOGOUT:
-                if self._leave_again:
-                    self._leave_again = False
-                    self._send(self._command)
+                if self._leave_again and self._leaves < LEAVE_LIMIT:
+                    self._leave()
             case _:
                 pass
 
     # Login.
 
     def _at_login(self, line: str) -> None:
-        prompt = say.prompt_in(line, self._literals)
-        if prompt:
+        if prompt := say.prompt_in(line, self._literals):
             self._log_in(prompt)
-        elif self.password_sent and say.denies(line):
-            self._end_line()
-        elif say.asks_password(line, plain=self._wake):
-            self._end_line()
-            self._at_password()
-        elif say.asks_user(line):
-            self._end_line()
-            self._at_user()
         elif self._is_page_end(line):
             self._next_page()
-        elif self._wake:
-            self._at_leftovers(line)
+        elif reply := self._login.reply(line):
+            self._end_line()
+            self._do(reply)
+
+    def _do(self, reply: Reply) -> None:
+        match reply.kind:
+            case Kind.SAY:
+                self._send(reply.text)
+            case Kind.PASSWORD if self._password is not None:
+                self._trace.append(f"sent: {MASK}")
+                self._put(self._password.reveal())
+            case Kind.ESCAPE:
+                self._trace.append("sent: <ESC>")
+                self._out += ESCAPE
+            case Kind.DENY:
+                self._deny(reply.text)
+            case _:
+                pass
 
     def _log_in(self, prompt: str) -> None:
         self._trace.append(f"received: {self._line}")
@@ -349,42 +358,6 @@ class Dialogue:
         self._state = _State.IDLE
         self._inside = True
         self._events.append(LoggedIn(prompt))
-
-    def _at_user(self) -> None:
-        if self._user_sent or self.password_sent:
-            self._deny("the device asks for the user name a second time")
-        elif not self._username:
-            self._deny("the device asks for a user name; give username=")
-        else:
-            self._user_sent = True
-            self._send(self._username)
-
-    def _at_password(self) -> None:
-        if self.password_sent:
-            self._deny("the device asks for the password a second time")
-        elif not self._password:
-            self._deny("the device asks for a password; give password=, password_file= or password_script=")
-        else:
-            self.password_sent = True
-            self._send_secret(self._password)
-
-    def _at_leftovers(self, line: str) -> None:
-        """Somebody left the console in a question or in a menu: no, and out of it.
-
-        ESC is the menus' own way out ("Enter Selection or <ESC> to Exit", NPS manual); Enter would choose.
-        """
-        if self._escapes >= ESCAPE_LIMIT:
-            return
-        if say.is_question(line):
-            self._end_line()
-            self._send("N")
-        elif say.is_menu(line):
-            self._end_line()
-            self._trace.append("sent: <ESC>")
-            self._out += ESCAPE
-        else:
-            return
-        self._escapes += 1
 
     def _thrown_out(self) -> None:
         """The device asks for the password in the middle of a session: it has ended it."""
@@ -413,7 +386,7 @@ class Dialogue:
         known, self._known = self._known, numbers
         if known not in (None, numbers) and not self._wake:
             self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
-        elif self._confirmed(table):
+        elif self._confirmed(table, lines):
             self._state = _State.IDLE
             self._events.append(StatusRead(table))
 
@@ -425,7 +398,7 @@ class Dialogue:
             except ScreenError as error:
                 self._unreadable(error)
                 return
-            if self._confirmed(groups):
+            if self._confirmed(groups, lines):
                 self._state = _State.IDLE
                 self._events.append(GroupsRead(groups))
             return
@@ -449,11 +422,12 @@ class Dialogue:
             self._state = _State.IDLE
             self._events.append(Switched(self._plug, self._on))
 
-    def _confirmed(self, answer: _Answer) -> bool:
-        """On a serial line, ask again until the same answer came twice running."""
-        if not self._wake or answer == self._once:
+    def _confirmed(self, answer: _Answer, lines: Sequence[str]) -> bool:
+        """On a serial line, ask again until the same answer, under the same titles, came twice running."""
+        titles = [line.strip() for line in lines if is_plug_header(line) or is_group_header(line)]
+        if not self._wake or (answer, titles) == self._once:
             return True
-        self._once = answer
+        self._once = (answer, titles)
         self._read_again(f"{self._what()} is another one each time; is the line noisy?")
         return False
 
@@ -503,10 +477,10 @@ class Dialogue:
 
     def _next_page(self) -> None:
         self._end_line()
-        # The pager may have taken our /X,Y for its answer.
-        self._leave_again = self._state is _State.LOGOUT
         self._paged = True
         self._pages += 1
+        # The pager may have taken our /X,Y for its answer.
+        self._leave_again = self._leave_again or self._state is _State.LOGOUT
         if self._pages > PAGE_LIMIT:
             self._refuse(f"{self._what()} has more than {PAGE_LIMIT} pages")
             return
