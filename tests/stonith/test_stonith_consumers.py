@@ -1,4 +1,4 @@
-"""Who calls ``stonith`` and its plugins: Pacemaker's fence_legacy, and cluster-glue with our ``external/`` plugins."""
+"""Who calls us: Pacemaker's fence_legacy the command, cluster-glue our ``external/`` plugins."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from failover_kit.spec.process import CommandMissing, CommandTimeout
 from failover_kit.stonith.child import run_child
 from failover_kit.stonith.codes import Code, StonithError
 
-METADATA_MS = 30_000
 # The node and the action come from our own command line; the rest is for people at a terminal.
 NEVER_PARAMETERS = frozenset(("action", "option", "plug", "port", "nodename", "help", "version"))
 
@@ -40,10 +39,10 @@ class AgentInfo:
     url: str = ""
 
 
-def read_metadata(name: str, path: str) -> AgentInfo:
+def read_metadata(name: str, path: str, deadline: Deadline) -> AgentInfo:
     """Run the agent for its metadata. Raises StonithError with Code.OOPS."""
     try:
-        result = run_child([path], Deadline(METADATA_MS), env={}, stdin="action=metadata\n")
+        result = run_child([path], deadline, env={}, stdin="action=metadata\n")
     except (CommandMissing, CommandTimeout) as error:
         raise StonithError(Code.OOPS, f"{name} gives no metadata: {error}") from None
     if not result.ok():

@@ -79,15 +79,17 @@ def find_agent(name: str, directories: Sequence[str]) -> str:
 class AgentType:
     """A fence agent under its own name. Parameters are the agent's, as its metadata has them."""
 
-    def __init__(self, name: str, path: str) -> None:
+    def __init__(self, name: str, path: str, until: Deadline) -> None:
+        """``until``: when its metadata must be there."""
         self.name = name
         self._path = path
+        self._until = until
         self._info: AgentInfo | None = None
 
     @property
     def info(self) -> AgentInfo:
         if self._info is None:
-            self._info = read_metadata(self.name, self._path)
+            self._info = read_metadata(self.name, self._path, self._until)
         return self._info
 
     def names(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from failover_kit.stonith.catalogue import Places, default_places
 from failover_kit.stonith.codes import Code, StonithError
 from failover_kit.stonith.device import Description, Device, DeviceType, parameter_xml
 from failover_kit.stonith.log import StonithLog
-from failover_kit.stonith.main import MARGIN_MS, Terminated
+from failover_kit.stonith.main import DESCRIBE_MS, MARGIN_MS, Terminated
 from failover_kit.stonith.parameters import Parameters
 
 PLUGINS = ("failover-kit-wti", "failover-kit-wti-file", "failover-kit-agent")
@@ -79,9 +79,8 @@ class AnyAgentType:
             options[name] = value
         log.hide(Parameters(options).secrets())
         agent = parameters.get("agent", "")
-        return agents.AgentType(agent, agents.find_agent(agent, self._places.agents)).configure(
-            Parameters(options), log
-        )
+        path = agents.find_agent(agent, self._places.agents)
+        return agents.AgentType(agent, path, Deadline(DESCRIBE_MS)).configure(Parameters(options), log)
 
 
 def plugin_type(name: str, places: Places) -> DeviceType:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from failover_kit.spec.deadline import Deadline
 from failover_kit.stonith import agents, external, wti
 from failover_kit.stonith.codes import Code, StonithError
 from failover_kit.stonith.device import DeviceType
@@ -60,14 +61,17 @@ def types(places: Places) -> list[str]:
     return sorted([*own, *external.plugins(places.plugins), *agents.agents(places.agents)])
 
 
-def find(name: str, places: Places) -> DeviceType:
-    """The type called ``name``. Raises StonithError with Code.OOPS, naming what to use instead."""
+def find(name: str, places: Places, until: Deadline) -> DeviceType:
+    """The type called ``name``, which describes itself ``until``.
+
+    Raises StonithError with Code.OOPS, naming what to use instead.
+    """
     if name == "null":
         return NullType()
     if name == "wti_nps":
         return wti.WtiType(name, agents.find_agent(wti.AGENT, places.agents))
     if name.startswith(external.PREFIX):
-        return external.find(name, places.plugins)
+        return external.find(name, places.plugins, until)
     if name.startswith("rhcs/"):
         instead = name.removeprefix("rhcs/")
         text = f"Invalid device type: '{name}'\nfence agents are types here: use -t {instead}"
@@ -76,7 +80,7 @@ def find(name: str, places: Places) -> DeviceType:
         heir = _HEIRS[name] or "cluster-glue's own stonith command"
         fact = "is a plugin of cluster-glue's library, which this command does not load"
         raise StonithError(Code.OOPS, f"Invalid device type: '{name}'\n{name} {fact}; use {heir}")
-    return agents.AgentType(name, agents.find_agent(name, places.agents))
+    return agents.AgentType(name, agents.find_agent(name, places.agents), until)
 
 
 def _has_agent(directories: Sequence[str]) -> bool:

@@ -32,6 +32,8 @@ def run_child(
     Raises CommandMissing when it cannot be executed, CommandTimeout at the deadline. Neither carries
     an environment value or what stood on standard input.
     """
+    if deadline.expired():
+        raise CommandTimeout(f"{argv[0]} was not begun: the {deadline.total_ms / 1000:g} s are used up")
     data = (stdin or "").encode("utf-8", "surrogateescape")
     if len(data) > STDIN_LIMIT_BYTES:
         raise CommandMissing(f"{argv[0]}: the parameters are longer than {STDIN_LIMIT_BYTES} bytes; shorten them")

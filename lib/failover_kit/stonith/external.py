@@ -26,7 +26,6 @@ PREFIX = "external/"
 _LOG_DIRECTORIES = ("/usr/share/cluster-glue", "/usr/libexec/heartbeat", "/usr/lib/heartbeat")
 # Where it writes to, when Heartbeat or Pacemaker has told its children.
 _LOG_SETTINGS = ("HA_LOGD", "HA_LOGFACILITY", "HA_LOGFILE", "HA_DEBUGLOG", "HA_debug", "CRM_meta_st_device_id")
-_DESCRIBE_MS = 20_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What a parameter must not be called: it would change how the plugin's interpreter works, not what it does.
@@ -58,7 +57,7 @@ def plugins(directories: Sequence[str]) -> list[str]:
     return sorted(PREFIX + name for name in found)
 
 
-def find(name: str, directories: Sequence[str]) -> ExternalType:
+def find(name: str, directories: Sequence[str], until: Deadline) -> ExternalType:
     """The type called ``external/...``. Raises StonithError with Code.OOPS."""
     plugin = name.removeprefix(PREFIX)
     if not _NAME.fullmatch(plugin):
@@ -68,16 +67,17 @@ def find(name: str, directories: Sequence[str]) -> ExternalType:
         path = os.path.join(directory, plugin)
         reason = unusable(path)
         if not reason:
-            return ExternalType(name, path)
+            return ExternalType(name, path, until)
         reasons.append(reason)
     raise StonithError(Code.OOPS, "\n".join([f"Invalid device type: '{name}'", *reasons]))
 
 
 class ExternalType:
-    """One plugin. What it says about itself is asked when needed, once."""
+    """One plugin. What it says about itself is asked when needed, ``until`` when it must have answered."""
 
-    def __init__(self, name: str, path: str) -> None:
+    def __init__(self, name: str, path: str, until: Deadline) -> None:
         self.name = name
+        self._until = until
         self._path = path
         self._names: tuple[str, ...] | None = None
 
@@ -129,7 +129,7 @@ class ExternalType:
             raise StonithError(Code.OOPS, str(error)) from None
 
     def _ask(self, question: str) -> str:
-        result = self.run([question], {}, Deadline(_DESCRIBE_MS))
+        result = self.run([question], {}, self._until)
         if not result.ok():
             raise StonithError(Code.OOPS, f"'{self.name} {question}' failed with rc {result.code}")
         return result.stdout

@@ -23,6 +23,8 @@ from failover_kit.stonith.parameters import (
     from_text,
 )
 
+# What a plugin or an agent may take to say what it is.
+DESCRIBE_MS = 30_000
 # The invocation may outlive what its operations allow themselves by this much: starting and stopping children.
 MARGIN_MS = 5000
 
@@ -42,6 +44,7 @@ class Invocation:
         self._log = log
         self._places = places
         self._environ = environ
+        self._until = None if request.timeout_ms is None else Deadline(request.timeout_ms)
 
     def run(self) -> int:
         """Do it all; the exit code."""
@@ -55,7 +58,7 @@ class Invocation:
         if not request.device_type:
             self._log.error("Must specify device type (-t option)")
             raise UsageError("")
-        kind = catalogue.find(request.device_type, self._places)
+        kind = self._find(request.device_type)
         if request.names:
             self._out.write("".join(f"{name}  " for name in kind.names()) + "\n")
             return Code.OK
@@ -68,9 +71,12 @@ class Invocation:
             )
         return self._operate(kind, self._configure(kind))
 
+    def _find(self, name: str) -> DeviceType:
+        return catalogue.find(name, self._places, self._until or Deadline(DESCRIBE_MS))
+
     def _describe(self) -> int:
         if self._request.device_type:
-            self._out.write(help_text(catalogue.find(self._request.device_type, self._places)))
+            self._out.write(help_text(self._find(self._request.device_type)))
             return Code.OK
         self._out.write(usage() + "\nSTONITH -t device types and associated configuration details:\n")
         agents = []
@@ -80,7 +86,7 @@ class Invocation:
                 agents.append(name)
                 continue
             try:
-                self._out.write(help_text(catalogue.find(name, self._places)))
+                self._out.write(help_text(self._find(name)))
             except StonithError as error:
                 self._log.warning(str(error))
         if agents:
@@ -130,7 +136,7 @@ class Invocation:
         if request.node is not None:
             steps.append(lambda deadline: self._act(device, deadline))
             total_ms += request.count * device.budget_ms(request.action)
-        deadline = Deadline(total_ms if request.timeout_ms is None else request.timeout_ms)
+        deadline = self._until or Deadline(total_ms)
         code: int = Code.OK
         for _ in range(request.count):
             for step in steps:
