@@ -120,7 +120,8 @@ class Unit:
 
     def _let_in(self) -> None:
         self._state = "ready"
-        self._show({"status": self.screen(), "help": ["/S  Plug Status", "/H  This help"], "nothing": []}[self.first_screen])
+        screens = {"status": self.screen(), "help": ["/S  Plug Status", "/H  This help"], "nothing": []}
+        self._show(screens[self.first_screen])
 
     def _command(self, line: str) -> None:
         match = re.fullmatch(r"/(ON|OFF) (\d+),Y", line)
@@ -168,7 +169,8 @@ class Unit:
         self.switched.append((on, plug))
         if not self.stuck:
             self.plugs[plug][1] = "ON" if on else "OFF"
-        self._show(["Processing - Please wait or <CR> to continue...", "", *self.screen()] if self.own_screen else [])
+        busy = "Processing - Please wait or <CR> to continue..."
+        self._show([busy, "", *self.screen()] if self.own_screen else [])
 
     # Screens.
 
@@ -226,7 +228,8 @@ class Unit:
             self._write(self.eol + self.prompt + " ")
 
     def _echoed(self, line: str) -> str:
-        return {"on": line, "off": "", "wrong": line[::-1].lower() + "#", "partial": line[: len(line) // 2]}[self.echo]
+        echoes = {"on": line, "off": "", "wrong": line[::-1].lower() + "#", "partial": line[: len(line) // 2]}
+        return echoes[self.echo]
 
     def _write(self, text: str) -> None:
         self._out += text

@@ -195,6 +195,9 @@ def test_a_silent_line_ends_in_time(line: Line) -> None:
 
 
 def test_closing_the_line_does_not_hang_up(line: Line) -> None:
+    before = termios.tcgetattr(line.slave)
+    before[2] |= termios.HUPCL
+    termios.tcsetattr(line.slave, termios.TCSANOW, before)
     transport = connect_serial(line.path, 9600)
     settings = termios.tcgetattr(line.slave)
     transport.close()

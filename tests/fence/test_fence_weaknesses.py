@@ -7,6 +7,7 @@ negotiates no telnet options and takes CR and LF for a line end each, as old uni
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -21,7 +22,7 @@ import pytest
 from failover_kit.fence import tcp
 from failover_kit.fence.transport import ConnectFailed
 from failover_kit.spec.deadline import Deadline
-from fence.parts import AGENT, ENVIRONMENT, PASSWORD, PATIENCE_S, Answer, agent, commands, later, switch
+from fence.parts import AGENT, ENVIRONMENT, PASSWORD, PATIENCE_S, ROOT, Answer, agent, commands, later, switch
 
 
 @pytest.fixture
@@ -393,6 +394,18 @@ def test_a_unit_busy_for_a_while_is_waited_for(emulator: Any) -> None:
     emulator.fault("refuse")
     with later(1.5, emulator.clear):
         assert fence(emulator, "action=off", "plug=1").code == 0
+
+
+def test_nothing_else_gets_the_number_of_a_standard_stream() -> None:
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from failover_kit.fence import agent\n"
+        "agent._have_standard_streams()\n"
+        "for fd in range(3): os.fstat(fd)\n"
+        "os._exit(0 if os.open('/dev/null', 0) > 2 else 9)"
+    )
+    shell = 'exec /usr/bin/python3 -I -c "$0" "$1" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", shell, script, os.path.join(ROOT, "lib")], timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0
 
 
 # Secrets.

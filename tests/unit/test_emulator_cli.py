@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from failover_kit.emulator import faults
+from failover_kit.emulator.arguments import parser as arguments_parser
 from failover_kit.emulator.harness import EmulatorFailed, EmulatorProcess
 from failover_kit.emulator.main import main
 from failover_kit.emulator.server import OutletConfig
@@ -40,7 +43,25 @@ TIMEOUT_MS = 60_000
         (["--site-id", "caf\u00e9"], "printable ASCII"),
         (["--password-file", "/nonexistent"], "--password-file /nonexistent: No such file"),
         (["--password-env", "NOT_SET_ANYWHERE"], "--password-env NOT_SET_ANYWHERE: empty"),
+        (["--variant", "nps", "--outlet", "17=pete"], "N from 1 to 16"),
+        (["--user", "operator"], "the variant ips does not ask for a login name"),
+        (["--variant", "vmr", "--user", "x" * 33], "--user: printable ASCII only, at most 32"),
+        (["--group", "cluster=1+2"], "the variant ips has no plug groups"),
+        (["--variant", "vmr", "--group", "cluster=1+17"], "N from 1 to 16"),
+        (["--variant", "vmr", "--group", "cluster"], "write NAME=N+N"),
+        (["--variant", "vmr", "--group", "9=1"], "start with a letter"),
+        (["--variant", "vmr", "--group", "a=1", "--group", "a=2"], "the group is given twice"),
+        (["--boot-delay", "soon"], "--boot-delay soon: write a number of seconds from 0 to 3600"),
+        (["--boot-delay", "-1"], "--boot-delay -1"),
+        (["--on", ""], "--on: the command is empty"),
+        (["--off", "'unbalanced"], "--off 'unbalanced: No closing quotation"),
+        (["--rest", "127.0.0.1:x"], "--rest 127.0.0.1:x: write ADDRESS or ADDRESS:PORT"),
+        (["--rest-plain"], "belong to --rest"),
+        (["--rest-cert", "file"], "belong to --rest"),
+        (["--rest", "127.0.0.1", "--rest-plain", "--rest-cert", "x"], "no certificate without TLS"),
         (["ctl", "/nonexistent"], "ctl SOCKET"),
+        (["ctl", "/nonexistent", "fault", "lockout"], "a number of rejected passwords"),
+        (["ctl", "/nonexistent", "power-cycle", "1"], "ctl SOCKET"),
         (["ctl", "/nonexistent", "explode"], "ctl SOCKET"),
         (["ctl", "/nonexistent", "fault", "slow"], "a number of seconds"),
         (["ctl", "/nonexistent", "fault", "stuck", "pete"], "outlets are numbers"),
@@ -50,7 +71,9 @@ def test_usage_errors_exit_2_and_say_what_to_write(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert complaint in capsys.readouterr().err
+    complained = capsys.readouterr().err
+    assert complaint in complained
+    assert complained.count("\n") == 1
 
 
 def test_a_password_nobody_can_type_is_refused_and_not_repeated(
@@ -150,3 +173,90 @@ def test_the_password_is_in_no_argument_and_no_log(tmp_path: Path) -> None:
 def test_the_harness_reports_why_it_did_not_start(tmp_path: Path) -> None:
     with pytest.raises(EmulatorFailed, match="must start with a letter"):
         EmulatorProcess(str(tmp_path), outlets={1: OutletConfig("1pete")}).start()
+
+
+def test_one_command_for_all_named_outlets_and_one_of_its_own(tmp_path: Path) -> None:
+    """The common command runs for whatever has a name, with the name it has now."""
+    note = f'/bin/sh -c \'echo "$WTI_OUTLET $WTI_NAME $WTI_STATE" >> {tmp_path}/done\''
+    own = f"/bin/sh -c 'echo own >> {tmp_path}/done'"
+    extra = ["--off", note, "--on", note, "--outlet-on", f"5={own}", "--boot-delay", "0"]
+    outlets = {1: OutletConfig("pete", delay_ms=0), 5: OutletConfig("mclaws", delay_ms=0)}
+    with EmulatorProcess(str(tmp_path), outlets=outlets, extra=extra) as switch:
+        for number, state in ((1, "off"), (2, "off"), (5, "off"), (5, "on")):
+            switch.press(number, state)
+    assert (tmp_path / "done").read_text().splitlines() == ["1 pete off", "5 mclaws off", "own"]
+
+
+def test_every_way_in_is_announced(tmp_path: Path) -> None:
+    link = tmp_path / "console"
+    arguments = ["--listen", "127.0.0.1:0", "--serial-link", str(link), "--rest", "127.0.0.1:0"]
+    child = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(3)]
+        assert lines[0].startswith("listening on 127.0.0.1:")
+        assert lines[1] == f"serial console on {os.readlink(link)}\n"
+        assert lines[2].startswith("rest on https://127.0.0.1:")
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=60)
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--rest", "--log", "--rest-cert"])
+def test_what_cannot_be_had_is_one_clear_line(tmp_path: Path, option: str) -> None:
+    place = str(tmp_path / "no" / "where")
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = f"127.0.0.1:{holder.getsockname()[1]}"
+        arguments = {
+            "--rest": ["--rest", taken, "--rest-plain"],
+            "--log": ["--log", place],
+            "--rest-cert": ["--rest", "127.0.0.1:0", "--rest-cert", place],
+        }[option]
+        result = run([PROGRAM, "--listen", "127.0.0.1:0", *arguments], Deadline(TIMEOUT_MS))
+    assert result.code == 1
+    assert result.stderr.count("\n") == 1
+    assert (taken if option == "--rest" else place) in result.stderr
+
+
+def test_help_names_every_option_fault_and_exit_code() -> None:
+    text = run([PROGRAM, "--help"], Deadline(TIMEOUT_MS)).stdout
+    for action in arguments_parser()._actions:
+        assert all(option in text for option in action.option_strings)
+        assert action.help, action.option_strings
+    assert all(name in text for name in faults.NAMES)
+    assert "Exit codes: 0 done, 1 failed" in text
+    assert max(map(len, text.splitlines())) <= 108
+
+
+def test_power_cycle_from_the_command_line(tmp_path: Path) -> None:
+    outlets = {n: OutletConfig(delay_ms=0) for n in range(1, 9)}
+    with EmulatorProcess(str(tmp_path), outlets=outlets) as switch:
+        switch.press(1, "off")
+        result = run([PROGRAM, "ctl", switch.control_path, "power-cycle"], Deadline(TIMEOUT_MS))
+        assert result.ok(), result.describe()
+        assert switch.outlet_state(1) == "on"
+        assert len([event for event in switch.events("switched") if event["outlet"] == 2]) == 2
+
+
+def test_it_runs_with_nothing_of_the_project_but_itself_and_the_lowest_layer(tmp_path: Path) -> None:
+    """bin/wti-emulator, failover_kit/spec and failover_kit/emulator are all there is to install."""
+    root = Path(PROGRAM).parents[1]
+    package = tmp_path / "lib" / "failover_kit"
+    for room in ("spec", "emulator"):
+        shutil.copytree(root / "lib" / "failover_kit" / room, package / room)
+    shutil.copy(root / "lib" / "failover_kit" / "__init__.py", package)
+    (tmp_path / "bin").mkdir()
+    program = shutil.copy(PROGRAM, tmp_path / "bin")
+    child = subprocess.Popen(
+        [program, "--listen", "127.0.0.1:0", "--serial", "--rest", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith("listening on ")
+    finally:
+        child.terminate()
+        child.communicate(timeout=60)
+    assert child.returncode == 0

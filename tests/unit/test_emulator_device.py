@@ -10,7 +10,7 @@ from emulator_bench import Bench, logged_in
 from failover_kit.emulator import screens, telnet
 from failover_kit.emulator.faults import WHOLE_DEVICE
 from failover_kit.emulator.relays import Outlet
-from failover_kit.emulator.variants import IPS
+from failover_kit.emulator.variants import IPS, VARIANTS, Variant
 
 # --- screens ---------------------------------------------------------------------------------------------
 
@@ -76,6 +76,15 @@ def test_right_password_is_not_echoed_and_shows_the_status_screen() -> None:
     assert "Internet Power Switch v1.41h" in said
     assert said.endswith("IPS> ")
     assert bench.event_names() == ["connect", "login"]
+
+
+def test_a_password_that_is_not_ascii_is_typed_as_utf_8() -> None:
+    bench = Bench("pässwört")
+    bench.connect()
+    assert bench.type("pässwört\r").endswith("IPS> ")
+    bench = Bench("pässwört")
+    bench.connect()
+    assert "Invalid password" in bench.type("pässwört\r".encode("latin-1"))
 
 
 def test_password_is_case_sensitive_and_three_attempts_end_the_session() -> None:
@@ -350,32 +359,37 @@ def test_drop_cuts_the_line_and_switches() -> None:
 
 # --- anything at all -------------------------------------------------------------------------------------
 
+COMMANDS = "/off 1,y|/on *|/boot 2+3,y|/S|/x|/d,y|/r|/t|y|n|q||/g|/f|/p1|/pl 1|/n|1|5|word|-|wrong"
 KEYS = st.one_of(
     st.binary(max_size=12),
-    st.sampled_from(
-        [b"\r", b"y\r", b"n\r", b"/off 1,y\r", b"/on *\r", b"/boot 2+3,y\r", b"/S\r", b"/x\r", b"\xff\xfd\x00"]
-    ),
+    st.sampled_from([*(line.encode() + b"\r" for line in COMMANDS.split("|")), b"\x1b", b"\xff\xfd\x00"]),
 )
 
 
 @settings(deadline=None)  # the machine that runs the tests may be busy
-@given(st.lists(KEYS, max_size=15), st.sampled_from([None, *WHOLE_DEVICE]), st.booleans())
-def test_whatever_is_typed_the_device_lives_and_its_relays_come_to_rest(
-    keys: list[bytes], fault: str | None, relay_ok: bool
+@given(
+    st.sampled_from(list(VARIANTS.values())),
+    st.lists(st.tuples(KEYS, st.booleans()), max_size=15),
+    st.sampled_from([None, *WHOLE_DEVICE]),
+    st.booleans(),
+)
+def test_whatever_is_typed_on_both_lines_the_device_lives_and_its_relays_come_to_rest(
+    variant: Variant, keys: list[tuple[bytes, bool]], fault: str | None, relay_ok: bool
 ) -> None:
-    bench = Bench()
+    bench = Bench(variant=variant)
     bench.relay_ok = relay_ok
     if fault is not None:
         bench.device.faults.set(fault, count=3 if fault == "lockout" else None)
-    if bench.device.accepting():
-        bench.connect()
-    for key in keys:
-        if bench.device.accepting():
-            bench.connect()
-        bench.device.receive(bench.now_ms, key)
+    for key, on_console in keys:
+        if on_console:
+            bench.device.console(bench.now_ms, key)
+        else:
+            if bench.device.accepting():
+                bench.connect()
+            bench.device.receive(bench.now_ms, key)
         bench.drain()
     bench.run()
     assert bench.device.view()["busy"] is False
     moved = {number: to for _, number, to in bench.moves if relay_ok}
-    for number in range(1, 9):
+    for number in range(1, variant.plug_count + 1):
         assert bench.state(number) == moved.get(number, "on")

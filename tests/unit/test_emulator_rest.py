@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emulator_bench import Bench
 from failover_kit.emulator import certificate, restapi, restserver
@@ -130,6 +132,9 @@ def test_boot_and_default() -> None:
         ("POST", CONTROL, {"plug": "5", "state": "up"}, 400),
         ("POST", CONTROL, {"plug": "0", "state": "off"}, 400),
         ("POST", CONTROL, {"plug": True, "state": "off"}, 400),
+        ("POST", CONTROL, {"plug": "5" * 5_000, "state": "off"}, 400),
+        ("GET", f"{CONTROL}?plug={'5' * 5_000}", None, 400),
+        ("POST", CONFIG, {"plugs": [{"plug": "5", "bootdelay": "1" * 5_000}]}, 400),
         ("POST", CONTROL, {"plugname": "", "state": "off"}, 400),
         ("POST", CONTROL, {"state": "off"}, 400),
         ("POST", CONTROL, [{"plug": "5", "state": "off"}, {"plug": "17", "state": "off"}], 400),
@@ -191,7 +196,16 @@ def test_the_unit_tells_how_many_plugs_it_has() -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Basic", "Basic !", "Bearer x", basic(password="wrong"), basic(user="root"), "Basic " + "/" * 8],
+    [
+        "",
+        "Basic",
+        "Basic !",
+        "Basic \u00e9",
+        "Basic " + "/" * 8,
+        "Bearer x",
+        basic(password="wrong"),
+        basic(user="root"),
+    ],
 )
 def test_without_the_right_name_and_password_nothing_is_told(authorization: str) -> None:
     client = Client()
@@ -244,13 +258,40 @@ def test_busy_is_told_for_every_plug_while_the_fault_is_in_force() -> None:
     assert {(plug["state"], plug["busy"]) for plug in client.plugs("GET", CONTROL)} == {("on", "1")}
 
 
+WORDS = st.sampled_from(["plug", "plugname", "state", "plugs", "bootdelay"])
+VALUES = st.none() | st.booleans() | st.integers() | st.sampled_from(["5", "pete", "off", "boot", ""])
+BODIES = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=8
+).map(lambda value: json.dumps(value).encode())
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["GET", "POST", "PUT"]),
+    st.text(max_size=30) | st.sampled_from([CONTROL, CONFIG, STATUS]),
+    st.text(max_size=20) | st.just("plug=5,pete"),
+    st.text(max_size=20) | st.just(basic()),
+    st.binary(max_size=60) | BODIES,
+)
+def test_whatever_is_asked_there_is_an_answer_and_only_the_right_password_moves_a_relay(
+    method: str, path: str, query: str, authorization: str, body: bytes
+) -> None:
+    client = Client(p1="pete")
+    code, content = client.ask(method, f"{path}?{query}", body, authorization)
+    assert (code == 200) == (content["status"]["code"] == "0")
+    if code != 200 or method != "POST":
+        assert client.bench.moves == []
+    if authorization != basic():
+        assert code != 200
+
+
 # --- HTTP ------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Emulator]:
-    settings |= {"variant": "vmr", "password": "changeme", "user": "admin", "rest": ("127.0.0.1", 0)}
-    emulator = Emulator(EmulatorConfig(port=0, **settings))
+async def serving(**more: Any) -> AsyncIterator[Emulator]:
+    more |= {"variant": "vmr", "password": "changeme", "user": "admin", "rest": ("127.0.0.1", 0)}
+    emulator = Emulator(EmulatorConfig(port=0, **more))
     await emulator.start()
     try:
         yield emulator
@@ -407,13 +448,13 @@ def test_refuse_and_ip_security_let_nobody_in() -> None:
             emulator.set_fault("refuse", [], None)
             assert await hears_nothing(emulator, http("GET", CONTROL))
             emulator.clear_fault("refuse", None)
-            settings = emulator.device.unit.settings
-            settings.mask_addresses[4], settings.mask_permits[4] = "127.255.255.255", False
+            parameters = emulator.device.unit.settings
+            parameters.mask_addresses[4], parameters.mask_permits[4] = "127.255.255.255", False
             assert await hears_nothing(emulator, http("GET", CONTROL))
             with pytest.raises((ConnectionResetError, EOFError)):
                 reader, _ = await asyncio.open_connection("127.0.0.1", emulator.port)
                 await asyncio.wait_for(reader.readexactly(1), PATIENCE_S)
-            settings.mask_permits[4] = True
+            parameters.mask_permits[4] = True
             assert (await raw(emulator, http("GET", CONTROL))).startswith(b"HTTP/1.1 200 ")
 
     drive(story)

@@ -291,6 +291,19 @@ def test_the_button_of_a_stuck_outlet_says_so(tmp_path: Path) -> None:
     drive(story)
 
 
+def test_buttons_that_are_disabled_in_the_menu_do_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ctl"
+
+    async def story() -> None:
+        async with controlled(path) as emulator:
+            emulator.device.unit.settings.buttons = False
+            with pytest.raises(ControlError, match="buttons on the front are disabled"):
+                await ask(path, do="switch", outlet=1, state="off")
+            assert state(emulator, 1) == "on"
+
+    drive(story)
+
+
 @pytest.mark.parametrize(
     ("request_line", "reason"),
     [
@@ -303,6 +316,9 @@ def test_the_button_of_a_stuck_outlet_says_so(tmp_path: Path) -> None:
         (b'{"do": "fault", "fault": "slow"}\n', "'slow' needs a number of seconds"),
         (b'{"do": "fault", "fault": "slow", "seconds": -1}\n', "a number from 0 to 3600"),
         (b'{"do": "fault", "fault": "stuck", "outlets": [9]}\n', "a number from 1 to 8"),
+        (b'{"do": "fault", "fault": "lockout"}\n', "'lockout' needs a number"),
+        (b'{"do": "fault", "fault": "lockout", "count": 0}\n', "a number from 1 to 1000"),
+        (b'{"do": "fault", "fault": "mute", "count": 3}\n', "'lockout' needs a number"),
         (b'{"do": "switch", "outlet": 1, "state": "up"}\n', "'state' is on or off"),
         (b'{"do": "switch", "state": "on"}\n', "a number from 1 to 8"),
     ],

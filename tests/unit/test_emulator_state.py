@@ -157,3 +157,11 @@ def test_a_disk_that_does_not_take_the_state_is_reported_and_the_switch_goes_on(
         assert switch.outlet_state(1) == "off"
         assert switch.events("not_saved")
     assert "not saved" in Path(switch.stderr_path).read_text()
+
+
+def test_a_place_where_nothing_can_be_written_is_found_out_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "no" / "where"
+    assert main(["--state", str(path), "--listen", "127.0.0.1:0"]) == 3
+    assert f"{path}: No such file or directory; name a file in a directory" in capsys.readouterr().err

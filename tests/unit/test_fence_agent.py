@@ -6,8 +6,10 @@ The switch here is a stub that renders one fixed layout; the emulator is used in
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -495,6 +497,33 @@ def test_a_session_does_not_log_in_after_a_rejection(bench: Bench) -> None:
     assert bench.switch.logins == 1
 
 
+def test_a_signal_while_leaving_is_heard_only_afterwards(bench: Bench) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stop(_number: int, _frame: object) -> None:
+        raise Stopped
+
+    left: list[bool] = []
+    original = Session.close
+
+    def close(session: Session) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        original(session)
+        left.append(bench.switch.commands[-1:] == ["/X,Y"])
+
+    before = signal.signal(signal.SIGHUP, stop)
+    try:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(net.Session, "open", lambda session: session._log_in())
+            monkeypatch.setattr(net.Session, "close", close)
+            with pytest.raises(Stopped):
+                bench.run("action=status", "plug=1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert left == [True]
+
+
 def test_a_taken_session_is_waited_for(bench: Bench) -> None:
     bench.switch.refuse_connects = 6
     assert bench.run("action=off", "plug=1") == 0
@@ -574,8 +603,11 @@ def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) ->
     with pytest.MonkeyPatch.context() as monkeypatch:
         bench = Bench(monkeypatch)
         switch = bench.switch
-        plugs = dice.choice(["1", "pete", "mclaws", "5,6", "1,mclaws", "9", "1,nosuch"])
-        selected = {"1": {1}, "pete": {1}, "1,mclaws": {1, 5, 6}}.get(plugs, {5, 6})
+        plugs = dice.choice(["1", "pete", "mclaws", "5,6", "1,mclaws", "9", "1,nosuch", "web", "web,6"])
+        switch.groups = dice.choice([{"web": [1, 5]}, {"web": [1, 5], "db": [2]}, None])
+        selected = {
+            "1": {1}, "pete": {1}, "1,mclaws": {1, 5, 6}, "web": {1, 5}, "web,6": {1, 5, 6},
+        }.get(plugs, {5, 6})  # fmt: skip
         switch.states = {n: dice.choice(["ON", "OFF"]) for n in switch.names}
         switch.stuck = {n for n in switch.names if dice.random() < 0.2}
         switch.relay_ms = dice.choice([0, 0, 300, 4000, 30_000])
@@ -600,7 +632,7 @@ def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) ->
         states = {switch.states[n] for n in selected}
         if code == 1:
             assert said == ""
-        elif plugs in ("9", "1,nosuch"):
+        elif plugs in ("9", "1,nosuch") or ("web" in plugs and switch.groups is None):
             raise AssertionError(f"{action} of a missing plug exited {code}")
         elif action == "off":
             assert states == {"OFF"}

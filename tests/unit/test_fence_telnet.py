@@ -39,6 +39,19 @@ def test_subnegotiations_and_other_commands_are_dropped() -> None:
     assert TelnetFilter().receive(data) == (b"abc", b"")
 
 
+def test_a_subnegotiation_cut_anywhere_and_a_go_ahead_leave_the_text_alone() -> None:
+    telnet = TelnetFilter()
+    data = b"IP" + bytes((IAC, SB, 31, 0, IAC, IAC, 0, IAC, SE, IAC, 249)) + b"S> "
+    assert b"".join(telnet.receive(data[at : at + 1])[0] for at in range(len(data))) == b"IPS> "
+    assert not telnet.spoken, "nothing was negotiated: our lines end with a bare CR"
+
+
+def test_a_device_that_refuses_what_it_offered_is_answered_once_a_change() -> None:
+    telnet = TelnetFilter()
+    told = b"".join(telnet.receive(bytes((IAC, verb, SGA)))[1] for verb in (DO, DO, DONT, DONT, DO))
+    assert told == bytes((IAC, WILL, SGA, IAC, WONT, SGA, IAC, WILL, SGA))
+
+
 @given(st.binary())
 def test_escaped_data_comes_through_unchanged(data: bytes) -> None:
     assert TelnetFilter().receive(escape(data)) == (data, b"")

@@ -29,11 +29,13 @@ Its outlets run commands, so that it can be the power switch of virtual machines
 EPILOG = """\
 A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in
 its environment. The outlet shows its new state once the command has exited 0; if it fails or is late, the
-outlet keeps its state. Example, two virtual machines:
+outlet keeps its state. So the command must succeed, too, when a machine is already as it shall be.
+Example, two virtual machines:
 
   wti-emulator --listen 192.0.2.5:23 --password-file /etc/switch.password \\
       --outlet 1=pete --outlet 5=mclaws --control /run/switch.ctl \\
-      --on '/bin/sh -c "virsh start $WTI_NAME"' --off '/bin/sh -c "virsh destroy $WTI_NAME"'
+      --on  '/bin/sh -c "virsh start $WTI_NAME;   virsh domstate $WTI_NAME | grep -q running"' \\
+      --off '/bin/sh -c "virsh destroy $WTI_NAME; virsh domstate $WTI_NAME | grep -q shut"'
 
 To talk to a running emulator (--control SOCKET):
   wti-emulator ctl SOCKET show
@@ -80,7 +82,8 @@ def _add_interfaces(group: argparse._ArgumentGroup) -> None:
     add("--serial", action="store_true", help="a serial console on a pseudo terminal, whose name is printed")
     add("--serial-link", metavar="PATH", help="the same, with a symbolic link to it at PATH")
     add("--rest", metavar="ADDRESS[:PORT]", help=f"REST over TLS; default port {REST_PORT}")
-    add("--rest-cert", metavar="FILE", help="PEM file with certificate and key; without it one is made")
+    add("--rest-cert", metavar="FILE", help="PEM file with certificate and key, made if it is not there (without "
+        "the option: made anew at each start)")  # fmt: skip
     add("--rest-plain", action="store_true", help="REST without TLS")
 
 

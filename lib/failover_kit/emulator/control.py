@@ -114,6 +114,8 @@ class ControlServer:
         wanted = request.get("state")
         if wanted not in ("on", "off"):
             raise ControlError("'state' is on or off")
+        if not self._emulator.device.unit.settings.buttons:
+            raise ControlError("the buttons on the front are disabled, in the menu /G")
         if await self._emulator.press(number, wanted == "on"):
             return {"ok": True, "outlet": number, "state": wanted}
         raise ControlError(f"outlet {number} did not switch {wanted}; the event log says why")

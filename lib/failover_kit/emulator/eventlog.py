@@ -2,10 +2,11 @@
 
     {"t_ms": 73212, "event": "command", "text": "/OFF 1,Y"}
 
-Events: start, stop, connect, login, login_refused, command, invalid_command, invalid_plug,
-not_confirmed, disconnect (with a reason), button, switching (a command was started), command_failed (why),
-switched, switch_failed, stuck (the fault), fault,
-clear. Passwords never appear, nor does anything typed that is not one of the device's commands.
+Events: start, stop, connect, login, login_refused, denied (IP security), command, invalid_command,
+invalid_plug, not_confirmed, changed (a parameter, by its label), disconnect (with a reason), rest (a
+request and its HTTP status), button, power_cycle, switching (a command was started), command_failed (why),
+switched, switch_failed, stuck (the fault), fault, clear, not_saved (why). Passwords never appear, nor does
+anything typed that is not one of the device's commands.
 """
 
 from __future__ import annotations

@@ -51,10 +51,8 @@ class MenuWalk:
         said = ""
         if self._item is None:
             said = self._select(text.strip())
-        elif text:
-            said = self._enter(self._item, text)
-            self._item = None
         else:
+            said = self._enter(self._item, text) if text.strip() else ""
             self._item = None
         return said + self.screen()
 
@@ -86,7 +84,7 @@ class MenuWalk:
         if item.kind is None:
             return ""
         try:
-            value = item.kind.read(text)
+            value = item.kind.read(text.strip())
         except BadValue as problem:
             return _text(["", str(problem)])
         item.set(self._subject, value)

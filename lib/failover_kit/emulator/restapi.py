@@ -12,7 +12,6 @@ and ``busy`` tells the rest.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -112,7 +111,7 @@ def _rights(device: Device, authorization: str) -> Rights:
         raise _Refused(401, "Unauthorized")
     try:
         user, _, password = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8 inside
         raise _Refused(401, "Unauthorized") from None
     rights = device.unit.log_in(user, password)
     if rights is None:
@@ -196,10 +195,15 @@ def _new_values(entry: dict[str, Any], plug_count: int) -> dict[str, Any]:
 
 
 def _number(entry: dict[str, Any], key: str, first: int, last: int) -> int:
-    text = str(entry[key])
-    if not (text.isascii() and text.isdigit() and first <= int(text) <= last):
+    number = _digits(str(entry[key]))
+    if number is None or not first <= number <= last:
         raise _Refused(400, f"Invalid {key}")
-    return int(text)
+    return number
+
+
+def _digits(text: str) -> int | None:
+    """The number that ``text`` is; None when it is none, or longer than any this device has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
 
 
 def _parameters(outlet: Outlet) -> dict[str, str]:
@@ -241,8 +245,7 @@ def _asked(call: _Call) -> list[Outlet]:
 def _meant(call: _Call, order: dict[str, Any]) -> list[Outlet]:
     """The plugs an object means, by number or by name."""
     if "plug" in order and type(order["plug"]) in (int, str):
-        number = str(order["plug"])
-        outlet = call.owned().get(int(number)) if number.isascii() and number.isdigit() else None
+        outlet = call.owned().get(_digits(str(order["plug"])) or 0)
         if outlet is None:
             raise _Refused(400, "Invalid plug")
         return [outlet]
@@ -254,8 +257,9 @@ def _meant(call: _Call, order: dict[str, Any]) -> list[Outlet]:
 def _named(call: _Call, item: str) -> list[Outlet]:
     """Plugs that share a name are meant together, as in the text commands."""
     owned = call.owned().values()
-    if item.isascii() and item.isdigit():
-        found = [outlet for outlet in owned if outlet.number == int(item)]
+    number = _digits(item)
+    if number is not None:
+        found = [outlet for outlet in owned if outlet.number == number]
     else:
         found = [outlet for outlet in owned if item and outlet.name.lower() == item.lower()]
     if not found:

@@ -47,7 +47,7 @@ class RestServer:
     async def start(self, address: str, port: int) -> None:
         """Listen. Raises OSError when the address is taken."""
         self._server = await asyncio.start_server(
-            self._serve, address, port, ssl=self._tls, limit=HEADER_LIMIT_BYTES, family=0
+            self._serve, address, port, ssl=self._tls, limit=HEADER_LIMIT_BYTES
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -109,20 +109,25 @@ class Emulator:
     # --- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Bind and listen. Raises OSError when the address is taken or the log cannot be opened."""
+        """Bind and listen.
+
+        Raises OSError when an address is taken or the log cannot be opened, certificate.CertificateError,
+        and state.StateError when the state cannot be written.
+        """
         self._listener = _bind(self._config.address, self._config.port)
         self.address, self.port = self._listener.getsockname()[:2]
         try:
             self._log = EventLog(self._config.log_path)
+            if self._config.state_path is not None:
+                state.begin(self._config.state_path, self.device.unit)
             if self._serial is not None:
                 self._serial.start()
             if self._config.rest is not None:
                 await self._start_rest(*self._config.rest)
-        except (OSError, certificate.CertificateError):
+        except (OSError, certificate.CertificateError, state.StateError):
             await self.stop()
             raise
         self._log.write("start", {"address": self.address, "port": self.port})
-        self._store()
         if self._config.power_up:
             self.device.order(boottime_ms(), "default", list(self.device.unit.relays.outlets))
         self._settle()
@@ -215,18 +220,19 @@ class Emulator:
     # --- the shell ---------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Perform what the device wants, set its timer, and listen or not."""
+        """Listen or not, perform what the device wants, set its timer."""
         effects = self.device.take()
+        # The door first: whoever reads a prompt or the echo of his /X must find it shut, or open.
+        if self.device.accepting() and self._session is None and not self._taking:
+            self._start_listening()
+        else:
+            self._stop_listening()
         # One write: a screen and its prompt travel together. Nothing is said after Hangup.
         for line in Line:
             self._say(line, b"".join(e.data for e in effects if isinstance(e, Send) and e.line is line))
         for effect in effects:
             self._perform(effect)
         self._set_timer()
-        if self.device.accepting() and self._session is None and not self._taking:
-            self._start_listening()
-        else:
-            self._stop_listening()
 
     def _say(self, line: Line, data: bytes) -> None:
         if line is Line.CONSOLE and self._serial is not None:

@@ -143,10 +143,10 @@ class Session:
 
     def _line_done(self, now_ms: int, line: str) -> None:
         if self.state is State.USER:
-            self._user = line
+            self._user = _words(line)
             self._ask_password()
         elif self.state is State.PASSWORD:
-            self._try_password(line)
+            self._try_password(_words(line))
         elif self.state is State.CONFIRM:
             self._confirmed(now_ms, line.strip().upper().startswith("Y"))
         elif self.state is State.PAGER:
@@ -382,3 +382,8 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         self._unit.send(self.line, data)
+
+
+def _words(line: str) -> str:
+    """What was typed, as the text it is if it is UTF-8: so are names and passwords that come from a file."""
+    return line.encode("latin-1").decode("utf-8", "surrogateescape")

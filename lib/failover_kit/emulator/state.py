@@ -56,6 +56,14 @@ def save(path: str, unit: Unit) -> None:
         os.close(directory)
 
 
+def begin(path: str, unit: Unit) -> None:
+    """Write the file for the first time in this life. Raises StateError when that is not possible."""
+    try:
+        save(path, unit)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}; name a file in a directory that can be written") from None
+
+
 def load(path: str, unit: Unit) -> bool:
     """Give ``unit`` what the file holds; False when there is no file. Raises StateError."""
     try:

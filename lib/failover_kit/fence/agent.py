@@ -91,6 +91,9 @@ def _operate(config: Config, out: TextIO, log: Log) -> int:
     from failover_kit.fence.devices import goodbye_ms, make_session
     from failover_kit.fence.passwords import PasswordError, load_password
 
+    if config.identity_file and not os.path.isfile(config.identity_file):
+        log.error(f"Failed: Identity file {config.identity_file} does not exist")
+        return EXIT_FAILED
     deadline = Deadline(config.timeout_ms - goodbye_ms(config))
     try:
         password = load_password(config, deadline, os.environ)

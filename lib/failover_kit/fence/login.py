@@ -21,7 +21,6 @@ class Kind(Enum):
     PASSWORD = auto()
     ESCAPE = auto()
     DENY = auto()
-    HEARD = auto()  # the line is complete; what it means is seen by its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,6 @@ class Login:
 
     def reply(self, line: str) -> Reply | None:
         """The reply to ``line``, as far as it has come; None while it asks for nothing."""
-        if self.password_sent and say.denies(line):
-            return Reply(Kind.HEARD)
         if say.asks_password(line, plain=self._wake):
             return self._to_password()
         if say.asks_user(line):

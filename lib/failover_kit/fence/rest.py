@@ -53,6 +53,11 @@ class RestTarget:
     ca_file: str = ""
     insecure: bool = False
 
+    @property
+    def name(self) -> str:
+        """The host as the device may know it: a scope (fe80::1%eth0) belongs to our interface."""
+        return self.host.partition("%")[0]
+
 
 class RestSession:
     """A device reached by HTTPS; the counterpart of ``session.Session``.
@@ -179,7 +184,7 @@ class RestSession:
         return self._judged(method, status, answer)
 
     def _exchange(self, stream: _Stream, method: str, body: str | None) -> tuple[int, bytes, bool]:
-        connection = http.client.HTTPConnection(self._target.host, self._target.port)
+        connection = http.client.HTTPConnection(self._target.name, self._target.port)
         connection.auto_open = 0
         connection.sock = cast(socket.socket, stream)
         login = f"{self._username}:{self._password.reveal()}".encode("utf-8", "surrogateescape")
@@ -235,9 +240,7 @@ def _secured(sock: socket.socket, target: RestTarget, until: Deadline) -> ssl.SS
     if target.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    # A scope (fe80::1%eth0) belongs to our interface, not to the name of the device.
-    name = target.host.partition("%")[0]
-    secured = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+    secured = context.wrap_socket(sock, server_hostname=target.name, do_handshake_on_connect=False)
     try:
         while True:
             try:

@@ -66,6 +66,8 @@ __all__ = [
 # The longest screen we know, the 16 plugs of an NPS, has about 2 KB. What is 30 times as long is no status screen.
 SCREEN_LIMIT = 64 * 1024
 LINE_LIMIT = 1024
+# What waits for us stands in a line of a terminal's width; a Site ID before it may make it longer.
+WAITING_LIMIT = 160
 # A page shows at least one plug, and no listing has this many; an endless pager is a fault.
 PAGE_LIMIT = 100
 # How often a table is asked for on a serial line until two in a row are the same.
@@ -259,7 +261,7 @@ class Dialogue:
         elif char not in "\0\a":
             self._line += char
             # Everything that waits for us ends in one of these (the blank after it may come later).
-            if char in self._ends:
+            if char in self._ends and len(self._line) <= WAITING_LIMIT:
                 self._end_of_text(self._line)
         if self._seen > SCREEN_LIMIT or len(self._line) > LINE_LIMIT:
             self._too_much()
@@ -335,16 +337,14 @@ class Dialogue:
         match reply.kind:
             case Kind.SAY:
                 self._send(reply.text)
-            case Kind.PASSWORD if self._password is not None:
+            case Kind.PASSWORD if self._password:
                 self._trace.append(f"sent: {MASK}")
                 self._put(self._password.reveal())
             case Kind.ESCAPE:
                 self._trace.append("sent: <ESC>")
                 self._out += ESCAPE
-            case Kind.DENY:
-                self._deny(reply.text)
             case _:
-                pass
+                self._deny(reply.text)
 
     def _log_in(self, prompt: str) -> None:
         self._trace.append(f"received: {self._line}")
@@ -354,7 +354,8 @@ class Dialogue:
         if table is None:
             # The screen of the login may still come, behind a prompt too many.
             self._tally.may_come()
-        self._known = _numbers(table) if isinstance(table, tuple) else None
+        if isinstance(table, tuple) and not self._wake:
+            self._known = _numbers(table)
         self._state = _State.IDLE
         self._inside = True
         self._events.append(LoggedIn(prompt))
@@ -382,13 +383,14 @@ class Dialogue:
         if isinstance(table, ScreenError):
             self._unreadable(table)
             return
-        numbers = _numbers(table)
-        known, self._known = self._known, numbers
-        if known not in (None, numbers) and not self._wake:
-            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
-        elif self._confirmed(table, lines):
+        if not self._confirmed(table, lines):
+            return
+        known, self._known = self._known, _numbers(table)
+        if known in (None, self._known):
             self._state = _State.IDLE
             self._events.append(StatusRead(table))
+        else:
+            self._refuse(f"{self._command}: the device showed other plugs a moment ago; was a row lost?")
 
     def _groups_chunk(self, lines: Sequence[str], table: tuple[PlugRow, ...] | ScreenError | None) -> None:
         if any(is_group_header(line) for line in lines):
