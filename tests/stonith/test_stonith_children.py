@@ -188,6 +188,19 @@ def test_an_agent_is_a_type_with_its_own_parameters_the_required_first(places: P
     assert "ipaddr" not in metadata
 
 
+def test_a_switch_s_plug_names_and_groups_are_hosts_and_unnamed_plugs_are_not(places: Places) -> None:
+    agent(places, "list) echo 1,Pete; echo 2,; echo 3,mclaws; echo rack,;;", name="fence_wti_ips800")
+    assert stonith(places, "-t", "wti_nps", "-p", "h p", "-l")[1] == "pete\nmclaws\nrack\n"
+
+
+def test_debugging_does_not_make_other_agents_talk(places: Places) -> None:
+    """fence-agents' library prints the password it sends, also one from a script, which nobody could take out."""
+    verbose = '<parameter name="verbose" required="0"><content type="boolean"/></parameter>'
+    agent(places, 'monitor) echo "verbose=$verbose" >&2;;', parameters=LOGIN + verbose)
+    _, _, err = stonith(places, "-t", "fence_lab", "ip=x", "username=u", "-S")
+    assert "WARN: verbose=\n" in err
+
+
 def test_an_agent_gets_everything_on_standard_input(places: Places, tmp_path: Path) -> None:
     said = f'echo "$0 $*" >{tmp_path}/argv; env >{tmp_path}/env; '
     said += f'echo "$action $plug $nodename $ip $password" >{tmp_path}/in'

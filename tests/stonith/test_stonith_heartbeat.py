@@ -84,7 +84,8 @@ class Node:
         self.name = name
         place = folder / name
         (place / "lib").mkdir(parents=True)
-        shutil.copytree("/var/lib/heartbeat", place / "lib", dirs_exist_ok=True, ignore=shutil.ignore_patterns("fifo"))
+        no_fifo = shutil.ignore_patterns("fifo")
+        shutil.copytree("/var/lib/heartbeat", place / "lib", dirs_exist_ok=True, ignore=no_fifo)
         for path in [place / "lib", *(place / "lib").rglob("*")]:
             shutil.chown(path, "hacluster", "haclient")
         shutil.copytree("/etc/ha.d", place / "ha.d", symlinks=True)

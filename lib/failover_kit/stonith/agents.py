@@ -25,6 +25,7 @@ from failover_kit.stonith.parameters import Parameters, from_environment
 _NAME = re.compile(r"fence_[A-Za-z0-9_]+")
 # Helpers for people or for a fencer, not devices; fence_legacy would call stonith again.
 _NO_AGENTS = frozenset(("fence_legacy", "fence_pcmk", "fence_ack_manual", "fence_check", "fence_watchdog"))
+OWN_AGENT = "fence_wti_ips800"
 _AGENT_EXIT_OFF = 2
 _ACTIONS = {"on": "on", "off": "off", "reset": "reboot"}
 
@@ -82,6 +83,7 @@ class AgentType:
     def __init__(self, name: str, path: str, until: Deadline) -> None:
         """``until``: when its metadata must be there."""
         self.name = name
+        self.shows_dialogue = name == OWN_AGENT
         self._path = path
         self._until = until
         self._info: AgentInfo | None = None
@@ -175,8 +177,11 @@ class AgentDevice:
         hosts = []
         for line in result.stdout.splitlines():
             plug, _, name = line.strip().partition(separator)
-            # What fence_wti lists as a name it cannot fence; ours can, and an unnamed plug is nobody's.
-            host = name.strip().lower() if self._names_are_targets else plug.strip()
+            host = plug.strip()
+            if self._names_are_targets:
+                # What fence_wti lists as a name it cannot fence; ours can. An unnamed plug is nobody's, and
+                # what stands in the first column and is no number is a group.
+                host = (name.strip() or ("" if host.isdigit() else host)).lower()
             if host:
                 hosts.append(host)
         return tuple(hosts)
@@ -214,6 +219,9 @@ class AgentDevice:
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
         try:
             env = {"HOME": os.environ.get("HOME", "/")}
+            variable = self._parameters.get("password_env", "")
+            if variable in os.environ:
+                env.setdefault(variable, os.environ[variable])
             return run_child([self._path], deadline, env=env, stdin=text)
         except CommandTimeout as error:
             raise StonithError(Code.TIMEOUT, f"'{self._name} {action}' was stopped: {error}") from None

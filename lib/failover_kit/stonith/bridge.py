@@ -39,6 +39,7 @@ class AnyAgentType:
     """``agent`` names a fence agent, ``options`` its parameters as blank-separated name=value."""
 
     name = "external/failover-kit-agent"
+    shows_dialogue = False
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -89,7 +90,7 @@ def plugin_type(name: str, places: Places) -> DeviceType:
         return AnyAgentType(places)
     if name in PLUGINS:
         second = "password_file" if name == "failover-kit-wti-file" else "password"
-        return wti.WtiType(f"external/{name}", agents.find_agent(wti.AGENT, places.agents), second=second)
+        return wti.WtiType(f"external/{name}", agents.find_agent(agents.OWN_AGENT, places.agents), second=second)
     raise StonithError(Code.OOPS, f"{name} is none of {', '.join(PLUGINS)}")
 
 

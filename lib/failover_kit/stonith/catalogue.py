@@ -69,7 +69,7 @@ def find(name: str, places: Places, until: Deadline) -> DeviceType:
     if name == "null":
         return NullType()
     if name == "wti_nps":
-        return wti.WtiType(name, agents.find_agent(wti.AGENT, places.agents))
+        return wti.WtiType(name, agents.find_agent(agents.OWN_AGENT, places.agents))
     if name.startswith(external.PREFIX):
         return external.find(name, places.plugins, until)
     if name.startswith("rhcs/"):
@@ -85,7 +85,7 @@ def find(name: str, places: Places, until: Deadline) -> DeviceType:
 
 def _has_agent(directories: Sequence[str]) -> bool:
     try:
-        agents.find_agent(wti.AGENT, directories)
+        agents.find_agent(agents.OWN_AGENT, directories)
     except StonithError:
         return False
     return True

@@ -48,6 +48,13 @@ class DeviceType(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def shows_dialogue(self) -> bool:
+        """Whether ``verbose=1`` makes it show its dialogue with the device, and no password in it.
+
+        fence-agents' own library prints what it sends, the password included.
+        """
+
     def names(self) -> tuple[str, ...]:
         """Parameter names in the order of -n and -p."""
 

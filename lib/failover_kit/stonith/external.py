@@ -75,6 +75,8 @@ def find(name: str, directories: Sequence[str], until: Deadline) -> ExternalType
 class ExternalType:
     """One plugin. What it says about itself is asked when needed, ``until`` when it must have answered."""
 
+    shows_dialogue = False
+
     def __init__(self, name: str, path: str, until: Deadline) -> None:
         self.name = name
         self._until = until

@@ -99,7 +99,7 @@ class Invocation:
         try:
             parameters = self._parameters(kind)
             self._log.hide(parameters.secrets())
-            if request.debug and "verbose" in kind.environment({"verbose": "1"}):
+            if request.debug and kind.shows_dialogue:
                 parameters = parameters.having(verbose="1")
             return kind.configure(parameters, self._log)
         except StonithError as error:

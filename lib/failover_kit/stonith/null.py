@@ -17,6 +17,7 @@ class NullType:
     """As cluster-glue's null: one parameter, ``hostlist``, and any node is accepted."""
 
     name = "null"
+    shows_dialogue = False
 
     def names(self) -> tuple[str, ...]:
         return ("hostlist",)

@@ -16,14 +16,15 @@ from failover_kit.stonith.device import Description, missing, parameter_xml
 from failover_kit.stonith.log import StonithLog
 from failover_kit.stonith.parameters import Parameters, from_environment
 
-AGENT = "fence_wti_ips800"
 # The first is what the HOWTO's session shows.
 _WORDING = Wording(
     login="Successful login to WTI Network Power Switch.",
     on="Power to NPS outlet(s) of {0} turned /On",
     off="Power to NPS outlet(s) of {0} turned /Off",
 )
-_PASSWORDS = ("password", "passwd", "password_file", "password_script", "passwd_script", "password_env")
+_PASSWORDS = frozenset(
+    ("password", "passwd", "password_file", "password_script", "passwd_script", "password_env", "identity_file")
+)
 _TEXT = (
     "Western Telematic (WTI) Internet and Network Power Switches (IPS, NPS, TPS, ...)\n"
     "NOTE: The switch accepts only one (telnet) connection/session at a time.\n"
@@ -34,6 +35,8 @@ _TEXT = (
 
 class WtiType:
     """The agent under the name ``wti_nps``, or as one of our external plugins."""
+
+    shows_dialogue = True
 
     def __init__(self, name: str, path: str, *, second: str = "password") -> None:
         """``second``: how the second positional parameter gives the password."""
@@ -80,7 +83,7 @@ class WtiType:
         absent = []
         if not {"ipaddr", "ip", "serial"} & set(parameters):
             absent.append("ipaddr")
-        if not set(_PASSWORDS) & set(parameters):
+        if not _PASSWORDS & set(parameters):
             absent.append(self._names[1])
         if absent:
             raise missing(self, tuple(absent))
