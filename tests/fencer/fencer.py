@@ -89,8 +89,9 @@ def missing() -> str:
 class Fencer:
     """One fencer. ``agents``: name under /usr/sbin, program. ``folder`` takes logs and sockets; keep it short."""
 
-    def __init__(self, folder: Path, agents: Mapping[str, Path | str]) -> None:
+    def __init__(self, folder: Path, agents: Mapping[str, Path | str], *, start_ms: int = START_MS) -> None:
         self.folder = folder
+        self._start_ms = start_ms
         self.no_cluster = ""
         self._agents = agents
         self._enter: subprocess.Popen[bytes] | None = None
@@ -113,7 +114,7 @@ class Fencer:
 
     def start(self) -> None:
         """Namespaces, corosync, fencer; returns when the fencer answers. Raises FencerFailed."""
-        deadline = Deadline(START_MS)
+        deadline = Deadline(self._start_ms)
         self._syslog.start()
         self._make_namespaces(deadline)
         self.no_cluster = self._start_corosync(deadline)
