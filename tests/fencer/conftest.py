@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,23 +44,36 @@ def fencer() -> Iterator[Fencer]:
 
 
 @pytest.fixture
-def world(fencer: Fencer, folder: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The fencer without devices and a switch: pete on plug 1, mclaws on 5 and 6 (two supplies), kokone on 2."""
-    outlets = {
-        1: OutletConfig("pete", delay_ms=0),
-        2: OutletConfig("kokone", delay_ms=0),
-        5: OutletConfig("mclaws", delay_ms=0),
-        6: OutletConfig("mclaws", delay_ms=0),
-    }
-    switch = EmulatorProcess(
-        str(folder), outlets=outlets, password=PASSWORD, port=23, prefix=fencer.prefix(network_only=True)
-    )
-    with switch:
-        made = World(fencer, switch)
-        yield made
-        print(fencer.logs())
+def make_world(fencer: Fencer, folder: Path) -> Iterator[Callable[..., World]]:
+    """``make_world(variant="vmr", …)``: the fencer without devices and a switch with options of its own.
+
+    pete is on plug 1, kokone on 2, mclaws on 5 and 6 (two supplies).
+    """
+    running: list[EmulatorProcess] = []
+
+    def make(**options: Any) -> World:
+        names = {1: "pete", 2: "kokone", 5: "mclaws", 6: "mclaws"}
+        outlets = {number: OutletConfig(name, delay_ms=0) for number, name in names.items()}
+        inside = fencer.prefix(network_only=True)
+        switch = EmulatorProcess(
+            str(folder), outlets=outlets, password=PASSWORD, port=23, prefix=inside, **options
+        )
+        switch.start()
+        running.append(switch)
+        return World(fencer, switch)
+
+    yield make
+    print(fencer.logs())
+    for switch in running:
         print(Path(switch.log_path).read_text())
-        fencer.forget()
+        switch.stop()
+    fencer.forget()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """The fencer without devices, and an IPS-800."""
+    return make_world()
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -88,8 +89,9 @@ def missing() -> str:
 class Fencer:
     """One fencer. ``agents``: name under /usr/sbin, program. ``folder`` takes logs and sockets; keep it short."""
 
-    def __init__(self, folder: Path, agents: Mapping[str, Path | str]) -> None:
+    def __init__(self, folder: Path, agents: Mapping[str, Path | str], *, start_ms: int = START_MS) -> None:
         self.folder = folder
+        self._start_ms = start_ms
         self.no_cluster = ""
         self._agents = agents
         self._enter: subprocess.Popen[bytes] | None = None
@@ -112,7 +114,7 @@ class Fencer:
 
     def start(self) -> None:
         """Namespaces, corosync, fencer; returns when the fencer answers. Raises FencerFailed."""
-        deadline = Deadline(START_MS)
+        deadline = Deadline(self._start_ms)
         self._syslog.start()
         self._make_namespaces(deadline)
         self.no_cluster = self._start_corosync(deadline)
@@ -205,6 +207,10 @@ class Fencer:
         """Everything that was sent to syslog inside, by whom ever."""
         return self._syslog.text()
 
+    def deaf_syslog(self) -> AbstractContextManager[None]:
+        """While this lasts nobody reads /dev/log and its queue is full, as with a logging daemon in trouble."""
+        return self._syslog.deaf()
+
     def logs(self) -> str:
         """The ends of all logs, for a person who looks at a failed test."""
         parts = []
@@ -261,21 +267,43 @@ class _Syslog:
     def start(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._path))
-        self._thread = threading.Thread(target=self._listen, args=(self._socket,), daemon=True)
-        self._thread.start()
+        self._listen_in_thread()
 
     def stop(self) -> None:
         sock, self._socket = self._socket, None
-        if sock is None or self._thread is None:
+        if sock is None:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.sendto(b"", str(self._path))
-        self._thread.join(STOP_MS / 1000)
+        self._stop_listening()
         sock.close()
         self._path.unlink()
 
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Stop reading, with the queue full to the brim."""
+        assert self._socket is not None
+        self._stop_listening()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+            others.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    others.sendto(b"somebody else's line", str(self._path))
+            try:
+                yield
+            finally:
+                self._listen_in_thread()
+
     def text(self) -> str:
         return "\n".join(self._lines)
+
+    def _listen_in_thread(self) -> None:
+        self._thread = threading.Thread(target=self._listen, args=(self._socket,), daemon=True)
+        self._thread.start()
+
+    def _stop_listening(self) -> None:
+        assert self._thread is not None
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", str(self._path))
+        self._thread.join(STOP_MS / 1000)
 
     def _listen(self, sock: socket.socket) -> None:
         while data := sock.recv(65536):

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from fencer.world import OUTLETS, PASSWORD, PATIENT, World
+from fencer.world import OUTLETS, PASSWORD, PATIENT, WAYS, World
 
 pytestmark = pytest.mark.root
 
@@ -157,6 +157,28 @@ def test_a_rejected_password_is_offered_once_a_call(world: World) -> None:
     assert not world.fence("off", "pete").ok()
     assert len(world.switch.events("login_refused")) == 1
     assert "wr0ng-Pa55" not in world.fencer.log() + world.fencer.syslog()
+
+
+# The node itself is in trouble.
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_syslog_that_nobody_reads_keeps_nobody_from_fencing(world: World, way: str) -> None:
+    """syslog(3) waits without end for a daemon whose disk is full. One warning before the work was enough."""
+    world.register_through(way, "pete", **PATIENT, no_such_option="1")
+    with world.fencer.deaf_syslog():
+        assert world.fence("off", "pete").ok()
+    world.register_through(way, "pete", **{**PATIENT, "power_timeout": 1}, pcmk_on_retries=1)
+    world.switch.fault("stuck", 1)
+    with world.fencer.deaf_syslog():
+        assert not world.fence("on", "pete").ok()
+
+
+@pytest.mark.parametrize("option", ["login_timeout", "power_timeout", "shell_timeout"])
+def test_a_timeout_of_0_is_not_no_time_at_all(world: World, option: str) -> None:
+    """fence-agents takes 0 for "no limit". Here it is the default: there is always a limit, and it is usable."""
+    world.register(**{option: 0}, pcmk_off_retries=1)
+    assert world.fence("off", "pete").ok()
 
 
 # The cluster's view: history and levels.

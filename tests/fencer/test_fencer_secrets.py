@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import pytest
 from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import CommandResult, run
+from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
 from fencer.world import CHECKOUT, PASSWORD, STONITH
 
 AGENT = str(CHECKOUT / "stonith" / "fence_wti_ips800")
@@ -94,3 +98,33 @@ def test_stonith_gives_it_to_its_agent_unseen(switch: EmulatorProcess, folder: P
     assert switch.outlet_state(1) == "off"
     assert "fence_wti_ips800" in calls, "the trace follows children"
     assert PASSWORD not in calls + result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("program", [AGENT, str(STONITH)])
+def test_no_core_file_is_left_where_the_password_would_stand_in_clear(
+    switch: EmulatorProcess, folder: Path, program: str
+) -> None:
+    """Killed in the middle of its work by a signal that dumps core, where the limits of the caller allow one."""
+    switch.fault("stuck", 1)
+    # An orphaned agent of a killed stonith ends by itself, soon.
+    device = {"ipaddr": switch.address, "ipport": str(switch.port), "password": PASSWORD, "timeout": "10"}
+    env = {**CLEAN_ENV, **device}
+    argv = [program] if program == AGENT else [program, "-t", "wti_nps", "-E", "-T", "off", "pete"]
+    with (folder / "stdin").open("w+") as stdin:
+        stdin.write(options(switch, f"password={PASSWORD}"))
+        stdin.seek(0)
+        limited = ["prlimit", "--core=unlimited:unlimited", "--", *argv]
+        child = subprocess.Popen(limited, stdin=stdin, stderr=subprocess.DEVNULL, env=env, cwd=folder)
+    try:
+        deadline = Deadline(PATIENCE_MS)
+        while not any(event["text"] == "/OFF 1,Y" for event in switch.events("command")):
+            deadline.require("the command that never succeeds")
+            time.sleep(0.02)
+        limits = Path(f"/proc/{child.pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        child.send_signal(signal.SIGQUIT)
+        child.wait(PATIENCE_MS / 1000)
+    finally:
+        child.kill()
+        child.wait()
+    assert list(folder.glob("core*")) == []

@@ -18,6 +18,7 @@ from failover_kit.fence.config import DESCRIBES, Config, check
 from failover_kit.fence.log import Log
 from failover_kit.fence.operation import ENDING_SIGNALS, EXIT_FAILED, EXIT_OK, Failure, Operation
 from failover_kit.fence.options import RawOptions, UsageError, read_argv, read_stdin
+from failover_kit.fence.secret import forbid_core_dumps
 from failover_kit.spec.deadline import Deadline
 
 STDIN_WAIT_MS = 30_000
@@ -123,6 +124,7 @@ def _have_standard_streams() -> None:
 def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` gives its name (fence_wti_ips800, or fence_wti through a link)."""
     agent = os.path.basename(argv[0]) or "fence_wti_ips800"
+    forbid_core_dumps()
     _have_standard_streams()
     # Python's own streams are None where a descriptor was closed at the start; the exit code still tells.
     nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the program runs

@@ -19,6 +19,7 @@ SWITCHES = frozenset(("on", "off", "reboot"))
 NEEDS_PLUG = SWITCHES | {"status", "validate-all"}
 _PLUG_LENGTH_MAX = 64
 _SECONDS_MAX = 24 * 3600
+_WAITS = frozenset(("login_timeout", "power_timeout", "shell_timeout"))
 _PROMPT_LENGTH_MAX = 40
 # termios has these and every adapter the usual ones; anything else is a slip of the finger.
 _BAUDS = frozenset((300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200))
@@ -343,6 +344,9 @@ def _milliseconds(raw: RawOptions, option: Option, problems: list[str]) -> int:
     if value is None or not 0 <= value <= _SECONDS_MAX:
         problems.append(f"Failed: The value you have entered for --{option.long} is not a valid time in seconds")
         return 0
+    if not value and option.name in _WAITS:
+        # fence-agents waits without end for 0. Nothing here does, and not to wait at all would always fail.
+        value = float(option.default)
     return round(value * 1000)
 
 

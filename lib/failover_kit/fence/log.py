@@ -12,6 +12,8 @@ import syslog
 import time
 from typing import TextIO
 
+from failover_kit.spec.syslogline import SyslogLines
+
 
 class Log:
     """Lines as ``YYYY-mm-dd HH:MM:SS,mmm LEVEL: text``. ``debug`` needs ``verbose`` or a debug file."""
@@ -21,9 +23,7 @@ class Log:
         self._quiet = False
         self._verbose = False
         self._file: TextIO | None = None
-        self._to_syslog = to_syslog
-        if to_syslog:
-            syslog.openlog(program, syslog.LOG_PID, syslog.LOG_DAEMON)
+        self._syslog = SyslogLines(program, syslog.LOG_DAEMON) if to_syslog else None
 
     def configure(self, *, quiet: bool, verbose: bool, debug_file: str) -> None:
         """Apply the options. Raises OSError when the debug file cannot be opened.
@@ -54,6 +54,8 @@ class Log:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._syslog is not None:
+            self._syslog.close()
 
     def _write(self, level: str, text: str, *, shown: bool, priority: int | None) -> None:
         if not shown and self._file is None and priority is None:
@@ -66,8 +68,8 @@ class Log:
                 _put(self._stderr, entry)
             if self._file is not None:
                 _put(self._file, entry)
-            if self._to_syslog and priority is not None:
-                syslog.syslog(priority, printable(line))
+            if self._syslog is not None and priority is not None:
+                self._syslog.send(priority, printable(line))
 
 
 def _put(stream: TextIO, entry: str) -> None:

@@ -44,3 +44,10 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is not to be copied out of this process")
+
+
+def forbid_core_dumps() -> None:
+    """From now on neither this process nor a child leaves a core file: a password would stand in it in clear."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

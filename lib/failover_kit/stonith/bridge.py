@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TextIO
 
+from failover_kit.fence.secret import forbid_core_dumps
 from failover_kit.spec.deadline import Deadline
 from failover_kit.stonith import agents, wti
 from failover_kit.stonith.catalogue import Places, default_places
@@ -151,6 +152,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` says which plugin it is."""
     name = os.path.basename(argv[0])
+    forbid_core_dumps()
     signal.signal(signal.SIGTERM, _terminate)
     # cluster-glue passes stderr on to its caller; Heartbeat's is nobody's, so syslog gets it, too.
     log = StonithLog(to_stderr=True, always_syslog=True, tag=f"external/{name}")

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from failover_kit.fence.log import printable
 from failover_kit.fence.secret import Secret
+from failover_kit.spec.syslogline import SyslogLines
 
 _PRIORITIES = {
     "CRIT": syslog.LOG_CRIT,
@@ -36,11 +37,10 @@ class StonithLog:
     ) -> None:
         """Lines go to stderr or, when they do not or ``always_syslog``, to syslog under ``tag``."""
         self._to_stderr = to_stderr and not silent
-        self._to_syslog = always_syslog or not self._to_stderr
+        to_syslog = always_syslog or not self._to_stderr
+        self._syslog = SyslogLines(tag, syslog.LOG_DAEMON) if to_syslog else None
         self._stderr = sys.stderr if stderr is None else stderr
         self._secrets: tuple[Secret, ...] = ()
-        if self._to_syslog:
-            syslog.openlog(tag, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def hide(self, secrets: tuple[Secret, ...]) -> None:
         """From now on these, too, do not appear in any line."""
@@ -72,8 +72,8 @@ class StonithLog:
             clean = self._clean(line)
             if self._to_stderr:
                 self._put(f"{severity}: {clean}\n")
-            if self._to_syslog:
-                syslog.syslog(_PRIORITIES[severity], clean)
+            if self._syslog is not None:
+                self._syslog.send(_PRIORITIES[severity], clean)
 
     def _clean(self, line: str) -> str:
         for secret in self._secrets:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TextIO
 
 from failover_kit import VERSION
+from failover_kit.fence.secret import forbid_core_dumps
 from failover_kit.spec.deadline import Deadline
 from failover_kit.stonith import catalogue
 from failover_kit.stonith.arguments import Request, UsageError, parse, usage
@@ -210,6 +211,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     """The program."""
     hide_arguments(argv[1:])
+    forbid_core_dumps()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = run(argv[1:], sys.stdout, catalogue.default_places(), os.environ, terminal=os.isatty(0))
