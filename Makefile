@@ -9,13 +9,14 @@ LIBDIR   = $(PREFIX)/share/failover-kit
 OCFDIR   = $(PREFIX)/lib/ocf/resource.d/failover-kit
 COMPAT   = $(PREFIX)/lib/failover-kit/compat
 SBINDIR  = $(PREFIX)/sbin
+GLUEDIR  = $(PREFIX)/lib/stonith/plugins/external
 BINDIR   = $(PREFIX)/bin
 UNITDIR  = /lib/systemd/system
 DOCDIR   = $(PREFIX)/share/doc/failover-kit
 SEEDS    = 10000
 ARGS     =
 
-.PHONY: help rehearsal test lint sim explore install clean
+.PHONY: help rehearsal test lint sim explore bench install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -40,15 +41,23 @@ sim: ## the release check of the manager: SEEDS=10000 simulated clusters, audite
 explore: ## breadth-first search of a small world through the real core
 	$(PYTHON) tests/sim/explore.py $(ARGS)
 
+bench: ## fencing beside fence_wti and cluster-glue's stonith, medians and ratios (root; ARGS="--runs 9")
+	@sh tools/setup.sh test
+	$(PYTHON) bench/fencing $(ARGS)
+
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(COMPAT) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(COMPAT) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
 	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
 	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
 	install -m 0755 stonith/fence_wti_ips800 bin/failoverd bin/failoverctl $(DESTDIR)$(SBINDIR)
 	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
 	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
+	install -m 0755 stonith/stonith $(DESTDIR)$(COMPAT)
+	install -m 0755 stonith/external/failover-kit-wti $(DESTDIR)$(GLUEDIR)
+	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-wti-file
+	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-agent
 	sed 's|/usr/sbin/|$(SBINDIR)/|; s|/usr/share/doc/failover-kit|$(DOCDIR)|' etc/failoverd.service \
 	    > $(DESTDIR)$(UNITDIR)/failoverd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/failoverd.service

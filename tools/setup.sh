@@ -11,7 +11,8 @@ set -eu
 # What the programs of the project need at run time on one machine.
 RUNTIME="python3 python3-pexpect python3-serial python3-lxml iproute2 xfsprogs util-linux mount procps"
 # The independent peers and tools that the tests compare with.
-TESTS="python3-venv e2fsprogs resource-agents pacemaker-cli-utils fence-agents cluster-glue
+TESTS="python3-venv e2fsprogs resource-agents pacemaker pacemaker-cli-utils corosync fence-agents cluster-glue
+       heartbeat powerman ansible openssh-server openssh-client openssl strace
        libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping"
 
 case "${1:-}" in
@@ -55,6 +56,15 @@ if [ "${YES:-}" != 1 ] && [ -t 0 ]; then
         exit 2
         ;;
     esac
+fi
+# The peers are compared with, never used: none of their services is started here (policy-rc.d is what
+# invoke-rc.d and deb-systemd-invoke ask; 101 means no).
+policy=/usr/sbin/policy-rc.d
+if [ "$target" = test ] && [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q

@@ -33,6 +33,7 @@ PURE = {
     "configtext",
     "core",
     "coredata",
+    "drill",
     "events",
     "groups",
     "hacf",
