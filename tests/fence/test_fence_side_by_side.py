@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from failover_kit.emulator.harness import EmulatorProcess
+from failover_kit.emulator.server import OutletConfig
 from fence.parts import PASSWORD, Answer, agent, switch
 
 STOCK = "/usr/sbin/fence_wti"
@@ -126,7 +128,13 @@ def test_the_same_failure(unit: Any, lines: list[str], words: str) -> None:
     assert any(words in line for line in errors(ours))
 
 
-def test_the_same_numbers_and_names_in_the_list(unit: Any) -> None:
+@pytest.mark.parametrize("action", ["list", "list-status"])
+def test_the_same_lines_in_the_list(tmp_path: Any, action: str) -> None:
     """But for plugs nobody named, about whose '(undefined)' Pacemaker complains."""
-    stock, ours = both(f"ip={unit.address}", f"ipport={unit.port}", f"password={PASSWORD}", "action=list")
+    outlets = {1: OutletConfig("Pete", on=False), 5: OutletConfig("McLaws")}
+    with EmulatorProcess(str(tmp_path), outlets=outlets, password=PASSWORD) as unit:
+        stock, ours = both(
+            f"ip={unit.address}", f"ipport={unit.port}", f"password={PASSWORD}", f"action={action}", "separator=;"
+        )
     assert stock.out.replace("(undefined)", "") == ours.out
+    assert ours.out.startswith("1;pete")
