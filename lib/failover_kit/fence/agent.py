@@ -6,6 +6,7 @@ is known. Results go to stdout, reasons to stderr, syslog and the debug file.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -23,6 +24,8 @@ from failover_kit.spec.deadline import Deadline
 
 STDIN_WAIT_MS = 30_000
 STDIN_LIMIT_BYTES = 1 << 20
+# Nothing is known to need it; who is still there then does not come back by himself.
+OVERTIME_S = 2
 
 
 class Terminated(BaseException):
@@ -43,7 +46,8 @@ def read_all_stdin(fd: int) -> list[str]:
             raise UsageError("Parse error: standard input does not end")
         if not chunk:
             # Not splitlines(): it would also cut a password at U+0085 and the like.
-            return data.decode("utf-8", "surrogateescape").split("\n")
+            # Some editors put a byte order mark before the first option.
+            return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")
         data += chunk
     raise UsageError("Parse error: standard input is too long")
 
@@ -95,6 +99,7 @@ def _operate(config: Config, out: TextIO, log: Log) -> int:
     if config.identity_file and not os.path.isfile(config.identity_file):
         log.error(f"Failed: Identity file {config.identity_file} does not exist")
         return EXIT_FAILED
+    _watch(config.timeout_ms)
     deadline = Deadline(config.timeout_ms - goodbye_ms(config))
     try:
         password = load_password(config, deadline, os.environ)
@@ -121,6 +126,31 @@ def _have_standard_streams() -> None:
     os.close(fd)
 
 
+def _put_out(stream: TextIO, text: str) -> OSError | None:
+    """Write ``text`` and what is left in ``stream``; None when it worked.
+
+    What nobody takes (a reader that is gone, a full disk) is thrown away: the interpreter would try once more
+    at its end, and end with 120 instead of our exit code.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
+
+
+def _watch(timeout_ms: int) -> None:
+    """End the process soon after its time, wherever it hangs: in a write nobody reads, in a call of the system."""
+
+    def give_up(_signal: int, _frame: object) -> NoReturn:
+        os._exit(EXIT_FAILED)
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, timeout_ms / 1000 + OVERTIME_S)
+
+
 def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` gives its name (fence_wti_ips800, or fence_wti through a link)."""
     agent = os.path.basename(argv[0]) or "fence_wti_ips800"
@@ -132,15 +162,13 @@ def main(argv: Sequence[str]) -> int:
     for number in ENDING_SIGNALS:
         signal.signal(number, _terminate)
     try:
-        out = sys.stdout or nowhere
+        out = io.StringIO()
         code = run_agent(agent, argv[1:], 0, out, log)
-        out.flush()
-        return code
+        if sys.stdout is None or (trouble := _put_out(sys.stdout, out.getvalue())) is None:
+            return code
+        log.error(f"Failed: the result cannot be written to standard output: {trouble.strerror}")
     except Terminated:
         log.error("Failed: stopped by a signal before the operation was finished")
-    except BrokenPipeError:
-        # Nobody reads the result; let the interpreter's own flush at exit find nothing to do.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except Exception as error:
         # Without its text: that could quote a secret.
         trace = error.__traceback__
@@ -150,4 +178,6 @@ def main(argv: Sequence[str]) -> int:
         log.error(f"Failed: {type(error).__name__} at {place}; this is a bug, please report it")
     finally:
         log.close()
+        if sys.stderr is not None:
+            _put_out(sys.stderr, "")
     return EXIT_FAILED

@@ -6,7 +6,9 @@ of failures is fence-agents'. Whatever comes from a device is made printable fir
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
 import syslog
 import time
@@ -14,12 +16,16 @@ from typing import TextIO
 
 from failover_kit.spec.syslogline import SyslogLines
 
+# For a reader of stderr that is only slow. It is spent once, not once a line.
+PATIENCE_MS = 200
+
 
 class Log:
     """Lines as ``YYYY-mm-dd HH:MM:SS,mmm LEVEL: text``. ``debug`` needs ``verbose`` or a debug file."""
 
     def __init__(self, program: str, *, stderr: TextIO | None = None, to_syslog: bool = True) -> None:
         self._stderr = sys.stderr if stderr is None else stderr
+        self._patience_ms = PATIENCE_MS
         self._quiet = False
         self._verbose = False
         self._file: TextIO | None = None
@@ -52,7 +58,9 @@ class Log:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # A full disk is met again here, by what could not be written before.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
         if self._syslog is not None:
             self._syslog.close()
@@ -64,21 +72,31 @@ class Log:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now_ns // 1_000_000_000))
         for line in text.splitlines() or [""]:
             entry = f"{stamp},{now_ns // 1_000_000 % 1000:03d} {level}: {printable(line)}\n"
-            if shown:
+            if shown and self._stderr_takes():
                 _put(self._stderr, entry)
             if self._file is not None:
                 _put(self._file, entry)
             if self._syslog is not None and priority is not None:
                 self._syslog.send(priority, printable(line))
 
+    def _stderr_takes(self) -> bool:
+        """Whether a line to stderr would not block: whoever started us may wait for our end, and read only then."""
+        try:
+            poller = select.poll()
+            poller.register(self._stderr.fileno(), select.POLLOUT)
+        except (OSError, ValueError):
+            return True  # no descriptor: text in memory
+        if poller.poll(self._patience_ms):
+            return True
+        self._patience_ms = 0
+        return False
+
 
 def _put(stream: TextIO, entry: str) -> None:
     """Write and flush; a reader that went away or a full disk must not stop a fence operation."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         stream.write(entry)
         stream.flush()
-    except (OSError, ValueError):
-        pass
 
 
 def printable(text: str) -> str:

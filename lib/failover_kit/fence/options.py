@@ -343,6 +343,7 @@ def read_argv(argv: Sequence[str]) -> RawOptions:
 def read_stdin(lines: Iterable[str]) -> RawOptions:
     """Options as ``name=value`` lines. Unknown names are ignored with a warning (FenceAgentAPI)."""
     raw = RawOptions()
+    garbled = False  # something that may have been meant as the action
     for line in _without_fill_in(list(lines)):
         text = line.strip(" \t\r\n")
         if not text or text.startswith("#"):
@@ -356,6 +357,11 @@ def read_stdin(lines: Iterable[str]) -> RawOptions:
             raw.put(spelling, option, _unquoted(value if option.secret else value.strip()))
         elif spelling not in _SILENTLY_IGNORED:
             raw.warnings.append(f"unknown option '{spelling[:40]}' on standard input is ignored")
+        if option is None and "".join(filter(str.isalpha, text)).lower().startswith(("action", "option")):
+            garbled = True
+    if garbled and "action" not in raw.values:
+        # The default would be a reboot.
+        raise UsageError("Parse error: the action on standard input cannot be read; write, say, action=status")
     return raw
 
 

@@ -7,6 +7,8 @@ Nothing here quotes what it read: it may be the password.
 from __future__ import annotations
 
 import os
+import select
+import stat
 from collections.abc import Mapping
 
 from failover_kit.fence.config import Config
@@ -27,7 +29,7 @@ def load_password(config: Config, deadline: Deadline, environment: Mapping[str, 
     if config.password_script:
         return _checked(_from_script(config.password_script, deadline), "password script")
     if config.password_file:
-        return _checked(_from_file(config.password_file), f"password file {config.password_file}")
+        return _checked(_from_file(config.password_file, deadline), f"password file {config.password_file}")
     if config.password_env:
         if config.password_env not in environment:
             raise PasswordError(f"the environment has no variable {config.password_env}")
@@ -77,23 +79,39 @@ def _from_script(script: str, deadline: Deadline) -> str:
         raise PasswordError("the password script did not run: its quotes do not match")
     try:
         result = run_command(words, deadline, env={"HOME": os.environ.get("HOME", "/")})
-    except (CommandMissing, CommandTimeout, OSError) as error:
+    except CommandTimeout:
+        raise PasswordError(
+            "the password script did not end in time (what it starts in the background must not keep its output)"
+        ) from None
+    except (CommandMissing, OSError) as error:
         raise PasswordError(f"the password script did not run: {type(error).__name__}") from None
     if not result.ok():
         raise PasswordError(f"the password script exited {result.code}")
     return result.stdout.rstrip()
 
 
-def _from_file(path: str) -> str:
+def _from_file(path: str, deadline: Deadline) -> str:
+    """The first line. A pipe, such as a shell's ``<(command)``, is waited for until ``deadline``."""
     try:
-        # A named pipe nobody writes to would be waited for for ever.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(fd, encoding="utf-8", errors="surrogateescape") as file:
-            if os.fstat(fd).st_mode & 0o007:
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode):
+                raise PasswordError(f"password file {path}: Is a directory")
+            if mode & 0o007:
                 raise PasswordError(f"password file {path} is open to everybody; chmod o= {path}")
-            line = file.readline(_LENGTH_MAX)
-            if len(line) == _LENGTH_MAX:
-                raise PasswordError(f"password file {path}: its first line is too long for a password")
-            return line.rstrip("\r\n")
+            data = b""
+            while b"\n" not in data and len(data) < _LENGTH_MAX:
+                if not select.select([fd], [], [], deadline.left_s())[0]:
+                    raise PasswordError(f"password file {path}: nobody writes to this pipe")
+                if not (chunk := os.read(fd, _LENGTH_MAX)):
+                    break
+                data += chunk
+        finally:
+            os.close(fd)
     except OSError as error:
         raise PasswordError(f"password file {path}: {error.strerror}") from None
+    line = data.partition(b"\n")[0]
+    if len(line) >= _LENGTH_MAX:
+        raise PasswordError(f"password file {path}: its first line is too long for a password")
+    return line.decode("utf-8", "surrogateescape").rstrip("\r")

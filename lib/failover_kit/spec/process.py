@@ -11,6 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
     from failover_kit.spec.deadline import Deadline
@@ -76,7 +77,6 @@ def run(
     The environment is CLEAN_ENV plus ``env``. A non-zero exit is a result, not an error. Raises
     CommandMissing when the program is not there, CommandTimeout at the deadline.
     """
-    import signal
     import subprocess
 
     try:
@@ -97,10 +97,7 @@ def run(
             None if stdin is None else stdin.encode(), timeout=deadline.left_s()
         )
     except subprocess.TimeoutExpired:
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        _kill(child)
         try:
             # A child in uninterruptible sleep cannot die yet; it is given up, not waited for.
             child.communicate(timeout=1)
@@ -109,9 +106,22 @@ def run(
         raise CommandTimeout(
             f"'{quote(argv)}' did not end within {deadline.total_ms / 1000:g} s and was killed"
         ) from None
+    except BaseException:
+        # Our own end, by a signal: nothing of it may go on without us.
+        _kill(child)
+        raise
     return CommandResult(
         argv,
         child.returncode,
         out[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace"),
         err[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace"),
     )
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    import signal
+
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
