@@ -57,6 +57,7 @@ class Switch:
         self.relay_ms = 0
         self.hang_up_on_login = False
         self.drop_on: list[str] = []
+        self.lose_once = ""  # the connection breaks before this command is heard, once an OFF was sent
         self.silent_on: list[str] = []
         self.answer_ms = 1
         self.piece_bytes = 4096
@@ -138,6 +139,10 @@ class Line:
             self.inside = line == switch.password
             self.out += b"\r\nIPS> " if self.inside else b"\r\nInvalid password\r\n"
             self.ended = not self.inside
+        elif line == switch.lose_once and (line != "/S" or switch.switched):
+            switch.lose_once = ""
+            switch.commands.append(f"lost: {line}")
+            raise ConnectionLost("reset")
         elif line in switch.drop_on:
             switch.drop_on.remove(line)
             switch.answer(line)
@@ -642,3 +647,22 @@ def test_no_device_makes_the_agent_say_what_is_not_so(seed: int, action: str) ->
             assert (states == {"OFF"}) is (code == 2)
         else:
             assert states == {"ON"} or "power did not come back" in bench.stderr.getvalue()
+
+
+@pytest.mark.parametrize("lost", ["/OFF 1,Y", "/S"])
+def test_off_that_may_not_have_arrived_is_said_again_to_a_plug_in_the_pause_of_a_boot(
+    bench: Bench, lost: str
+) -> None:
+    """It reads OFF before our OFF and after a break in the connection: that says nothing about our OFF."""
+    bench.switch.states[1] = "OFF"
+    bench.switch.lose_once = lost
+    assert bench.run("action=off", "plug=1") == 0
+    said = bench.switch.commands
+    assert "/OFF 1,Y" in said[said.index(f"lost: {lost}") :]
+
+
+def test_a_unit_that_hangs_up_over_each_command_can_still_be_told_off(bench: Bench) -> None:
+    bench.switch.states[1] = "OFF"
+    bench.switch.drop_on = ["/OFF 1,Y"] * 100
+    assert bench.run("action=off", "plug=1") == 0
+    assert bench.switch.switched == ["/OFF 1,Y"] * 2

@@ -56,6 +56,7 @@ class Operation:
         self._log = log
         self._sleep = sleep
         self._uniform = uniform
+        self._logins = 1
         # The device's plug groups, once it was asked.
         self._groups: tuple[GroupRow, ...] | None = None
 
@@ -127,10 +128,15 @@ class Operation:
         OFF is commanded even then: a plug in the pause of somebody's /BOOT reads OFF and would come on.
         """
         rows = self._selected(self._config.shell_timeout_ms)
-        already = all(row.state is PlugState.OFF for row in rows)
-        self._command(rows, on=False)
-        self._wait_for([row.number for row in rows], PlugState.OFF)
-        return already
+        off_before = [row.state is PlugState.OFF for row in rows]
+        for _ in range(1 + any(off_before)):
+            logins = self._logins
+            self._command(rows, on=False)
+            self._wait_for([row.number for row in rows], PlugState.OFF)
+            if self._logins == logins:
+                break
+            # Broken connections may have lost the OFF, and what read OFF before proves nothing: say it once more.
+        return all(off_before)
 
     def _on(self) -> bool:
         rows = self._selected(self._config.shell_timeout_ms)
@@ -303,6 +309,7 @@ class Operation:
     def _log_in_again(self, error: ConnectionLost) -> None:
         self._log.warning(f"Connection lost: {error}; logging in again")
         self._session.open()
+        self._logins += 1
 
     def _pause(self, pause_ms: int, until: Deadline) -> int:
         """Sleep, and return the next, longer pause."""
