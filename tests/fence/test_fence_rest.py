@@ -286,6 +286,27 @@ def test_a_secret_in_an_answer_is_masked(serving: Serving) -> None:
     assert PASSWORD not in serving(lambda _n: [http(body)]).ask("action=status", "verbose=1").err
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 115 + PASSWORD,
+        "you said " + base64.b64encode(f"super:{PASSWORD}".encode()).decode(),
+        "x" * 295 + PASSWORD,
+    ],
+)
+def test_no_piece_and_no_coded_form_of_a_secret_is_shown(serving: Serving, text: str) -> None:
+    err = serving(lambda _n: [http({**GOOD, "status": {"code": "1", "text": text}})]).ask("action=status").err
+    assert PASSWORD[:4] not in err
+    assert "c3VwZXI6" not in err
+
+
+def test_answers_that_come_more_than_once_do_not_prove_anything(serving: Serving) -> None:
+    """The plug was OFF, its GET is answered three times over, and then it is ON and stays so."""
+    off = http({**GOOD, "powerplugs": [{**PLUGS[0], "state": "off"}]})
+    server = serving(lambda n: [off, 0.01, off, off] if n == 1 else [http(GOOD)])
+    assert server.ask("action=off", "power_timeout=1").code == 1
+
+
 def test_a_certificate_for_another_name_is_refused(serving: Serving, tmp_path: Any) -> None:
     server = serving(lambda _n: [http(GOOD)], certificate(tmp_path, name="DNS:other.example"))
     assert "is not trusted" in server.ask("action=status").err
@@ -373,6 +394,12 @@ def plugs(**changes: object) -> tuple[PlugRow, ...]:
 )
 def test_a_state_that_cannot_be_read_exactly_is_unknown(changes: dict[str, object], state: PlugState) -> None:
     assert plugs(**changes)[0].state is state
+
+
+def test_a_name_that_is_no_text_is_an_error() -> None:
+    """It might be the other supply of the machine that is to be switched off."""
+    with pytest.raises(AnswerError, match="no text"):
+        plugs(plugname=["pete"])
 
 
 def test_field_names_are_read_in_any_case_but_never_twice() -> None:

@@ -666,3 +666,48 @@ def test_a_unit_that_hangs_up_over_each_command_can_still_be_told_off(bench: Ben
     bench.switch.drop_on = ["/OFF 1,Y"] * 100
     assert bench.run("action=off", "plug=1") == 0
     assert bench.switch.switched == ["/OFF 1,Y"] * 2
+
+
+class Interrupted(BaseException):
+    """A signal."""
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\r\nIPS> ", b"\r\nInvalid password\r\nPassword: ", b"\r\nIPS> \r\nPassword: ", b""]
+)
+def test_a_signal_in_the_login_leaves_no_session_on_a_line_that_does_not_hang_up(
+    bench: Bench, answer: bytes
+) -> None:
+    sent = bytearray()
+
+    class Console:
+        def __init__(self) -> None:
+            self.waiting = [b"Password: "]
+
+        def send(self, data: bytes, _until: Deadline) -> None:
+            sent.extend(data)
+            if data == b"changeme\r":
+                self.waiting = [answer] if answer else []
+                raise Interrupted
+
+        def receive(self, until: Deadline) -> bytes | None:
+            if not self.waiting:
+                bench.clock.ms += until.left_ms()
+                return None
+            return self.waiting.pop(0)
+
+        def close(self) -> None:
+            pass
+
+    session = Session(
+        lambda _until: Console(),
+        lambda: Dialogue(password=bench.password, telnet=False, wake=True),
+        Deadline(10_000),
+        connect_ms=1000, login_ms=5000, goodbye_ms=1000, hangs_up=False, debug=lambda _line: None,
+        sleep=bench.clock.sleep,
+    )  # fmt: skip
+    with pytest.raises(Interrupted):
+        session.open()
+    session.close()
+    left = b"/X,Y\r" if answer == b"\r\nIPS> " else b""
+    assert bytes(sent) == b"\rchangeme\r" + left

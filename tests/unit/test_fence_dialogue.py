@@ -598,3 +598,15 @@ def test_a_question_about_another_plug_is_answered_no() -> None:
     events = talk.receive(b"Plugs to be turned off:\r\nPlug 3: a\r\nPlug 4: b\r\nAre you sure? (Y/N): ")
     assert "asks about something else" in reason(events)
     assert talk.take_output() == b"N\r"
+
+
+def test_no_piece_of_an_echoed_password_is_quoted() -> None:
+    dialogue = Dialogue(password=Secret("s3'cret"))
+    dialogue.receive(b"Password: ")
+    dialogue.receive(b"\r\nIPS> ")
+    dialogue.request_status()
+    line = b"x" * 118 + b"s3'cret | y"
+    (event,) = dialogue.receive(b"Plug | Name | Status |\r\n" + line + b"\r\nIPS> ")
+    assert isinstance(event, Refused)
+    assert "s3" not in event.reason
+    assert "***" in event.reason

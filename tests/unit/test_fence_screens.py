@@ -243,3 +243,13 @@ def test_a_group_without_plugs_or_by_half_its_name_is_missing(wanted: str) -> No
 def test_a_group_with_a_plug_we_may_not_see_is_not_taken_for_its_rest() -> None:
     with pytest.raises(PlugMissing, match="plug 16, which the status table does not show"):
         resolve(["big"], TABLE, [GroupRow("big", (1, 16))])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other"),
+    [("gross", "groß"), ("strasse", "STRAßE"), ("kit", "\u212ait"), ("isa", "\u0130sa"), ("5", "\uff15")],
+)
+def test_a_name_that_only_unicode_takes_for_the_same_is_another_machine(wanted: str, other: str) -> None:
+    table = [PlugRow(3, wanted, PlugState.ON), PlugRow(5, wanted, PlugState.ON), PlugRow(7, other, PlugState.ON)]
+    assert 7 not in resolve([wanted], table)
+    assert resolve([other], table) == (7,)

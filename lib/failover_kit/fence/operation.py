@@ -18,7 +18,7 @@ from typing import TextIO, TypeVar
 from failover_kit.fence import session as io
 from failover_kit.fence.config import Config, on_attempts
 from failover_kit.fence.log import Log, printable
-from failover_kit.fence.screens import GroupRow, PlugMissing, PlugRow, PlugState, resolve
+from failover_kit.fence.screens import GroupRow, PlugMissing, PlugRow, PlugState, resolve, same_case
 from failover_kit.fence.transport import ConnectionLost, NoAnswer
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
 
@@ -201,10 +201,10 @@ class Operation:
         except io.CommandRefused as error:
             self._log.debug(f"no plug groups: {error}")
             return
-        plug_names = {row.name.casefold() for row in table}
+        plug_names = {same_case(row.name) for row in table}
         for group in groups:
             name = self._clean(group.name)
-            if name and name.casefold() not in plug_names:
+            if name and same_case(name) not in plug_names:
                 members = [row for row in table if row.number in group.plugs]
                 complete = len(members) == len(set(group.plugs))
                 self._print_row(out, name, "", _state_of(members) if complete else PlugState.UNKNOWN)
@@ -221,7 +221,7 @@ class Operation:
         if any(char.isspace() or char in ",;" for char in name) or self._config.separator in name:
             self._log.warning(f"the name '{printable(name)}' cannot be listed; use the plug's number")
             return ""
-        return printable(name.lower())
+        return printable(same_case(name))
 
     # Steps.
 

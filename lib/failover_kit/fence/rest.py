@@ -36,6 +36,7 @@ PATH = "/api/v2/config/powerplug"
 # 64 plugs with every field anybody has seen are under 20 KB.
 BODY_LIMIT = 256 * 1024
 _NUMBER_DIGITS_MAX = 4
+_QUOTED_MAX = 300
 _UNNAMED = frozenset(("", "(undefined)", "(none)", "---"))
 
 
@@ -117,7 +118,7 @@ class RestSession:
         try:
             rows = parse_plugs(body)
         except AnswerError as error:
-            raise CommandRefused(self._password.redact(f"GET {PATH}: {error}")) from None
+            raise self._refused(f"GET {PATH}: {error}") from None
         self._debug("received: " + ", ".join(f"{r.number} {r.name} {r.state.value}" for r in rows))
         return rows
 
@@ -135,7 +136,10 @@ class RestSession:
         try:
             check_status(decode(body))
         except AnswerError as error:
-            raise CommandRefused(self._password.redact(f"POST {PATH}: {error}")) from None
+            raise self._refused(f"POST {PATH}: {error}") from None
+        finally:
+            # The proof comes over a connection of its own: no answer of before can be under way there.
+            self.close()
 
     def close(self) -> None:
         """Drop the connection; the interface has no session to leave."""
@@ -187,11 +191,7 @@ class RestSession:
         connection = http.client.HTTPConnection(self._target.name, self._target.port)
         connection.auto_open = 0
         connection.sock = cast(socket.socket, stream)
-        login = f"{self._username}:{self._password.reveal()}".encode("utf-8", "surrogateescape")
-        headers = {
-            "Accept": "application/json",
-            "Authorization": "Basic " + base64.b64encode(login).decode("ascii"),
-        }
+        headers = {"Accept": "application/json", "Authorization": f"Basic {self._login()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection.request(method, PATH, body, headers)
@@ -219,6 +219,14 @@ class RestSession:
             raise CommandRefused(f"{where}: the answer is longer than {BODY_LIMIT // 1024} KB")
         self._accepted = True
         return body
+
+    def _refused(self, words: str) -> CommandRefused:
+        """What the device sent may quote the login back, so it is cut only when that is masked."""
+        return CommandRefused(Secret(self._login()).redact(self._password.redact(words))[:_QUOTED_MAX])
+
+    def _login(self) -> str:
+        login = f"{self._username}:{self._password.reveal()}".encode("utf-8", "surrogateescape")
+        return base64.b64encode(login).decode("ascii")
 
     def _rejected(self, words: str) -> LoginFailed:
         """From now on nothing is sent any more: newer units lock out after rejected passwords."""
@@ -345,7 +353,7 @@ def _one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key.casefold() in found:
-            raise AnswerError(f"the field {key[:40]!r} stands twice in one object")
+            raise AnswerError(f"the field '{key}' stands twice in one object")
         found[key.casefold()] = value
     return found
 
@@ -356,7 +364,7 @@ def check_status(answer: Mapping[str, Any]) -> None:
     code = status.get("code") if isinstance(status, dict) else None
     if _plain(code) != "0":
         text = status.get("text") if isinstance(status, dict) else None
-        raise AnswerError(f"the device says {str(text)[:120]!r} (code {str(code)[:20]!r})")
+        raise AnswerError(f"the device says '{text}' (code '{code}')")
 
 
 def parse_plugs(body: bytes) -> tuple[PlugRow, ...]:
@@ -368,7 +376,7 @@ def parse_plugs(body: bytes) -> tuple[PlugRow, ...]:
         raise AnswerError("the answer has no list 'powerplugs'")
     count = answer.get("plugdatacount")
     if count is not None and _plain(count) != str(len(plugs)):
-        raise AnswerError(f"the answer has {len(plugs)} plugs and says that it has {str(count)[:20]!r}")
+        raise AnswerError(f"the answer has {len(plugs)} plugs and says that it has '{count}'")
     rows: dict[int, PlugRow] = {}
     for plug in plugs:
         row = _row(plug)
@@ -383,9 +391,11 @@ def _row(plug: object) -> PlugRow:
         raise AnswerError("an entry of 'powerplugs' is no object")
     number = _plain(plug.get("plug")) or ""
     if not (number.isascii() and number.isdigit() and len(number) <= _NUMBER_DIGITS_MAX and int(number) >= 1):
-        raise AnswerError(f"an entry of 'powerplugs' has no plug number: {str(plug.get('plug'))[:40]!r}")
-    name = plug.get("plugname")
-    name = name.strip() if isinstance(name, str) else ""
+        raise AnswerError(f"an entry of 'powerplugs' has no plug number: '{plug.get('plug')}'")
+    name = plug.get("plugname") or ""
+    if not isinstance(name, str):
+        raise AnswerError(f"plug {number} has a name that is no text")
+    name = name.strip()
     return PlugRow(int(number), "" if name.casefold() in _UNNAMED else name, _state(plug))
 
 

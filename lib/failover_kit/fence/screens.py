@@ -13,6 +13,7 @@ stands under the header, another one that closes the table. A table cut short is
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +23,8 @@ UNNAMED = frozenset(("", "(undefined)", "(none)", "---"))
 
 # What stands for "no plug" in the first row of a group: MPC and VMR from firmware 1.43 on (fence-agents 0b92cea4).
 NO_PLUG = "---"
+
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 # Not str.strip(): that also takes away what line noise makes, such as a no-break space.
 _BLANKS = " \t"
@@ -137,7 +140,7 @@ def parse_groups(lines: Iterable[str], *, noisy: bool = False) -> tuple[GroupRow
         cells = columns.cells(line)
         name, plug = cells[columns.place("group name")], cells[columns.place("plug")]
         if name and name != current:
-            if any(name.casefold() == known.casefold() for known in groups):
+            if any(same_case(name) == same_case(known) for known in groups):
                 raise ScreenError(f"two groups are named {name!r}: {_shown(line)}")
             if name.casefold() in UNNAMED:
                 raise ScreenError(f"a group without a name: {_shown(line)}")
@@ -184,10 +187,10 @@ def resolve(
 def _plugs_of(item: str, table: Sequence[PlugRow], groups: Sequence[GroupRow]) -> set[int]:
     if item.isascii() and item.isdigit():
         return {row.number for row in table if row.number == int(item)}
-    wanted = item.casefold()
-    named = {row.number for row in table if row.name and row.name.casefold() == wanted}
+    wanted = same_case(item)
+    named = {row.number for row in table if row.name and same_case(row.name) == wanted}
     for group in groups:
-        if group.name.casefold() != wanted or set(group.plugs) == named:
+        if same_case(group.name) != wanted or set(group.plugs) == named:
             continue
         if named:
             raise PlugAmbiguous(
@@ -201,6 +204,11 @@ def _plugs_of(item: str, table: Sequence[PlugRow], groups: Sequence[GroupRow]) -
             )
         named = set(group.plugs)
     return named
+
+
+def same_case(name: str) -> str:
+    """``name`` as it is compared: capitals A to Z do not matter, and no more: ß and SS may be two machines."""
+    return name.translate(_SMALL)
 
 
 def _list(numbers: Iterable[int]) -> str:
@@ -312,4 +320,5 @@ def _number(cell: str, line: str) -> int:
 
 
 def _shown(line: str) -> str:
-    return repr(line.strip()[:120])
+    # Not cut and not escaped: whoever shows it masks the password in it first.
+    return f"'{line.strip()}'"

@@ -167,6 +167,8 @@ class Session:
             return
         until = Deadline(self._goodbye_ms)
         try:
+            if not self._hangs_up:
+                self._hear_login(transport, until)
             if self._dialogue.request_logout():
                 self._flush(transport, until)
                 # In the middle of a command the device may be silent for longer before it hears us.
@@ -179,6 +181,12 @@ class Session:
         finally:
             self._trace()
             self._drop()
+
+    def _hear_login(self, transport: Transport, until: Deadline) -> None:
+        """Hear the end of a login that was given up: the line stays, and the session behind it would, too."""
+        while self._dialogue.logging_in and (data := transport.receive(until)):
+            self._dialogue.receive(data)
+            self._dialogue.take_output()  # nothing is answered any more
 
     def _log_in(self) -> None:
         until = self._deadline.at_most(self._login_ms)

@@ -73,6 +73,7 @@ PAGE_LIMIT = 100
 # How often a table is asked for on a serial line until two in a row are the same.
 READ_LIMIT = 6
 ESCAPE = b"\x1b"
+QUOTED_MAX = 300
 # /X,Y is said at most so often: again when the device was busy with something else.
 LEAVE_LIMIT = 2
 
@@ -202,6 +203,11 @@ class Dialogue:
     def password_sent(self) -> bool:
         """True once the password was sent: from then on a failed login is final."""
         return self._login.password_sent
+
+    @property
+    def logging_in(self) -> bool:
+        """True until the first prompt or the end."""
+        return self._state is _State.LOGIN
 
     def take_output(self) -> bytes:
         data = bytes(self._out)
@@ -434,7 +440,7 @@ class Dialogue:
         return False
 
     def _unreadable(self, error: ScreenError) -> None:
-        reason = f"{self._command}: {self._on_screen.redact(str(error))}"
+        reason = f"{self._command}: {self._on_screen.redact(str(error))[:QUOTED_MAX]}"
         if self._wake:
             self._once = None
             self._read_again(reason)
@@ -505,7 +511,7 @@ class Dialogue:
         return "the login" if self._state is _State.LOGIN else f"the answer to {self._command}"
 
     def _quote(self, text: str) -> str:
-        return repr(self._on_screen.redact(text.strip())[:200])
+        return repr(self._on_screen.redact(text.strip())[:QUOTED_MAX])
 
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []
