@@ -126,8 +126,8 @@ def test_off_status_on_and_reboot_by_name(emulator: Emulator) -> None:
 def test_a_name_on_two_plugs_is_a_machine_with_two_supplies(emulator: Emulator) -> None:
     assert emulator.agent("action=off", "plug=mclaws").code == 0
     states = emulator.agent("action=list-status").out.splitlines()
-    assert states[4:6] == ["5,mclaws,OFF", "6,mclaws,OFF"]
-    assert states[0] == "1,pete,ON"
+    assert states[4:6] == ["5,mclaws,off", "6,mclaws,off"]
+    assert states[0] == "1,pete,on"
 
 
 def test_what_list_prints_can_be_fenced(emulator: Emulator) -> None:

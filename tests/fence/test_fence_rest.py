@@ -98,6 +98,7 @@ class Server:
         self._answers = answers
         self.requests: list[str] = []
         self.pem = pem
+        self._closing = threading.Event()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(pem)
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -128,13 +129,14 @@ class Server:
             self.requests.append(text.decode())
             for part in self._answers(len(self.requests)):
                 if isinstance(part, float):
-                    time.sleep(part)
+                    self._closing.wait(part)
                 elif part == b"":
                     return
                 else:
                     sock.sendall(part)
 
     def close(self) -> None:
+        self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(30)

@@ -191,7 +191,7 @@ def test_a_group_is_listed_once_keeps_its_state_and_can_be_fenced(tmp_path: Any)
         assert fence(emulator, user, "action=off", "plug=web").code == 0
         assert [emulator.outlet_state(n) for n in (1, 5, 6)] == ["off", "off", "on"]
         lines = fence(emulator, user, "action=list-status").out.splitlines()
-        assert lines.count("web,,OFF") == 1
+        assert lines.count("web,,off") == 1
         assert fence(emulator, user, "action=status", "plug=web").code == 2
         assert fence(emulator, user, "plug=web").out == "Success: Rebooted\n"
         assert [emulator.outlet_state(n) for n in (1, 5)] == ["on", "on"]

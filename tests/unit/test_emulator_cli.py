@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
 def test_ctl_from_the_command_line(tmp_path: Path) -> None:
     with EmulatorProcess(str(tmp_path), outlets={1: OutletConfig("pete")}) as switch:
 
-        def ctl(*arguments: str) -> dict[str, object]:
+        def ctl(*arguments: str) -> dict[str, Any]:
             result = run([PROGRAM, "ctl", switch.control_path, *arguments], Deadline(TIMEOUT_MS))
             assert result.ok(), result.describe()
             answer = json.loads(result.stdout)
@@ -137,6 +138,7 @@ def test_ctl_from_the_command_line(tmp_path: Path) -> None:
         assert ctl("fault", "slow", "0.1", "1", "2")["faults"] == {"slow": {"1": 0.1, "2": 0.1}}
         assert ctl("fault", "mute")["faults"] == {"mute": True, "slow": {"1": 0.1, "2": 0.1}}
         assert ctl("clear", "slow", "2")["faults"] == {"mute": True, "slow": {"1": 0.1}}
+        assert ctl("fault", "lockout", "3")["faults"]["lockout"] == {"after": 3, "rejected": 0}
         assert ctl("clear")["faults"] == {}
         assert ctl("switch", "1", "off") == {"ok": True, "outlet": 1, "state": "off"}
         assert switch.outlet_state(1) == "off"
@@ -203,7 +205,7 @@ def test_every_way_in_is_announced(tmp_path: Path) -> None:
     assert child.returncode == 0
 
 
-@pytest.mark.parametrize("option", ["--rest", "--log", "--rest-cert"])
+@pytest.mark.parametrize("option", ["--rest", "--log", "--rest-cert", "--serial-link"])
 def test_what_cannot_be_had_is_one_clear_line(tmp_path: Path, option: str) -> None:
     place = str(tmp_path / "no" / "where")
     with socket.socket() as holder:
@@ -213,6 +215,7 @@ def test_what_cannot_be_had_is_one_clear_line(tmp_path: Path, option: str) -> No
         arguments = {
             "--rest": ["--rest", taken, "--rest-plain"],
             "--log": ["--log", place],
+            "--serial-link": ["--serial-link", place],
             "--rest-cert": ["--rest", "127.0.0.1:0", "--rest-cert", place],
         }[option]
         result = run([PROGRAM, "--listen", "127.0.0.1:0", *arguments], Deadline(TIMEOUT_MS))

@@ -269,7 +269,7 @@ def test_list_gives_unnamed_plugs_an_empty_alias(bench: Bench) -> None:
 def test_list_status_and_separator(bench: Bench) -> None:
     bench.switch.states.update({1: "OFF", 5: "ON*"})
     assert bench.run("action=list-status", "separator=;") == 0
-    assert bench.out.getvalue() == "1;pete;OFF\n2;;ON\n5;mclaws;UNKNOWN\n6;mclaws;ON\n"
+    assert bench.out.getvalue() == "1;pete;off\n2;;on\n5;mclaws;UNKNOWN\n6;mclaws;on\n"
 
 
 def test_monitor_is_silent_and_knows_a_missing_plug(bench: Bench) -> None:
@@ -357,7 +357,7 @@ def test_list_prints_a_group_once_and_its_state(bench: Bench) -> None:
     bench.switch.groups = {"web": [1, 5], "db": [6], "mclaws": [5, 6]}
     bench.switch.states.update({1: "OFF", 5: "OFF", 6: "ON*"})
     assert bench.run("action=list-status") == 0
-    assert bench.out.getvalue().splitlines()[4:] == ["web,,OFF", "db,,UNKNOWN"]
+    assert bench.out.getvalue().splitlines()[4:] == ["web,,off", "db,,UNKNOWN"]
     assert [line.split(",")[0] for line in bench.out.getvalue().splitlines()].count("web") == 1
 
 

@@ -518,7 +518,7 @@ def test_the_name_of_a_plug_is_no_question(name: str) -> None:
 
 
 def test_yes_is_said_once_a_command() -> None:
-    question = b"Plugs to be turned off:\r\nPlug 3: a\r\nAre you sure? (Y/N): \r\n"
+    question = b"Plugs to be turned off:\r\nPlug 3: a\r\nAre you sure? (Y/N)\r\n"
     talk = logged_in()
     talk.request_switch(3, on=False)
     talk.take_output()

@@ -5,7 +5,8 @@ What is promised about a damaged status screen, and tested here:
 - one byte lost, doubled or changed: every plug shown is shown in its true state, and after a screen of the same
   session that was whole (the login's, say) exactly the true plugs are shown. A name may have changed in one row;
 - whole lines lost: the same; without an earlier screen the rows that are left are true;
-- garbage between the lines: the same, and nothing is answered that was not asked.
+- garbage between the lines: the same, and nothing is answered that was not asked;
+- on a serial line, with stretches of any length lost in each transmission: the true table, or UNKNOWN for a state.
 """
 
 from __future__ import annotations

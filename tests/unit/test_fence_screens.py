@@ -65,6 +65,21 @@ def test_the_rules_close_the_table() -> None:
     assert len(parse_status([HEADER, RULE, row("1"), row("2"), RULE])) == 2
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # The middle of a row, its end and the start of the next one are lost: plug 1 with the state of plug 2.
+        [HEADER, RULE, " 1 | pe  | (undefined) | OFF | 0.5 Secs | ON |", row("3"), RULE],
+        [HEADER, RULE, row("1"), RULE[20:]],
+    ],
+)
+def test_on_a_noisy_line_rows_and_rules_must_be_alike(lines: list[str]) -> None:
+    assert parse_status(lines)
+    with pytest.raises(ScreenError, match="not in line"):
+        parse_status(lines, noisy=True)
+    assert parse_status([HEADER, RULE, row("1"), row("2"), RULE], noisy=True)
+
+
 def test_numbers_may_stand_in_a_column_or_not() -> None:
     for rows in ([row("9 "), row("10")], [row("9"), row("10")]):
         assert [entry.number for entry in parse_status([HEADER, *rows])] == [9, 10]

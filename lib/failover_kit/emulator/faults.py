@@ -80,8 +80,6 @@ class Faults:
             self._whole.clear()
         else:
             self._whole.discard(name)
-        if not self.active("lockout"):
-            self.rejected = 0
         gone = None if outlets is None else set(outlets)
         if name in (None, "stuck"):
             self.stuck = set() if gone is None else self.stuck - gone

@@ -84,5 +84,9 @@ def _make_link(target: str, link: str) -> None:
         if not stat.S_ISLNK(os.lstat(link).st_mode):
             raise FileExistsError(errno.EEXIST, "exists and is no symbolic link", link)
     temporary = f"{link}.{os.getpid()}"
-    os.symlink(target, temporary)
-    os.replace(temporary, link)
+    try:
+        os.symlink(target, temporary)
+        os.replace(temporary, link)
+    except OSError as error:
+        # The error of symlink(2) names the target first, and nobody asked for that.
+        raise OSError(error.errno, error.strerror, link) from None

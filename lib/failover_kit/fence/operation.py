@@ -204,9 +204,10 @@ class Operation:
                 self._print_row(out, name, "", _state_of(members) if complete else PlugState.UNKNOWN)
 
     def _print_row(self, out: TextIO, first: str, alias: str, state: PlugState) -> None:
+        """As fence_wti: small letters, but for UNKNOWN."""
         cells = [first, alias]
         if self._config.action == "list-status":
-            cells.append(state.value if state in (PlugState.ON, PlugState.OFF) else "UNKNOWN")
+            cells.append(state.value.lower() if state in (PlugState.ON, PlugState.OFF) else "UNKNOWN")
         out.write(self._config.separator.join(cells) + "\n")
 
     def _clean(self, name: str) -> str:
@@ -214,7 +215,7 @@ class Operation:
         if any(char.isspace() or char in ",;" for char in name) or self._config.separator in name:
             self._log.warning(f"the name '{printable(name)}' cannot be listed; use the plug's number")
             return ""
-        return printable(name)
+        return printable(name.lower())
 
     # Steps.
 

@@ -92,8 +92,11 @@ def has_table(lines: Iterable[str]) -> bool:
     return any(is_plug_header(line) for line in lines)
 
 
-def parse_status(lines: Iterable[str]) -> tuple[PlugRow, ...]:
+def parse_status(lines: Iterable[str], *, noisy: bool = False) -> tuple[PlugRow, ...]:
     """The plugs of one status screen, in the order of their numbers.
+
+    ``noisy``: from a line that loses bytes, where one row may have been grafted upon another; all bars
+    of all rows must then stand in line, and the rules must be the same.
 
     Lines without a bar (banner, site, pager, help line) are skipped; a header may come again after a
     page; a table with other columns (the serial ports of an RSM) is passed over. Raises ScreenError when
@@ -102,7 +105,7 @@ def parse_status(lines: Iterable[str]) -> tuple[PlugRow, ...]:
     rows: list[PlugRow] = []
     bars: set[int] = set()  # where the bar after the plug's number stands, in all rows
     gaps: set[int] = set()  # the same, counted from the number's end
-    for columns, line in _rows(lines, is_plug_header, "status table"):
+    for columns, line in _rows(lines, is_plug_header, "status table", noisy=noisy):
         cells = columns.cells(line)
         number = _number(cells[columns.place("plug")], line)
         if rows and number <= rows[-1].number:
@@ -121,8 +124,8 @@ def parse_status(lines: Iterable[str]) -> tuple[PlugRow, ...]:
     return tuple(rows)
 
 
-def parse_groups(lines: Iterable[str]) -> tuple[GroupRow, ...]:
-    """The plug groups of an ``/SG`` screen; none when its table has no rows.
+def parse_groups(lines: Iterable[str], *, noisy: bool = False) -> tuple[GroupRow, ...]:
+    """The plug groups of an ``/SG`` screen; none when its table has no rows. ``noisy`` as for the status.
 
     The first row of a group carries its name; firmware 1.43 has "---" for that row's plug, 1.40 (MPC)
     has a plug; the rows after it have a blank name, or the same name again. Raises ScreenError when
@@ -130,7 +133,7 @@ def parse_groups(lines: Iterable[str]) -> tuple[GroupRow, ...]:
     """
     groups: dict[str, list[int]] = {}
     current = ""
-    for columns, line in _rows(lines, is_group_header, "group table"):
+    for columns, line in _rows(lines, is_group_header, "group table", noisy=noisy):
         cells = columns.cells(line)
         name, plug = cells[columns.place("group name")], cells[columns.place("plug")]
         if name and name != current:
@@ -232,10 +235,14 @@ class _Columns:
         return cells
 
 
-def _rows(lines: Iterable[str], is_header: Callable[[str], bool], what: str) -> Iterator[tuple[_Columns, str]]:
+def _rows(
+    lines: Iterable[str], is_header: Callable[[str], bool], what: str, *, noisy: bool
+) -> Iterator[tuple[_Columns, str]]:
     """The rows under the headers that ``is_header`` knows, each with its header."""
     columns: _Columns | None = None
     seen = ruled = closed = False
+    layouts: set[tuple[int, ...]] = set()
+    rules: set[str] = set()
     for line in lines:
         if is_header(line):
             columns = _columns(line, what)
@@ -248,13 +255,17 @@ def _rows(lines: Iterable[str], is_header: Callable[[str], bool], what: str) -> 
             continue
         elif _is_rule(line):
             ruled = closed = True
+            rules.add(line.strip(_BLANKS))
         elif "|" in line:
             closed = False
+            layouts.add(tuple(at for at, char in enumerate(line) if char == "|"))
             yield columns, line
     if not seen:
         raise ScreenError(f"no {what}: no line with the columns Plug and Status")
     if ruled and not closed:
         raise ScreenError(f"the {what} is cut short: no rule closes it")
+    if noisy and (len(layouts) > 1 or len(rules) > 1):
+        raise ScreenError(f"the lines of the {what} are not in line: bytes were lost")
 
 
 def _columns(line: str, what: str) -> _Columns:

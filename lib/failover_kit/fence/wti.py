@@ -8,8 +8,8 @@ login on only the very prompt of the login counts as one.
 
 Nothing the device says about a *command* is believed: ``Switched`` only means that a prompt came back.
 Proof is a ``StatusRead`` asked for afterwards; ``tally`` tells the table that answers our ``/S`` from one that
-was on its way before. On a serial line (``wake``) nothing guards the bytes: there a table counts when it
-came twice the same. The plugs shown must stay the same ones within a session.
+was on its way before. On a serial line (``wake``) nothing guards the bytes: there a table counts when its
+bars are in line and it came twice the same. The plugs shown must stay the same ones within a session.
 
 What this cannot tell from the truth: a first table that has lost whole rows, or changed bytes, and is well
 formed all the same (TCP does not do that; on a serial line it would have to happen twice alike), and, on
@@ -304,7 +304,7 @@ class Dialogue:
     def _at_prompt(self) -> None:
         self._trace.append(f"received: {self._line}")
         lines, self._lines, self._line = self._lines, [], ""
-        table = _table(lines)
+        table = _table(lines, noisy=self._wake)
         if table is not None:
             self._tally.table()
         match self._state:
@@ -348,7 +348,7 @@ class Dialogue:
 
     def _log_in(self, prompt: str) -> None:
         self._trace.append(f"received: {self._line}")
-        table = _table(self._lines)
+        table = _table(self._lines, noisy=self._wake)
         self._lines, self._line = [], ""
         self._prompt = prompt
         if table is None:
@@ -396,7 +396,7 @@ class Dialogue:
         if any(is_group_header(line) for line in lines):
             self._tally.no_table()
             try:
-                groups = parse_groups(lines)
+                groups = parse_groups(lines, noisy=self._wake)
             except ScreenError as error:
                 self._unreadable(error)
                 return
@@ -512,12 +512,12 @@ class Dialogue:
         return events
 
 
-def _table(lines: Sequence[str]) -> tuple[PlugRow, ...] | ScreenError | None:
+def _table(lines: Sequence[str], *, noisy: bool) -> tuple[PlugRow, ...] | ScreenError | None:
     """The plug table of a chunk, why it cannot be read, or None when there is none."""
     if not any(is_plug_header(line) for line in lines):
         return None
     try:
-        return parse_status(lines)
+        return parse_status(lines, noisy=noisy)
     except ScreenError as error:
         return error
 
