@@ -39,7 +39,15 @@ def namespace() -> Iterator[list[str]]:
         must(["ip", "netns", "delete", name])
 
 
-def emulator(folder: str, *, prefix: Sequence[str] = (), password: str | None = PASSWORD) -> EmulatorProcess:
+def emulator(
+    folder: str,
+    *,
+    prefix: Sequence[str] = (),
+    password: str | None = PASSWORD,
+    variant: str = "ips",
+    user: str = "",
+    serial: bool = False,
+) -> EmulatorProcess:
     """pete on plug 1, both supplies of mclaws on 2 and 5. On port 23 inside ``prefix``, else on a free one."""
     outlets = {
         1: OutletConfig("pete", delay_ms=50),
@@ -53,6 +61,9 @@ def emulator(folder: str, *, prefix: Sequence[str] = (), password: str | None = 
         address=ADDRESS,
         port=23 if prefix else 0,
         prefix=prefix,
+        variant=variant,
+        user=user,
+        serial=serial,
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from failover_kit.spec.deadline import Deadline
+from failover_kit.stonith import child as run_child_module
 from failover_kit.stonith import main
 from failover_kit.stonith.catalogue import Places
 
@@ -133,6 +137,47 @@ def test_a_plugin_that_hangs_is_ended_with_its_children(places: Places, tmp_path
     code, _, err = stonith(places, "--timeout=1", "-t", "external/lab", "hostlist=a", "-T", "off", "a")
     assert code == 6  # S_TIMEOUT
     assert "was stopped" in err
+    assert _gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_signal_while_a_child_is_started_does_not_lose_the_child(tmp_path: Path) -> None:
+    """subprocess waits for the child's exec; a handler that raises there would leave it running, unknown."""
+    script = tmp_path / "child"
+    program(script, f"echo $$ >{tmp_path}/pid; kill -TERM $PPID; sleep 300\n")
+    start = subprocess.Popen
+
+    class Slow(start):  # type: ignore[misc,valid-type]
+        """The signal is there before the parent knows its child."""
+
+        def __init__(self, *arguments: object, **how: object) -> None:
+            super().__init__(*arguments, **how)
+            end = time.monotonic() + PATIENCE_S
+            while not child._came and time.monotonic() < end:
+                time.sleep(0.01)
+
+    class Came(Exception):
+        pass
+
+    def handler(_number: int, _frame: object) -> None:
+        raise Came
+
+    class Child(run_child_module._Deferred):
+        def __init__(self) -> None:
+            nonlocal child
+            child = self
+            super().__init__()
+
+    child: run_child_module._Deferred
+    before = signal.signal(signal.SIGTERM, handler)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_child_module.subprocess, "Popen", Slow)
+        patch.setattr(run_child_module, "_Deferred", Child)
+        try:
+            with pytest.raises(Came):
+                run_child_module.run_child([str(script)], Deadline(60_000), env={})
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, before)
     assert _gone(int((tmp_path / "pid").read_text()))
 
 

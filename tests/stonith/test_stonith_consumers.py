@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,31 @@ def test_fence_legacy_with_null_and_with_a_fence_agent(switch: EmulatorProcess) 
     answer = legacy(switch, "action=off", "nodename=1", "port=1", plugin="fence_wti_ips800")
     assert answer.code == 0
     assert switch.outlet_state(1) == "off"
+
+
+# --- installed --------------------------------------------------------------------------------------
+
+
+def test_an_installed_tree_finds_its_parts(tmp_path: Path) -> None:
+    """The command in the compat directory, the plugins among cluster-glue's, the library under share."""
+    shutil.copytree(
+        ROOT / "lib" / "failover_kit",
+        tmp_path / "share" / "failover-kit" / "failover_kit",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    compat = tmp_path / "lib" / "failover-kit" / "compat"
+    external = tmp_path / "lib" / "stonith" / "plugins" / "external"
+    for directory in (compat, external, tmp_path / "sbin"):
+        directory.mkdir(parents=True)
+    command = shutil.copy(ROOT / "stonith" / "stonith", compat)
+    shutil.copy(ROOT / "stonith" / "fence_wti_ips800", tmp_path / "sbin")
+    for name in OUR_PLUGINS:
+        shutil.copy(ROOT / "stonith" / "external" / name, external / name)
+    types = run(command, ["-L"]).out.split()
+    assert {"wti_nps", "fence_wti_ips800", *(f"external/{name}" for name in OUR_PLUGINS)} <= set(types)
+    assert run(command, ["-t", "external/failover-kit-agent", "-n"]).out == "agent  options  \n"
+    refused = run(command, ["-t", "wti_nps", "ipaddr=127.0.0.1", "password=", "timeout=1", "-d", "-S"])
+    assert "Connection refused" in refused.err  # the agent ran
 
 
 # --- our plugins, as cluster-glue's stonith and Heartbeat load them ----------------------------------

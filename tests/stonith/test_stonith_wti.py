@@ -169,6 +169,24 @@ def test_a_narrow_name_column_and_any_prompt_give_clean_names(prompt: str) -> No
         assert sent.count("/X,Y") == 2
 
 
+def test_a_serial_line_instead_of_the_network(tmp_path: Path) -> None:
+    with emulator(str(tmp_path), serial=True) as switch:
+        pairs = [f"serial={switch.serial_path}", f"password={PASSWORD}"]
+        assert run(OURS, ["-t", "wti_nps", *pairs, "-l"]) == Answer(0, "pete\nmclaws\nmclaws\n", "")
+        assert run(OURS, ["-t", "wti_nps", *pairs, "-T", "off", "pete"]).code == 0
+        assert switch.outlet_state(1) == "off"
+
+
+@pytest.mark.parametrize(("variant", "user"), [("nps", ""), ("vmr", "admin")])
+def test_other_units_of_the_same_maker(tmp_path: Path, variant: str, user: str) -> None:
+    with emulator(str(tmp_path), variant=variant, user=user) as switch:
+        login = {} if not user else {"username": user}
+        assert ours(switch.port, "-l", **login).out.split() == ["pete", "mclaws", "mclaws"]
+        assert ours(switch.port, "mclaws", **login).code == 0
+        moves = [(event["outlet"], event["to"]) for event in switch.events("switched")]
+        assert moves == [(2, "off"), (5, "off"), (2, "on"), (5, "on")]
+
+
 def test_a_wrong_password_is_tried_once(switch: EmulatorProcess) -> None:
     answer = ours(switch.port, "pete", password="no such secret")
     assert answer.code == 2  # S_ACCESS

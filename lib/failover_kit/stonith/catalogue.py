@@ -34,7 +34,7 @@ _HEIRS = {
     "vacm": "",
 }
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-_AROUND = os.path.dirname(_LIBRARY)
+_GLUE_PLUGINS = "lib/stonith/plugins/external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,15 @@ class Places:
 
 
 def default_places() -> Places:
-    """Beside this library (a checkout, or a prefix), then where Debian has them."""
-    return Places(
-        plugins=(f"{_AROUND}/stonith/external", "/usr/lib/stonith/plugins/external"),
-        agents=(f"{_AROUND}/stonith", f"{os.path.dirname(_AROUND)}/sbin", "/usr/sbin"),
-    )
+    """In this checkout or under this prefix, then where Debian has them."""
+    around = os.path.dirname(_LIBRARY)
+    if os.path.basename(_LIBRARY) == "failover-kit":  # PREFIX/share/failover-kit
+        prefix = os.path.dirname(around)
+        own = (f"{prefix}/{_GLUE_PLUGINS}", f"{prefix}/sbin")
+    else:
+        own = (f"{around}/stonith/external", f"{around}/stonith")
+    plugins, agent_places = own
+    return Places(plugins=(plugins, f"/usr/{_GLUE_PLUGINS}"), agents=(agent_places, "/usr/sbin"))
 
 
 def types(places: Places) -> list[str]:

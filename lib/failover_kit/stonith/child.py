@@ -10,8 +10,10 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV, OUTPUT_LIMIT_BYTES, CommandMissing, CommandResult, CommandTimeout
@@ -37,6 +39,7 @@ def run_child(
     data = (stdin or "").encode("utf-8", "surrogateescape")
     if len(data) > STDIN_LIMIT_BYTES:
         raise CommandMissing(f"{argv[0]}: the parameters are longer than {STDIN_LIMIT_BYTES} bytes; shorten them")
+    signals = _Deferred()
     try:
         child = subprocess.Popen(
             list(argv),
@@ -48,8 +51,10 @@ def run_child(
             start_new_session=True,
         )
     except OSError as error:
+        signals.deliver()
         raise CommandMissing(f"cannot run {argv[0]}: {error.strerror}; install it or check its path") from None
     try:
+        signals.deliver()
         if child.stdin is not None:
             try:
                 child.stdin.write(data)
@@ -65,6 +70,32 @@ def run_child(
             if stream is not None:
                 stream.close()
     return CommandResult(argv, child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+class _Deferred:
+    """Holds SIGTERM and SIGINT back from its making until ``deliver()``.
+
+    An exception from a signal handler inside Popen() would leave a running child that nobody knows. Blocking the
+    signals would not do: the child would inherit that and could not be told to leave.
+    """
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        # Elsewhere handlers neither run nor may be set (signal.signal).
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._handlers[number] = signal.signal(number, self._note)
+
+    def deliver(self) -> None:
+        """Put the handlers back and let what came meanwhile happen now; may raise what a handler raises."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in self._came:
+            signal.raise_signal(number)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._came.append(number)
 
 
 def _collect(child: subprocess.Popen[bytes], program: str, deadline: Deadline) -> tuple[bytes, bytes]:
