@@ -73,6 +73,11 @@ BEHAVIOUR = (
     ("an argument without an option", "a warning; the default reboot is done", "an error"),
     ("`password_script`", "runs through a shell", "runs without one; quotes work, pipes do not"),
     ("an old and a new name with different values", "the later one counts", "an error: nobody knows who was meant"),
+    ("`ACTION=off`, `action: off` on standard input", "a warning; the default reboot is done", "an error"),
+    ("a flag that is neither true nor false (`quiet=maybe`)", "a warning", "an error"),
+    ("`monitor` with a plug", "the plug is not looked for", "an error when it is not on the device"),
+    ("a plug `01`, `0` or an empty one (`,5`)", "an error only when switching", "an error for every action"),
+    ("`-V`", "the version", "name and version"),
     ("`validate-all`", "knows nothing of password sources", "looks at files, programs, variables"),
 )  # fmt: skip
 

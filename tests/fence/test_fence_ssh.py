@@ -167,7 +167,7 @@ def imitation(tmp_path: Any, body: str) -> SshTarget:
     return SshTarget("h", 22, "wti", program=str(program))
 
 
-ASK = "stty -echo; printf \"wti@h's password: \"; read -r answer; "
+ASK = 'stty -echo; printf "wti@h\'s password: "; read -r answer; '
 
 
 def test_the_password_is_typed_when_ssh_asks_and_what_follows_is_the_device(tmp_path: Any) -> None:
@@ -194,7 +194,7 @@ def failure(target: SshTarget, *, password: str = "secret", total_ms: int = 20_0
 
 def test_asked_twice_the_password_is_typed_once(tmp_path: Any) -> None:
     typed = tmp_path / "typed"
-    target = imitation(tmp_path, f"{ASK} echo \"$answer\" >>{typed}; {ASK} echo \"$answer\" >>{typed}")
+    target = imitation(tmp_path, f'{ASK} echo "$answer" >>{typed}; {ASK} echo "$answer" >>{typed}')
     error = failure(target)
     assert "did not accept the password" in str(error)
     assert not error.again
@@ -235,10 +235,9 @@ def test_a_missing_pexpect_is_a_clean_error(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_the_preamble_may_be_cut_anywhere(size: int) -> None:
     text = (
-        b"** Banner: Password: **\r\n(wti@h) Password: \r\n"
-        b'Authenticated to h ([1]:22) using "password".\r\r\nIPS> '
+        b'** Banner: Password: **\r\n(wti@h) Password: \r\nAuthenticated to h ([1]:22) using "password".\r\r\nIPS> '
     )
-    preamble = Preamble("h")
+    preamble = Preamble("h", Secret("secret"))
     echo = True
     asked = 0
     rest = b""
@@ -256,12 +255,14 @@ def test_the_preamble_may_be_cut_anywhere(size: int) -> None:
 
 def test_a_preamble_without_end_is_given_up() -> None:
     with pytest.raises(ConnectFailed, match="does not come to an end"):
-        Preamble("h").receive(b"x" * 70_000, echo=False)
+        Preamble("h", Secret("secret")).receive(b"x" * 70_000, echo=False)
 
 
 def test_a_question_about_the_host_key_is_never_answered() -> None:
     with pytest.raises(ConnectFailed, match="known_hosts"):
-        Preamble("h").receive(b"Are you sure you want to continue connecting (yes/no/[fingerprint])? ", echo=True)
+        Preamble("h", Secret("secret")).receive(
+            b"Are you sure you want to continue connecting (yes/no/[fingerprint])? ", echo=True
+        )
 
 
 def test_the_argument_list() -> None:
@@ -269,3 +270,17 @@ def test_the_argument_list() -> None:
     assert argv[-7:] == ["-tt", "-l", "wti", "-p", "2222", "--", "fe80::1%eth0"]
     assert argv.index("HostKeyAlgorithms=+ssh-rsa") < argv.index("StrictHostKeyChecking=yes")
     assert ("-6" in argv, "/key" in argv, "PubkeyAuthentication=no" in argv) == (True, True, False)
+
+
+def test_what_was_typed_is_not_shown_when_it_comes_back(tmp_path: Any) -> None:
+    target = imitation(tmp_path, "stty -echo; printf 'Password: '; read word; echo \"no: $word\"; exit 1")
+    assert "no: ***" in str(failure(target))
+
+
+@pytest.mark.parametrize(
+    "words", ["Connection refused", "Could not resolve hostname: Temporary failure in name resolution"]
+)
+def test_what_may_pass_is_tried_again(words: str) -> None:
+    preamble = Preamble("switch", Secret("secret"))
+    preamble.receive(f"ssh: {words}\r\n".encode(), echo=True)
+    assert preamble.ended().again

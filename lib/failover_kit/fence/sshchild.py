@@ -37,7 +37,7 @@ _ASKS_HOST_KEY = re.compile(rb"\(yes/no[^\r\n]*\)\?\s*$", re.I)
 # What ssh prints when nobody is there, or when the unit's one session is taken: worth another try.
 _AGAIN = re.compile(
     rb"connection refused|connection reset|connection closed|connection timed out|no route to host|"
-    rb"network is unreachable|connection to .* port .* timed out",
+    rb"network is unreachable|temporary failure in name resolution|connection to .* port .* timed out",
     re.I,
 )
 _KEY_TROUBLE = re.compile(rb"host key verification failed|no .* host key is known|identification has changed", re.I)
@@ -91,8 +91,9 @@ class Preamble:
     or whether a strange host key is fine. ``rest`` is what came after the authentication.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, password: Secret) -> None:
         self._host = host
+        self._password = password
         self._seen = b""
         self.password_asked = False
         self.rest = b""
@@ -134,7 +135,8 @@ class Preamble:
 
     def _last_line(self) -> str:
         lines = [line.strip() for line in self._seen.decode("utf-8", "replace").splitlines() if line.strip()]
-        return repr(lines[-1][:200]) if lines else "no word of explanation"
+        # A terminal whose echo came back too early, or the device itself, may show what was typed.
+        return repr(self._password.redact(lines[-1])[:200]) if lines else "no word of explanation"
 
 
 def connect_ssh(target: SshTarget, password: Secret, until: Deadline, debug: Callable[[str], None]) -> SshTransport:
@@ -155,7 +157,7 @@ def connect_ssh(target: SshTarget, password: Secret, until: Deadline, debug: Cal
         raise ConnectFailed(f"{target.program} cannot be run; install openssh-client", again=False) from None
     transport = SshTransport(child)
     try:
-        _authenticate(transport, Preamble(target.host), password, until)
+        _authenticate(transport, Preamble(target.host, password), password, until)
     except BaseException:
         transport.close()
         raise
