@@ -76,18 +76,19 @@ class SerialTransport:
                 raise ConnectionLost(f"serial line: {_words(error)}") from None
 
     def receive(self, until: Deadline) -> bytes | None:
-        if not wait_for(self._port.fileno(), select.POLLIN, until):
-            return None
-        try:
-            data = os.read(self._port.fileno(), RECEIVE_BYTES)
-        except BlockingIOError:
-            return None if until.expired() else self._again(until)
-        except OSError as error:
-            raise ConnectionLost(f"serial line: {_words(error)}") from None
-        if not data:
-            # Readable and empty: the adapter is gone (or the other end of a pseudo-terminal).
-            raise ConnectionLost("serial line: the line is gone; is the adapter plugged in?")
-        return data
+        while wait_for(self._port.fileno(), select.POLLIN, until):
+            try:
+                data = os.read(self._port.fileno(), RECEIVE_BYTES)
+            except BlockingIOError:
+                time.sleep(DRAIN_STEP_S)
+                continue
+            except OSError as error:
+                raise ConnectionLost(f"serial line: {_words(error)}") from None
+            if not data:
+                # Readable and empty: the adapter is gone (or the other end of a pseudo-terminal).
+                raise ConnectionLost("serial line: the line is gone; is the adapter plugged in?")
+            return data
+        return None
 
     def close(self) -> None:
         """Let the last bytes out, but do not wait for a line that takes none: close(2) could, for long."""
@@ -103,10 +104,6 @@ class SerialTransport:
             self._port.close()
         except OSError:
             pass
-
-    def _again(self, until: Deadline) -> bytes | None:
-        time.sleep(DRAIN_STEP_S)
-        return self.receive(until)
 
 
 def _words(error: OSError) -> str:
