@@ -562,7 +562,8 @@ class Audits:
         drill = witness.drill
         if drill is None or drill.off_counter < 0 or drill.quiet or drill.spoiled:
             return
-        drill.quiet = witness.last_ms - drill.quiet_since_ms >= self.world.faults.deadtime_ms
+        since_ms = max(drill.quiet_since_ms, witness.authentic_ms)  # a life that cannot answer beats, too
+        drill.quiet = witness.last_ms - since_ms >= self.world.faults.deadtime_ms
         if not drill.quiet:
             # Its order was answered and the drill given up, or the core forgot to look: then nothing may count.
             drill.spoiled = "power was given back before it was silent"

@@ -156,9 +156,11 @@ class Witness:
 
     def _heard_in_drill(self, beat: Beat, echo: int) -> None:
         drill = self.drill
-        if drill is None or drill.off_counter < 0:
+        if drill is None:
             return
-        if echo <= drill.off_counter:
+        if not drill.quiet and beat.boot_id != drill.boot_id:
+            drill.spoiled = drill.spoiled or f"{beat.boot_id} began while {drill.boot_id} was being cut"
+        elif drill.off_counter < 0 or echo <= drill.off_counter:
             drill.quiet_since_ms = self.last_ms  # on its way when it was cut
         elif not drill.quiet or beat.boot_id == drill.boot_id:
             drill.spoiled = drill.spoiled or f"{beat.boot_id} was heard while its plugs read OFF"

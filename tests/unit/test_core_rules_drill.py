@@ -9,7 +9,7 @@ import pytest
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Verb
+from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Tick, Verb
 from failover_kit.manager.records import CoreConfig, DrillRecord, GroupClaim, PlugState, ProofState
 from failover_kit.manager.states import GroupState
 
@@ -255,6 +255,55 @@ def test_rule_25_a_node_that_does_not_come_back_is_not_proved_and_is_not_waited_
     come_back(bench)
     bench.write()
     assert proof(bench) is ProofState.FAILED
+
+
+def test_rule_25_a_node_that_boots_by_itself_just_then_is_not_proved_and_gets_its_power_back() -> None:
+    """Its new life was heard once before OFF, and becomes current by a frame from before OFF: nobody knows what
+    was cut. The power must not stay off until the order's time is over."""
+    bench = ordered()
+    bench.reset_peer()
+    bench.hear(PASSIVE)
+    bench.wait(KEEPALIVE_MS)
+    late = bench.beat(PASSIVE)
+    bench.fenced()
+    bench.handle(BeatReceived("eth1", late))
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "another boot by itself" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+
+
+def test_rule_25_another_boot_heard_before_off_is_no_drill_of_the_first() -> None:
+    bench = ordered()
+    come_back(bench)
+    bench.fenced()
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert bench.count(PowerOn) == 1
+
+
+def test_rule_25_a_life_that_cannot_answer_is_not_silent_and_the_power_is_not_kept_for_ever() -> None:
+    """One direction of the links is cut: failoverd of the "cut" node is restarted and beats, never current."""
+    bench = off()
+    for _ in range(4 * DEADTIME_MS // KEEPALIVE_MS):
+        bench.wait(KEEPALIVE_MS, writing=True)
+        bench.handle(BeatReceived("eth1", bench.beat(PASSIVE, nonce="pete life 2", echoes=(), hears=False)))
+        bench.write()
+    assert "still came 8 s after its plugs read OFF" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert (bench.count(PowerOn), proof(bench)) == (1, ProofState.FAILED)
+
+
+def test_rule_21_a_pause_of_this_node_is_not_the_absence_of_the_other() -> None:
+    """failoverd here did not run over the deadline; the beats of the node that came back wait in its socket."""
+    bench = powered()
+    bench.now_ms += DRILL.prove_timeout_ms + 1_000
+    bench.handle(Tick())
+    assert bench.reply_code() is None
+    come_back(bench)
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
 
 
 # --- what its OFF may be used for ---------------------------------------------------------------------

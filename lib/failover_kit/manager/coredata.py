@@ -131,7 +131,7 @@ class Drill:
     fired: bool = False
     off_counter: int = 0  # our beat counter when OFF was known
     off_ms: int = 0
-    deadline_ms: int = 0  # for its return; 0 until power is given back
+    deadline_ms: int = 0  # of this step: for its silence, then for its return; 0 until OFF is read
 
 
 @dataclass(slots=True)
