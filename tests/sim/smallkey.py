@@ -292,6 +292,7 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
             drill.step.value,
             drill.boot_id,
             drill.fired,
+            drill.on_op != 0,
             drill.before and drill.before.ok,
             _old(core, drill.off_ms),
             _old(core, core.silence_floor_ms),

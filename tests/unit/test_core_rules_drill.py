@@ -236,6 +236,17 @@ def test_rule_25_another_boot_heard_while_it_is_off_is_no_proof() -> None:
     assert "something else feeds it" in reply(bench)
 
 
+def test_rule_25_a_boot_before_its_power_was_given_back_is_no_proof_however_silent_it_was() -> None:
+    """The disk is slow, so the power comes late; the node has been silent for deadtime, and boots all the same."""
+    bench = ordered()
+    bench.fenced()
+    bench.wait(DEADTIME_MS + KEEPALIVE_MS)
+    assert (bench.core.drill is not None, bench.count(PowerOn)) == (True, 0)
+    come_back(bench)
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "something else feeds it" in reply(bench)
+
+
 def test_rule_25_the_same_boot_again_is_no_return() -> None:
     bench = powered()
     bench.peer_nonce, bench.peer_counter = "pete life 2", 0  # failoverd was only restarted there

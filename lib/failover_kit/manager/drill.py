@@ -110,7 +110,7 @@ class DrillDecisions(CoreBase):
             return  # sent before it heard anything from after OFF: no news
         if beat.boot_id == drill.boot_id and drill.step is not DrillStep.DONE:
             self._drill_failed(self._beats_go_on())
-        elif drill.step is DrillStep.QUIET:
+        elif not drill.on_op:  # silent or not: a slow disk may put off what gives it back
             self._drill_failed(
                 f"another boot of it ({beat.boot_id[:8]}) is heard while its plugs read OFF: something else feeds "
                 "it, or somebody switched it on"
