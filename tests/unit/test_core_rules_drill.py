@@ -7,10 +7,19 @@ from dataclasses import replace
 import pytest
 
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
+from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Tick, Verb
-from failover_kit.manager.records import CoreConfig, DrillRecord, GroupClaim, PlugState, ProofState
+from failover_kit.manager.events import BeatReceived, Command, PowerOnDone, ProbeOutcome, Tick, Verb
+from failover_kit.manager.records import (
+    Beat,
+    CoreConfig,
+    DrillRecord,
+    GroupClaim,
+    GroupRecord,
+    PlugState,
+    ProofState,
+)
 from failover_kit.manager.states import GroupState
 
 PASSIVE = replace(EMPTY, top=3)
@@ -184,6 +193,131 @@ def test_rule_04_nothing_moves_while_a_drill_runs() -> None:
     bench = ordered()
     bench.order(Verb.STANDBY)
     assert bench.reply_code() is ExitCode.REFUSED
+
+
+# --- every fact that refuses, one at a time ------------------------------------------------------------
+
+MINE = GroupRecord(name="cluster", right=4, top=4, known=4, held=True)
+BESIDE = law.DrillGroupFacts(wanted=MINE, durable=MINE, state=GroupState.STARTED, settled=True, claim=PASSIVE)
+UP = Beat(
+    node="pete", boot_id="pete boot 1", nonce="pete life 1", counter=9, echoes=(("mclaws life 1", 9),), hears=True,
+    ready=True, digest="alike", groups=(PASSIVE,),
+)  # fmt: skip
+FACTS = law.DrillFacts(config=DRILL, beat=UP, groups=(BESIDE,), ready="", stalled=False, debts=False)
+PARKED = replace(MINE, held=False, parked="start failed")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"config": replace(DRILL, can_fence=False)}, "no fence device"),
+        ({"beat": None}, "it is not heard now"),
+        ({"beat": replace(UP, leaving=True)}, "the peer is not ready"),
+        ({"beat": replace(UP, ready=False)}, "the peer is not ready"),
+        ({"beat": replace(UP, digest="another")}, "the configuration files differ"),
+        ({"ready": "the state directory cannot be written"}, "the state directory cannot be written"),
+        ({"stalled": True}, "paused"),
+        ({"debts": True}, "not settled"),
+    ],
+)
+def test_rule_25_each_fact_about_the_nodes_refuses_by_itself(fields: dict[str, object], why: str) -> None:
+    assert law.may_drill(FACTS) == ""
+    assert why in law.may_drill(replace(FACTS, **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"claim": None}, "does not know it"),
+        ({"claim": replace(PASSIVE, right=5)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, held=True)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, state=GroupState.UNKNOWN)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, grant=6)}, "passes it on"),
+        ({"claim": replace(PASSIVE, want=1)}, "asks for it"),
+        ({"claim": replace(PASSIVE, parked=True)}, "holds it parked"),
+        ({"wanted": replace(MINE, right=0), "durable": replace(MINE, right=0)}, "no right to it"),
+        ({"wanted": replace(MINE, right=0)}, "no right to it"),
+        ({"durable": replace(MINE, right=2)}, "no right to it"),
+        ({"wanted": replace(MINE, grant=6), "durable": replace(MINE, grant=6)}, "no right to it"),
+        ({"settled": False}, "on its way"),
+        ({"state": GroupState.STARTING}, "it is starting here"),
+        ({"state": GroupState.FAILED}, "it is failed here"),
+        ({"state": GroupState.STOPPED}, "it is stopped here"),
+        ({"state": GroupState.STARTING, "wanted": PARKED, "durable": PARKED}, "it is starting here"),
+    ],
+)
+def test_rule_25_each_fact_about_a_group_refuses_by_itself(fields: dict[str, object], why: str) -> None:
+    assert why in law.may_drill(replace(FACTS, groups=(BESIDE, replace(BESIDE, **fields))))  # type: ignore[arg-type]
+
+
+def test_rule_25_a_group_parked_here_is_in_nobodys_way() -> None:
+    rests = replace(BESIDE, wanted=PARKED, durable=PARKED, state=GroupState.STOPPED)
+    assert law.may_drill(replace(FACTS, groups=(rests,))) == ""
+
+
+@pytest.mark.parametrize("fields", [{"boot_id": "cut"}, {"hears": False}, {"echoes": (("mclaws life 1", 8),)}])
+def test_rule_25_a_return_is_another_boot_that_hears_us_and_answers_something_from_after_off(
+    fields: dict[str, object],
+) -> None:
+    assert law.drill_is_over(UP, "cut", "mclaws life 1", 8)
+    assert not law.drill_is_over(replace(UP, **fields), "cut", "mclaws life 1", 8)  # type: ignore[arg-type]
+
+
+# --- what the order looks at ----------------------------------------------------------------------------
+
+
+def test_rule_25_a_group_on_its_way_is_no_time_for_a_drill() -> None:
+    bench = bench_at_work()
+    bench.order(Verb.STANDBY)  # its stop waits for the disk
+    bench.handle(Command(8, Verb.PROVE, (), "pete"))
+    assert "on its way" in reply(bench)
+    bench.write()
+    bench.handle(Command(9, Verb.PROVE, (), "pete"))  # it is being stopped
+    assert "on its way" in reply(bench)
+    assert bench.count(Fence) == 0
+
+
+@pytest.mark.parametrize("debt", [{"shot_pending": True}, {"on_owed": True}])
+def test_rule_13_and_25_an_older_debt_is_paid_before_a_drill(debt: dict[str, object]) -> None:
+    bench = Bench(config=DRILL, record=stored(4, held=True, contact=True, **debt))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.hear(replace(EMPTY, top=4))
+    bench.wait(2 * KEEPALIVE_MS, hearing=replace(EMPTY, top=4), writing=True)
+    assert bench.core.device_op  # the call that settles it
+    bench.core.device_op = 0  # and between two tries of it
+    bench.core.device_next_ms = bench.now_ms + 10_000
+    bench.order(Verb.PROVE, "pete")
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+    assert "not settled" in reply(bench)
+
+
+def test_rule_25_a_full_disk_is_no_time_for_a_drill() -> None:
+    bench = bench_at_work()
+    bench.core._change(contact=False)
+    bench.wait(KEEPALIVE_MS)
+    bench.disk_fails()
+    bench.order(Verb.PROVE, "pete")
+    assert "cannot be written" in reply(bench)
+
+
+def test_rule_25_one_drill_at_a_time_and_no_other_order_to_cut_beside_it() -> None:
+    bench = off()
+    bench.handle(Command(8, Verb.PROVE, (), "pete"))
+    assert "another drill is under way" in reply(bench)
+    bench.handle(Command(9, Verb.FENCE, (), "pete"))
+    assert "a proof drill of pete is under way" in reply(bench)
+
+
+def test_rule_25_a_life_that_only_just_answered_is_not_up_enough_to_be_cut() -> None:
+    """Its silence would prove nothing: nobody knows yet whether it hears us."""
+    bench = bench_at_work()
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS)
+    bench.peer_nonce, bench.peer_counter = "pete life 2", 0
+    bench.hear(PASSIVE, hears=False)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(PASSIVE, hears=False)
+    bench.order(Verb.PROVE, "pete")
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
 
 
 # --- what goes wrong on the way --------------------------------------------------------------------------
