@@ -9,8 +9,9 @@ import pytest
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
+from failover_kit.manager.coredata import Purpose
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.events import BeatReceived, Command, PowerOnDone, ProbeOutcome, Tick, Verb
+from failover_kit.manager.events import BeatReceived, Command, PowerOnDone, ProbeOutcome, ShutdownRequested, Tick, Verb
 from failover_kit.manager.records import (
     Beat,
     CoreConfig,
@@ -277,6 +278,25 @@ def test_rule_25_a_group_on_its_way_is_no_time_for_a_drill() -> None:
     assert bench.count(Fence) == 0
 
 
+@pytest.mark.parametrize("what", ["purpose", "op", "moving", "device", "old beat"])
+def test_rule_25_each_thing_under_way_here_refuses_by_itself(what: str) -> None:
+    bench = bench_at_work()
+    core, group = bench.core, bench.core.groups["cluster"]
+    assert core.drill_refusal() == ""
+    match what:
+        case "purpose":
+            group.purpose = Purpose.MOVE
+        case "op":
+            group.op = 99
+        case "moving":
+            core._change_group("cluster", moving=True)
+        case "device":
+            core.device_op = 99
+        case _:
+            core.hearing.last_two_way_ms = bench.now_ms - DEADTIME_MS
+    assert core.drill_refusal()
+
+
 @pytest.mark.parametrize("debt", [{"shot_pending": True}, {"on_owed": True}])
 def test_rule_13_and_25_an_older_debt_is_paid_before_a_drill(debt: dict[str, object]) -> None:
     bench = Bench(config=DRILL, record=stored(4, held=True, contact=True, **debt))
@@ -449,6 +469,29 @@ def test_rule_21_a_pause_of_this_node_is_not_the_absence_of_the_other() -> None:
     come_back(bench)
     bench.write()
     assert bench.reply_code() is ExitCode.DONE
+
+
+def test_rule_25_a_switch_that_never_answers_ends_the_order_and_its_late_off_proves_nothing() -> None:
+    bench = ordered()
+    patience_ms = 2 * DRILL.move_timeout_ms + DEADTIME_MS + DRILL.prove_timeout_ms
+    bench.wait(patience_ms, hearing=PASSIVE, writing=True)
+    assert bench.reply_code() is ExitCode.TIMED_OUT
+    bench.fenced()
+    bench.write()
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+    come_back(bench)
+    bench.write()
+    assert (proof(bench), bench.core.durable.drilled.reason) == (ProofState.FAILED, UNFINISHED)  # type: ignore[union-attr]
+
+
+def test_rule_13_failoverd_that_is_told_to_end_gives_the_drill_up_and_the_power_back() -> None:
+    bench = off()
+    bench.handle(ShutdownRequested())
+    assert "the drill is given up" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+    assert proof(bench) is ProofState.FAILED
 
 
 # --- what its OFF may be used for ---------------------------------------------------------------------
