@@ -190,6 +190,14 @@ def test_rule_12_and_25_a_peer_that_asks_for_the_group_meanwhile_is_not_cut_and_
     assert bench.core.durable.drilled == PROVED
 
 
+def test_rule_14_and_25_another_boot_than_the_one_ordered_is_not_cut() -> None:
+    bench = bench_at_work()
+    bench.order(Verb.PROVE, "pete")
+    come_back(bench)
+    bench.write()
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+
+
 def test_rule_04_nothing_moves_while_a_drill_runs() -> None:
     bench = ordered()
     bench.order(Verb.STANDBY)
@@ -382,6 +390,16 @@ def test_rule_25_power_comes_back_only_after_deadtime_of_silence() -> None:
     assert bench.count(PowerOn) == 1
 
 
+def test_rule_21_and_25_a_pause_of_this_node_is_no_silence_of_the_other() -> None:
+    bench = off()
+    bench.now_ms += 2 * DEADTIME_MS
+    bench.handle(Tick())
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 0
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+
+
 def test_rule_25_another_boot_heard_while_it_is_off_is_no_proof() -> None:
     bench = off()
     bench.wait(KEEPALIVE_MS)
@@ -502,8 +520,14 @@ def test_rule_02_the_off_of_a_drill_gives_leave_to_take_nothing() -> None:
     assert bench.core.proof is not None
     assert not bench.core.proof.takes
     bench.core._change_group("cluster", right=0, held=False)  # as if it had been lost on the way
+    bench.core.groups["cluster"].state = GroupState.STOPPED
     bench.wait(KEEPALIVE_MS, writing=True)
     assert bench.right() == 0
+    bench.handle(Command(8, Verb.TAKEOVER))
+    assert "taken over only when it is fenced" in reply(bench)
+    bench.core.proof.takes = True  # and this is what holds it back
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.right() > 0
 
 
 def test_rule_15_a_node_cut_by_a_drill_is_not_shot_again_for_its_silence() -> None:
