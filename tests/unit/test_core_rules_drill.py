@@ -11,7 +11,15 @@ from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
 from failover_kit.manager.coredata import Purpose
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.events import BeatReceived, Command, PowerOnDone, ProbeOutcome, ShutdownRequested, Tick, Verb
+from failover_kit.manager.events import (
+    BeatReceived,
+    Command,
+    PowerOnDone,
+    ProbeOutcome,
+    ShutdownRequested,
+    Tick,
+    Verb,
+)
 from failover_kit.manager.records import (
     Beat,
     CoreConfig,
@@ -406,6 +414,24 @@ def test_rule_25_another_boot_heard_while_it_is_off_is_no_proof() -> None:
     come_back(bench)
     assert bench.reply_code() is ExitCode.FAILED
     assert "something else feeds it" in reply(bench)
+
+
+def test_rule_25_it_counts_only_when_its_plugs_read_on_again() -> None:
+    """The on failed as the agent tells, and the node came back all the same: proved when the plugs are read ON."""
+    bench = off()
+    bench.wait(DEADTIME_MS, writing=True)
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=False, reason="no answer"))
+    come_back(bench)
+    bench.write()
+    assert bench.reply_code() is None
+    bench.wait(10_000, hearing=PASSIVE, writing=True)  # tried again
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
 
 
 def test_rule_25_a_boot_before_its_power_was_given_back_is_no_proof_however_silent_it_was() -> None:

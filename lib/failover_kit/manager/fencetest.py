@@ -152,12 +152,11 @@ class PlugTester:
         return None if call.cancelled() else call.result()
 
     async def _watch(self, call: asyncio.Task[Ended]) -> None:
-        """Wait for its end; cancel it once when the other node falls silent."""
-        told = False
+        """Wait for its end; kill it when the other node falls silent."""
         while not call.done():
             await asyncio.wait((call,), timeout=LOOK_MS / 1000)
-            if not told and self._fell_silent():
-                told = call.cancel()
+            if self._fell_silent():
+                self._line.stop_test()
 
     # --- do the two nodes share an outlet? ----------------------------------------------------------
 
