@@ -196,6 +196,12 @@ class DrillDecisions(CoreBase):
         self._note(Level.INFO, "drill-proved", f"proof drill: {text}")
         self._reply(drill.command, ExitCode.DONE, text)
 
+    def _drill_without_end(self, reason: str) -> None:
+        """Its order's time is over. What was not fired leaves no trace, and what only waits for the disk stands."""
+        drill = self.drill
+        if drill is not None and drill.fired and drill.step is not DrillStep.DONE:
+            self._record_drill(ok=False, reason=reason, wall_ms=drill.wall_ms + self.now_ms - drill.began_ms)
+
     def _drill_failed(self, reason: str) -> None:
         drill = self.drill
         if drill is None:

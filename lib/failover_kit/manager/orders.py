@@ -267,6 +267,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             text = "the shot did not end"
         elif order.verb == Verb.PROVE.value:
             text = "the drill did not end"
+            self._drill_without_end(f"it had no end within {seconds:g} s")
         elif order.verb == Verb.TAKEOVER.value:
             self._end_takeover(
                 order, ExitCode.TIMED_OUT, f"no takeover within {seconds:g} s; see failoverctl status"
