@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import actionspace, law
+from failover_kit.manager import actionspace, fencetest, law
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Freshness
@@ -173,6 +173,18 @@ def test_what_cannot_be_read_is_told_with_its_remedy(bench: Bench, trouble: str,
     assert fact in done.text
     assert remedy in done.text
     assert "sesam" not in done.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        (": 10.77.0.1 port 23: Connection refused; tried for 5 s", "it may have one session"),
+        (": 10.77.0.1 port 23: the device refused the password", "correct the user name and password"),
+        ("", "whether somebody is logged in there, and at the password"),
+    ],
+)
+def test_connect_or_login_is_told_apart_by_the_reason_given(reason: str, remedy: str) -> None:
+    assert remedy in fencetest._with_remedy(f"status failed: Unable to connect/login to fencing device{reason}")
 
 
 def test_a_running_node_whose_plug_reads_off_is_wrong(bench: Bench) -> None:

@@ -31,7 +31,14 @@ LOOK_MS = 200
 GAVE_WAY = "not read: failoverd needed the switch itself"
 FELL_SILENT = "not read: the other node fell silent meanwhile, and the switch was left to what follows; test again"
 
+_EITHER = "unable to connect/login to fencing device"
+"""What fence agents say of a wrong address and of a wrong password alike; some add the reason."""
+
 _REMEDIES = (
+    (
+        rf"{_EITHER}\W*$",
+        "look at the switch's address and cable, whether somebody is logged in there, and at the password in ha.cf",
+    ),
     (r"device type", "correct the type in ha.cf; stonith -L lists those there are"),
     (r"login|password|denied|authenticat", "correct the user name and password in ha.cf, on both nodes"),
     (
@@ -208,8 +215,9 @@ def _number(outlet: Outlet, numbers: Mapping[str, str]) -> str:
 
 
 def _with_remedy(fact: str) -> str:
+    reason = re.sub(rf"{_EITHER}\W*(?=\w)", "", fact, flags=re.IGNORECASE)  # its "login" says nothing
     for pattern, remedy in _REMEDIES:
-        if re.search(pattern, fact, re.IGNORECASE):
+        if re.search(pattern, reason, re.IGNORECASE):
             return f"{fact}; {remedy}"
     return f"{fact}; run the agent by hand with the values of ha.cf to see more"
 
