@@ -37,6 +37,7 @@ class DrillBook:
     op: int
     off_counter: int = -1  # our beat counter when OFF was proved; -1 = not yet
     quiet_since_ms: int = 0  # OFF was proved, or a beat of that boot came after it
+    silent: bool = False  # deadtime passed without any frame of it
     quiet: bool = False  # power was ordered only after deadtime without a beat
     power: bool = False  # and read ON
     back: bool = False  # a current beat of another boot answered something sent after OFF
@@ -153,6 +154,13 @@ class Witness:
         for claim in beat.groups:
             if claim.grant and claim.grant_nonce == self.nonce:
                 self.grants.add((claim.name, claim.grant))
+
+    def drill_silence(self, deadtime_ms: int) -> None:
+        """Whether it was silent for deadtime by now, before what comes now. A life that cannot answer beats, too."""
+        drill = self.drill
+        if drill is not None and drill.off_counter >= 0:
+            since_ms = max(drill.quiet_since_ms, self.authentic_ms)
+            drill.silent = drill.silent or self.last_ms - since_ms >= deadtime_ms
 
     def _heard_in_drill(self, beat: Beat, echo: int) -> None:
         drill = self.drill
