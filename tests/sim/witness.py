@@ -156,7 +156,7 @@ class Witness:
                 self.grants.add((claim.name, claim.grant))
 
     def drill_silence(self, deadtime_ms: int) -> None:
-        """Whether it was silent for deadtime by now, before what comes now. A life that cannot answer beats, too."""
+        """Whether it was silent for deadtime by now, before what comes now. A life that cannot answer beats too."""
         drill = self.drill
         if drill is not None and drill.off_counter >= 0:
             since_ms = max(drill.quiet_since_ms, self.authentic_ms)
