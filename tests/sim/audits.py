@@ -169,6 +169,7 @@ class Audits:
         if witness is None:
             raise Violation("a core of no life ran")
         witness.time_passes(machine.clock(), daemon.config.deadtime_ms)
+        witness.drill_silence(daemon.config.deadtime_ms)
         if isinstance(event, BeatReceived):
             self._newest_life(machine, daemon)
             if witness.confirmed_boot in ("", event.beat.boot_id):  # by name when no boot was known
@@ -562,7 +563,7 @@ class Audits:
         drill = witness.drill
         if drill is None or drill.off_counter < 0 or drill.quiet or drill.spoiled:
             return
-        drill.quiet = witness.last_ms - drill.quiet_since_ms >= self.world.faults.deadtime_ms
+        drill.quiet = drill.silent
         if not drill.quiet:
             # Its order was answered and the drill given up, or the core forgot to look: then nothing may count.
             drill.spoiled = "power was given back before it was silent"

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from failover_kit.manager.events import ShutdownRequested, Verb
 from failover_kit.manager.records import NodeRecord
-from sim.faults import AGENT_MODES
+from sim.faults import AGENT_MODES, ANY_FAULT_MEETS_DRILL_SEED
 from sim.machine import Machine
 from sim.world import World
+
+# What else may come while a drill runs, on either node.
+MEET_DRILL = (
+    "disk_slow",
+    "disk_full",
+    "lose_state",
+    "shutdown",
+    "crash_loop",
+    "agent_mode",
+    "resource_dies",
+    "replay",
+    "cut_one_way",
+    "takeover",
+    "fence",
+    "confirm_dead",
+    "config_differs",
+    "mains_cut",
+)
 
 
 class Chaos:
@@ -236,6 +254,11 @@ class Chaos:
     def _meet_drill(self, machine: Machine) -> None:
         """What may come while a node is being cut to prove something."""
         if not self.running:
+            return
+        if self.faults.seed >= ANY_FAULT_MEETS_DRILL_SEED and self.rng.random() < 0.5:
+            kind = self.rng.choice(MEET_DRILL)
+            self.world.say("chaos", f"meets the drill: {kind}")
+            getattr(self, kind)()
             return
         what = self.rng.choice(("cut", "crash", "power", "reboot", "switch", "standby", "mutual", "pause"))
         self.world.say("chaos", f"meets the drill: {what}")

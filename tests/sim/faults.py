@@ -43,6 +43,8 @@ FAULT_KINDS = (
 LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000}
 # From this seed on the exam may be one of those added later, too.
 LATER_EXAMS_SEED = 9_000
+# From this seed on a drill may meet every kind of fault, not only those first thought of.
+ANY_FAULT_MEETS_DRILL_SEED = 20_000
 
 DEVICE_MODES = ("fail", "hang", "late", "lie", "blind", "slow")
 AGENT_MODES = ("fail", "hang")

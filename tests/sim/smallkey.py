@@ -168,7 +168,7 @@ class Keys:
             (self._head(core.wanted), _group_record(core.wanted_groups[GROUP])),
             (self._head(core.durable), _group_record(core.durable_groups[GROUP])),
             flight and (self._head(flight[1]), _group_record(flight[2][GROUP])),
-            tuple((o.verb, max(0, -((core.now_ms - o.deadline_ms) // PAUSE_MS))) for o in core.orders),
+            tuple((o.verb, _waits_until(core, o.deadline_ms)) for o in core.orders),
         )
 
     def _head(self, record: NodeRecord) -> tuple[object, ...]:
@@ -210,6 +210,11 @@ def _old(core: Core, since_ms: int | None) -> bool:
     if FRESH_MS < age_ms < EXPIRED_MS:
         raise AssertionError(f"an age of {age_ms} ms is neither fresh nor expired")
     return age_ms >= EXPIRED_MS
+
+
+def _waits_until(core: Core, deadline_ms: int) -> int:
+    """How many waits a deadline is away; 0 when it has passed."""
+    return max(0, -((core.now_ms - deadline_ms) // PAUSE_MS))
 
 
 def _times(core: Core, with_confirm: bool) -> tuple[object, ...]:
@@ -287,10 +292,12 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
             drill.step.value,
             drill.boot_id,
             drill.fired,
+            drill.on_op != 0,
             drill.before and drill.before.ok,
             _old(core, drill.off_ms),
             _old(core, core.silence_floor_ms),
-            drill.deadline_ms > core.now_ms,
+            _old(core, core.hearing.last_authentic_ms),
+            _waits_until(core, drill.deadline_ms),
         ),
         core.device_op != 0,
         shot and (shot.kind.value, shot.boot_id, shot.command != 0, shot.op != 0),

@@ -37,6 +37,7 @@ class DrillBook:
     op: int
     off_counter: int = -1  # our beat counter when OFF was proved; -1 = not yet
     quiet_since_ms: int = 0  # OFF was proved, or a beat of that boot came after it
+    silent: bool = False  # deadtime passed without any frame of it
     quiet: bool = False  # power was ordered only after deadtime without a beat
     power: bool = False  # and read ON
     back: bool = False  # a current beat of another boot answered something sent after OFF
@@ -154,11 +155,20 @@ class Witness:
             if claim.grant and claim.grant_nonce == self.nonce:
                 self.grants.add((claim.name, claim.grant))
 
+    def drill_silence(self, deadtime_ms: int) -> None:
+        """Whether it was silent for deadtime by now, before what comes now. A life that cannot answer beats too."""
+        drill = self.drill
+        if drill is not None and drill.off_counter >= 0:
+            since_ms = max(drill.quiet_since_ms, self.authentic_ms)
+            drill.silent = drill.silent or self.last_ms - since_ms >= deadtime_ms
+
     def _heard_in_drill(self, beat: Beat, echo: int) -> None:
         drill = self.drill
-        if drill is None or drill.off_counter < 0:
+        if drill is None:
             return
-        if echo <= drill.off_counter:
+        if not drill.quiet and beat.boot_id != drill.boot_id:
+            drill.spoiled = drill.spoiled or f"{beat.boot_id} began while {drill.boot_id} was being cut"
+        elif drill.off_counter < 0 or echo <= drill.off_counter:
             drill.quiet_since_ms = self.last_ms  # on its way when it was cut
         elif not drill.quiet or beat.boot_id == drill.boot_id:
             drill.spoiled = drill.spoiled or f"{beat.boot_id} was heard while its plugs read OFF"

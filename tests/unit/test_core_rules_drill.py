@@ -7,10 +7,28 @@ from dataclasses import replace
 import pytest
 
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
+from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, PowerOn, Reply, Start, Stop
+from failover_kit.manager.coredata import Purpose
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.events import BeatReceived, PowerOnDone, ProbeOutcome, Verb
-from failover_kit.manager.records import CoreConfig, DrillRecord, GroupClaim, PlugState, ProofState
+from failover_kit.manager.events import (
+    BeatReceived,
+    Command,
+    PowerOnDone,
+    ProbeOutcome,
+    ShutdownRequested,
+    Tick,
+    Verb,
+)
+from failover_kit.manager.records import (
+    Beat,
+    CoreConfig,
+    DrillRecord,
+    GroupClaim,
+    GroupRecord,
+    PlugState,
+    ProofState,
+)
 from failover_kit.manager.states import GroupState
 
 PASSIVE = replace(EMPTY, top=3)
@@ -180,10 +198,162 @@ def test_rule_12_and_25_a_peer_that_asks_for_the_group_meanwhile_is_not_cut_and_
     assert bench.core.durable.drilled == PROVED
 
 
+def test_rule_14_and_25_another_boot_than_the_one_ordered_is_not_cut() -> None:
+    bench = bench_at_work()
+    bench.order(Verb.PROVE, "pete")
+    come_back(bench)
+    bench.write()
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+
+
 def test_rule_04_nothing_moves_while_a_drill_runs() -> None:
     bench = ordered()
     bench.order(Verb.STANDBY)
     assert bench.reply_code() is ExitCode.REFUSED
+
+
+# --- every fact that refuses, one at a time ------------------------------------------------------------
+
+MINE = GroupRecord(name="cluster", right=4, top=4, known=4, held=True)
+BESIDE = law.DrillGroupFacts(wanted=MINE, durable=MINE, state=GroupState.STARTED, settled=True, claim=PASSIVE)
+UP = Beat(
+    node="pete", boot_id="pete boot 1", nonce="pete life 1", counter=9, echoes=(("mclaws life 1", 9),), hears=True,
+    ready=True, digest="alike", groups=(PASSIVE,),
+)  # fmt: skip
+FACTS = law.DrillFacts(config=DRILL, beat=UP, groups=(BESIDE,), ready="", stalled=False, debts=False)
+PARKED = replace(MINE, held=False, parked="start failed")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"config": replace(DRILL, can_fence=False)}, "no fence device"),
+        ({"beat": None}, "it is not heard now"),
+        ({"beat": replace(UP, leaving=True)}, "the peer is not ready"),
+        ({"beat": replace(UP, ready=False)}, "the peer is not ready"),
+        ({"beat": replace(UP, digest="another")}, "the configuration files differ"),
+        ({"ready": "the state directory cannot be written"}, "the state directory cannot be written"),
+        ({"stalled": True}, "paused"),
+        ({"debts": True}, "not settled"),
+    ],
+)
+def test_rule_25_each_fact_about_the_nodes_refuses_by_itself(fields: dict[str, object], why: str) -> None:
+    assert law.may_drill(FACTS) == ""
+    assert why in law.may_drill(replace(FACTS, **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"claim": None}, "does not know it"),
+        ({"claim": replace(PASSIVE, right=5)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, held=True)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, state=GroupState.UNKNOWN)}, "the peer has it"),
+        ({"claim": replace(PASSIVE, grant=6)}, "passes it on"),
+        ({"claim": replace(PASSIVE, want=1)}, "asks for it"),
+        ({"claim": replace(PASSIVE, parked=True)}, "holds it parked"),
+        ({"wanted": replace(MINE, right=0), "durable": replace(MINE, right=0)}, "no right to it"),
+        ({"wanted": replace(MINE, right=0)}, "no right to it"),
+        ({"durable": replace(MINE, right=2)}, "no right to it"),
+        ({"wanted": replace(MINE, grant=6), "durable": replace(MINE, grant=6)}, "no right to it"),
+        ({"settled": False}, "on its way"),
+        ({"state": GroupState.STARTING}, "it is starting here"),
+        ({"state": GroupState.FAILED}, "it is failed here"),
+        ({"state": GroupState.STOPPED}, "it is stopped here"),
+        ({"state": GroupState.STARTING, "wanted": PARKED, "durable": PARKED}, "it is starting here"),
+    ],
+)
+def test_rule_25_each_fact_about_a_group_refuses_by_itself(fields: dict[str, object], why: str) -> None:
+    assert why in law.may_drill(replace(FACTS, groups=(BESIDE, replace(BESIDE, **fields))))  # type: ignore[arg-type]
+
+
+def test_rule_25_a_group_parked_here_is_in_nobodys_way() -> None:
+    rests = replace(BESIDE, wanted=PARKED, durable=PARKED, state=GroupState.STOPPED)
+    assert law.may_drill(replace(FACTS, groups=(rests,))) == ""
+
+
+@pytest.mark.parametrize("fields", [{"boot_id": "cut"}, {"hears": False}, {"echoes": (("mclaws life 1", 8),)}])
+def test_rule_25_a_return_is_another_boot_that_hears_us_and_answers_something_from_after_off(
+    fields: dict[str, object],
+) -> None:
+    assert law.drill_is_over(UP, "cut", "mclaws life 1", 8)
+    assert not law.drill_is_over(replace(UP, **fields), "cut", "mclaws life 1", 8)  # type: ignore[arg-type]
+
+
+# --- what the order looks at ----------------------------------------------------------------------------
+
+
+def test_rule_25_a_group_on_its_way_is_no_time_for_a_drill() -> None:
+    bench = bench_at_work()
+    bench.order(Verb.STANDBY)  # its stop waits for the disk
+    bench.handle(Command(8, Verb.PROVE, (), "pete"))
+    assert "on its way" in reply(bench)
+    bench.write()
+    bench.handle(Command(9, Verb.PROVE, (), "pete"))  # it is being stopped
+    assert "on its way" in reply(bench)
+    assert bench.count(Fence) == 0
+
+
+@pytest.mark.parametrize("what", ["purpose", "op", "moving", "device", "old beat"])
+def test_rule_25_each_thing_under_way_here_refuses_by_itself(what: str) -> None:
+    bench = bench_at_work()
+    core, group = bench.core, bench.core.groups["cluster"]
+    assert core.drill_refusal() == ""
+    match what:
+        case "purpose":
+            group.purpose = Purpose.MOVE
+        case "op":
+            group.op = 99
+        case "moving":
+            core._change_group("cluster", moving=True)
+        case "device":
+            core.device_op = 99
+        case _:
+            core.hearing.last_two_way_ms = bench.now_ms - DEADTIME_MS
+    assert core.drill_refusal()
+
+
+@pytest.mark.parametrize("debt", [{"shot_pending": True}, {"on_owed": True}])
+def test_rule_13_and_25_an_older_debt_is_paid_before_a_drill(debt: dict[str, object]) -> None:
+    bench = Bench(config=DRILL, record=stored(4, held=True, contact=True, **debt))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.hear(replace(EMPTY, top=4))
+    bench.wait(2 * KEEPALIVE_MS, hearing=replace(EMPTY, top=4), writing=True)
+    assert bench.core.device_op  # the call that settles it
+    bench.core.device_op = 0  # and between two tries of it
+    bench.core.device_next_ms = bench.now_ms + 10_000
+    bench.order(Verb.PROVE, "pete")
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
+    assert "not settled" in reply(bench)
+
+
+def test_rule_25_a_full_disk_is_no_time_for_a_drill() -> None:
+    bench = bench_at_work()
+    bench.core._change(contact=False)
+    bench.wait(KEEPALIVE_MS)
+    bench.disk_fails()
+    bench.order(Verb.PROVE, "pete")
+    assert "cannot be written" in reply(bench)
+
+
+def test_rule_25_one_drill_at_a_time_and_no_other_order_to_cut_beside_it() -> None:
+    bench = off()
+    bench.handle(Command(8, Verb.PROVE, (), "pete"))
+    assert "another drill is under way" in reply(bench)
+    bench.handle(Command(9, Verb.FENCE, (), "pete"))
+    assert "a proof drill of pete is under way" in reply(bench)
+
+
+def test_rule_25_a_life_that_only_just_answered_is_not_up_enough_to_be_cut() -> None:
+    """Its silence would prove nothing: nobody knows yet whether it hears us."""
+    bench = bench_at_work()
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS)
+    bench.peer_nonce, bench.peer_counter = "pete life 2", 0
+    bench.hear(PASSIVE, hears=False)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(PASSIVE, hears=False)
+    bench.order(Verb.PROVE, "pete")
+    assert (bench.reply_code(), bench.count(Fence)) == (ExitCode.REFUSED, 0)
 
 
 # --- what goes wrong on the way --------------------------------------------------------------------------
@@ -228,9 +398,48 @@ def test_rule_25_power_comes_back_only_after_deadtime_of_silence() -> None:
     assert bench.count(PowerOn) == 1
 
 
+def test_rule_21_and_25_a_pause_of_this_node_is_no_silence_of_the_other() -> None:
+    bench = off()
+    bench.now_ms += 2 * DEADTIME_MS
+    bench.handle(Tick())
+    bench.wait(DEADTIME_MS - KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 0
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+
+
 def test_rule_25_another_boot_heard_while_it_is_off_is_no_proof() -> None:
     bench = off()
     bench.wait(KEEPALIVE_MS)
+    come_back(bench)
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "something else feeds it" in reply(bench)
+
+
+def test_rule_25_it_counts_only_when_its_plugs_read_on_again() -> None:
+    """The on failed as the agent tells, and the node came back all the same: proved when the plugs are read ON."""
+    bench = off()
+    bench.wait(DEADTIME_MS, writing=True)
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=False, reason="no answer"))
+    come_back(bench)
+    bench.write()
+    assert bench.reply_code() is None
+    bench.wait(10_000, hearing=PASSIVE, writing=True)  # tried again
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
+
+
+def test_rule_25_a_boot_before_its_power_was_given_back_is_no_proof_however_silent_it_was() -> None:
+    """The disk is slow, so the power comes late; the node has been silent for deadtime, and boots all the same."""
+    bench = ordered()
+    bench.fenced()
+    bench.wait(DEADTIME_MS + KEEPALIVE_MS)
+    assert (bench.core.drill is not None, bench.count(PowerOn)) == (True, 0)
     come_back(bench)
     assert bench.reply_code() is ExitCode.FAILED
     assert "something else feeds it" in reply(bench)
@@ -257,6 +466,79 @@ def test_rule_25_a_node_that_does_not_come_back_is_not_proved_and_is_not_waited_
     assert proof(bench) is ProofState.FAILED
 
 
+def test_rule_25_a_node_that_boots_by_itself_just_then_is_not_proved_and_gets_its_power_back() -> None:
+    """Its new life was heard once before OFF, and becomes current by a frame from before OFF: nobody knows what
+    was cut. The power must not stay off until the order's time is over."""
+    bench = ordered()
+    bench.reset_peer()
+    bench.hear(PASSIVE)
+    bench.wait(KEEPALIVE_MS)
+    late = bench.beat(PASSIVE)
+    bench.fenced()
+    bench.handle(BeatReceived("eth1", late))
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert "another boot by itself" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+
+
+def test_rule_25_another_boot_heard_before_off_is_no_drill_of_the_first() -> None:
+    bench = ordered()
+    come_back(bench)
+    bench.fenced()
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert bench.count(PowerOn) == 1
+
+
+def test_rule_25_a_life_that_cannot_answer_is_not_silent_and_the_power_is_not_kept_for_ever() -> None:
+    """One direction of the links is cut: failoverd of the "cut" node is restarted and beats, never current."""
+    bench = off()
+    for _ in range(4 * DEADTIME_MS // KEEPALIVE_MS):
+        bench.wait(KEEPALIVE_MS, writing=True)
+        bench.handle(BeatReceived("eth1", bench.beat(PASSIVE, nonce="pete life 2", echoes=(), hears=False)))
+        bench.write()
+    assert "still came 8 s after its plugs read OFF" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert (bench.count(PowerOn), proof(bench)) == (1, ProofState.FAILED)
+
+
+def test_rule_21_a_pause_of_this_node_is_not_the_absence_of_the_other() -> None:
+    """failoverd here did not run over the deadline; the beats of the node that came back wait in its socket."""
+    bench = powered()
+    bench.now_ms += DRILL.prove_timeout_ms + 1_000
+    bench.handle(Tick())
+    assert bench.reply_code() is None
+    come_back(bench)
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
+
+
+def test_rule_25_a_switch_that_never_answers_ends_the_order_and_its_late_off_proves_nothing() -> None:
+    bench = ordered()
+    patience_ms = 2 * DRILL.move_timeout_ms + DEADTIME_MS + DRILL.prove_timeout_ms
+    bench.wait(patience_ms, hearing=PASSIVE, writing=True)
+    assert bench.reply_code() is ExitCode.TIMED_OUT
+    bench.fenced()
+    bench.write()
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+    come_back(bench)
+    bench.write()
+    assert proof(bench) is ProofState.FAILED
+    assert "it had no end within" in bench.core.view(bench.now_ms).proof.text
+
+
+def test_rule_13_failoverd_that_is_told_to_end_gives_the_drill_up_and_the_power_back() -> None:
+    bench = off()
+    bench.handle(ShutdownRequested())
+    assert "the drill is given up" in reply(bench)
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.count(PowerOn) == 1
+    assert proof(bench) is ProofState.FAILED
+
+
 # --- what its OFF may be used for ---------------------------------------------------------------------
 
 
@@ -265,8 +547,14 @@ def test_rule_02_the_off_of_a_drill_gives_leave_to_take_nothing() -> None:
     assert bench.core.proof is not None
     assert not bench.core.proof.takes
     bench.core._change_group("cluster", right=0, held=False)  # as if it had been lost on the way
+    bench.core.groups["cluster"].state = GroupState.STOPPED
     bench.wait(KEEPALIVE_MS, writing=True)
     assert bench.right() == 0
+    bench.handle(Command(8, Verb.TAKEOVER))
+    assert "taken over only when it is fenced" in reply(bench)
+    bench.core.proof.takes = True  # and this is what holds it back
+    bench.wait(KEEPALIVE_MS, writing=True)
+    assert bench.right() > 0
 
 
 def test_rule_15_a_node_cut_by_a_drill_is_not_shot_again_for_its_silence() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import actionspace, law
+from failover_kit.manager import actionspace, fencetest, law
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Freshness
-from failover_kit.manager.fencetest import GAVE_WAY
+from failover_kit.manager.fencetest import FELL_SILENT, GAVE_WAY
 from failover_kit.manager.records import PlugState
 from failover_kit.spec.deadline import boottime_ms
 from fence_bench import ONE, TWO_LEVELS, Bench
@@ -175,6 +175,18 @@ def test_what_cannot_be_read_is_told_with_its_remedy(bench: Bench, trouble: str,
     assert "sesam" not in done.text
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        (": 10.77.0.1 port 23: Connection refused; tried for 5 s", "it may have one session"),
+        (": 10.77.0.1 port 23: the device refused the password", "correct the user name and password"),
+        ("", "whether somebody is logged in there, and at the password"),
+    ],
+)
+def test_connect_or_login_is_told_apart_by_the_reason_given(reason: str, remedy: str) -> None:
+    assert remedy in fencetest._with_remedy(f"status failed: Unable to connect/login to fencing device{reason}")
+
+
 def test_a_running_node_whose_plug_reads_off_is_wrong(bench: Bench) -> None:
     bench.outlet("sw.2", "off")
     assert bench.test(ONE, node="mclaws").code is ExitCode.DONE
@@ -224,6 +236,30 @@ def test_a_shot_kills_the_agent_of_a_test_and_the_test_ends(bench: Bench) -> Non
     assert proved
     assert text.count(GAVE_WAY) == 2
     assert bench.space.leftovers(actionspace.FENCING) == []
+
+
+def test_a_test_leaves_the_switch_when_the_other_node_falls_silent(bench: Bench) -> None:
+    """Rule 10: that node may be about to shoot, and the switch may have one session."""
+    bench.wrong("sw-hang-status")
+    heard = ["pete", "mclaws"]
+
+    async def story() -> tuple[ExitCode, str]:
+        tester = bench.tester(ONE)
+        tester._runs = heard.__contains__
+        test = asyncio.create_task(tester.test(""))
+        while not bench.log():
+            await asyncio.sleep(0.01)
+        heard.remove("pete")
+        done = await test
+        return done.code, done.text
+
+    code, text = asyncio.run(asyncio.wait_for(story(), 60))
+    assert (code, text.count(FELL_SILENT)) == (ExitCode.FAILED, 2)
+    assert bench.log() == ["sw status 1"]
+    assert bench.space.leftovers(actionspace.FENCING) == []
+    bench.log()
+    (bench.folder / "sw-hang-status").unlink()
+    assert bench.test(ONE, "mclaws").code is ExitCode.DONE  # silent from the beginning: the operator wants to know
 
 
 def test_a_test_does_not_begin_while_failoverd_uses_the_switch(bench: Bench) -> None:

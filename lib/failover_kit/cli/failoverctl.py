@@ -162,7 +162,8 @@ def _prove(options: argparse.Namespace) -> int:
     warning = (
         f"This cuts the power of {node} to prove that it can be cut, and gives it back. It is refused unless "
         f"{node} is passive; what else runs there ends at once, without a sync. Until it has booted again there is "
-        "no second node."
+        f"no second node: should this one fail before {node} has its power back, nobody serves until it runs "
+        f"again, or somebody switches {node} on."
     )
     if not _confirmed(options, node, warning):
         return _not_confirmed()

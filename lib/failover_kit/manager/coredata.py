@@ -131,7 +131,8 @@ class Drill:
     fired: bool = False
     off_counter: int = 0  # our beat counter when OFF was known
     off_ms: int = 0
-    deadline_ms: int = 0  # for its return; 0 until power is given back
+    on_op: int = 0  # the first call that gives its power back; 0 = it cannot have any yet
+    deadline_ms: int = 0  # of this step: for its silence, then for its return; 0 until OFF is read
 
 
 @dataclass(slots=True)

@@ -17,6 +17,11 @@ from failover_kit.manager.states import PeerState
 
 UNFINISHED = "it did not come to its end: failoverd ended, or was told to, in the middle"
 
+BOOTED_MEANWHILE = "it started another boot by itself just when it was being cut; prove it again"
+
+SILENT_WITHIN = 4
+"""Deadtimes from OFF in which the peer must have been silent for one; then its power is given back all the same."""
+
 
 class DrillDecisions(CoreBase):
     """From the order to prove the peer to the record of it."""
@@ -88,6 +93,9 @@ class DrillDecisions(CoreBase):
         drill.step = DrillStep.QUIET
         drill.off_counter = self.counter
         drill.off_ms = self.now_ms
+        drill.deadline_ms = self.now_ms + SILENT_WITHIN * self.config.deadtime_ms
+        if self.wanted.peer_boot_id != drill.boot_id:
+            self._drill_failed(BOOTED_MEANWHILE)  # its new boot on return would tell nothing of these plugs
 
     def drill_keeps_off(self) -> bool:
         """Whether the power is not given back yet, because its silence is being watched."""
@@ -102,7 +110,7 @@ class DrillDecisions(CoreBase):
             return  # sent before it heard anything from after OFF: no news
         if beat.boot_id == drill.boot_id and drill.step is not DrillStep.DONE:
             self._drill_failed(self._beats_go_on())
-        elif drill.step is DrillStep.QUIET:
+        elif not drill.on_op:  # silent or not: a slow disk may put off what gives it back
             self._drill_failed(
                 f"another boot of it ({beat.boot_id[:8]}) is heard while its plugs read OFF: something else feeds "
                 "it, or somebody switched it on"
@@ -118,13 +126,8 @@ class DrillDecisions(CoreBase):
         drill = self.drill
         if drill is None or drill.step is DrillStep.CUT:
             return
-        if drill.step is DrillStep.QUIET and self._is_quiet(drill):
-            drill.step = DrillStep.POWER
-            drill.deadline_ms = self.now_ms + self.config.prove_timeout_ms
-            self._version += 1
-            self._note(
-                Level.INFO, "drill-silent", f"proof drill: {self.config.peer} is silent while its plugs are OFF"
-            )
+        if drill.step is DrillStep.QUIET:
+            self._watch_silence(drill)
         if drill.step is DrillStep.POWER and not self.wanted.on_owed and not self.device_op:
             drill.step = DrillStep.RETURN
             self._version += 1
@@ -136,19 +139,40 @@ class DrillDecisions(CoreBase):
             drill.step = DrillStep.DONE
             wall_ms = drill.wall_ms + self.now_ms - drill.began_ms
             self._record_drill(ok=True, reason="", wall_ms=wall_ms)
-        elif drill.deadline_ms and self.now_ms >= drill.deadline_ms:
-            self._drill_failed(self._not_back(drill))
+        elif self.now_ms >= drill.deadline_ms and not self.stalled():
+            # Not right after a pause of this node: what came meanwhile is looked at first (rule 21).
+            self._drill_failed(self._too_late(drill))
+
+    def _watch_silence(self, drill: Drill) -> None:
+        """Power is given back as soon as it was silent for deadtime while off."""
+        if self.peer_state is not PeerState.FENCED:
+            # Frames of a new boot, sent before OFF was read, made it current: which boot was cut is not known.
+            self._drill_failed(BOOTED_MEANWHILE)
+        elif self._is_quiet(drill):
+            drill.step = DrillStep.POWER
+            drill.deadline_ms = self.now_ms + self.config.prove_timeout_ms
+            self._version += 1
+            self._note(
+                Level.INFO, "drill-silent", f"proof drill: {self.config.peer} is silent while its plugs are OFF"
+            )
 
     def _is_quiet(self, drill: Drill) -> bool:
-        """No current beat for deadtime since OFF was read (a pause of this node does not count)."""
-        if self.peer_state is not PeerState.FENCED or self.stalled():
+        """Nothing authentic came for deadtime since OFF was read, current or not (a pause of this node does
+        not count): a life that cannot answer us beats, too."""
+        if self.stalled():
             return False
-        last = self.hearing.last_current_ms
+        last = self.hearing.last_authentic_ms
         since_ms = max(drill.off_ms, self.silence_floor_ms, last if last is not None else 0)
         return self.now_ms - since_ms >= self.config.deadtime_ms
 
-    def _not_back(self, drill: Drill) -> str:
+    def _too_late(self, drill: Drill) -> str:
         seconds = self.config.prove_timeout_ms / 1000
+        if drill.step is DrillStep.QUIET:
+            quiet_s = SILENT_WITHIN * self.config.deadtime_ms / 1000
+            return (
+                f"frames of it still came {quiet_s:g} s after its plugs read OFF: another supply feeds it, or the "
+                "network keeps frames for long; look at the cabling, then prove it again"
+            )
         if drill.step is DrillStep.POWER:
             return (
                 f"its power could not be given back within {seconds:g} s; that is tried again: look at its switch"
@@ -171,6 +195,12 @@ class DrillDecisions(CoreBase):
         self._unsay("heard-after-off")  # that its plugs are its plugs is proved now
         self._note(Level.INFO, "drill-proved", f"proof drill: {text}")
         self._reply(drill.command, ExitCode.DONE, text)
+
+    def _drill_without_end(self, reason: str) -> None:
+        """Its order's time is over. What was not fired leaves no trace, and what only waits for the disk stands."""
+        drill = self.drill
+        if drill is not None and drill.fired and drill.step is not DrillStep.DONE:
+            self._record_drill(ok=False, reason=reason, wall_ms=drill.wall_ms + self.now_ms - drill.began_ms)
 
     def _drill_failed(self, reason: str) -> None:
         drill = self.drill

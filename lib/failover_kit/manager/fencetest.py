@@ -3,8 +3,8 @@
 Status calls only: nothing is switched. What is read here never reaches the core, so it is no proof (PROTOCOL
 rule 8), aborts no shot (rule 12) and settles no debt (rule 13). One call at a time, each with a bound of its own
 (``CALL_LIMIT_MS``), and the core goes first: its next call to a switch kills the test's agent and ends the
-test. The other node's shot may meet a session of this test at a switch that has one session only; it waits for
-that bound at most, which its fence_delay allows for (docs/design/0013).
+test. The other node's shot may want the same switch, which may have one session only: so a test also ends when the
+other node falls silent while it runs, within ``LOOK_MS`` and before that node's shot can be late by it (rule 10).
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ from failover_kit.manager.records import PlugState
 CALL_LIMIT_MS = 10_000
 """Of one status call: a login, a table, a logout. A switch that needs longer is too slow to fence by."""
 
+LOOK_MS = 200
+"""How often a running test looks whether the other node is still heard."""
+
 GAVE_WAY = "not read: failoverd needed the switch itself"
+FELL_SILENT = "not read: the other node fell silent meanwhile, and the switch was left to what follows; test again"
+
+_EITHER = "unable to connect/login to fencing device"
+"""What fence agents say of a wrong address and of a wrong password alike; some add the reason."""
 
 _REMEDIES = (
+    (
+        rf"{_EITHER}\W*$",
+        "look at the switch's address and cable, whether somebody is logged in there, and at the password in ha.cf",
+    ),
     (r"device type", "correct the type in ha.cf; stonith -L lists those there are"),
     (r"login|password|denied|authenticat", "correct the user name and password in ha.cf, on both nodes"),
     (
@@ -81,6 +92,7 @@ class PlugTester:
         self._runs = runs
         self._limit_ms = min(CALL_LIMIT_MS, config.op_timeout_ms)
         self._testing = False
+        self._ran: tuple[str, ...] = ()  # which nodes ran when the test began
 
     async def test(self, node: str) -> TestOutcome:
         """Every plug of ``node``, or of both nodes when it is "". DONE when all were read and nothing is wrong."""
@@ -92,6 +104,7 @@ class PlugTester:
             what = "another test" if self._testing else "a call of failoverd"
             return TestOutcome(ExitCode.REFUSED, f"{what} to the switch is under way; try again when it has ended")
         self._testing = True
+        self._ran = tuple(each for each in self._config.nodes if self._runs(each))
         try:
             asked = [found for each in nodes for found in await self._ask_plugs(each)]
             shared = await self._shared_plugs()
@@ -109,7 +122,7 @@ class PlugTester:
             return Asked(node, outlet, PlugState.UNKNOWN, 0, f"{fact}; install it, or correct its name in ha.cf")
         ended = await self._call(outlet, "status")
         if ended is None:
-            return Asked(node, outlet, PlugState.UNKNOWN, 0, GAVE_WAY)
+            return Asked(node, outlet, PlugState.UNKNOWN, 0, FELL_SILENT if self._fell_silent() else GAVE_WAY)
         took_ms = ended.ended_ms - ended.began_ms
         if not outlet.has_status:
             problem = "" if ended.code == 0 else _with_remedy(outlet.said(ended))
@@ -127,21 +140,30 @@ class PlugTester:
             f"look at the cabling and at plug.{node} in ha.cf"
         )
 
+    def _fell_silent(self) -> bool:
+        return not all(self._runs(node) for node in self._ran)
+
     async def _call(self, outlet: Outlet, action: str) -> Ended | None:
-        """One call; None when the core needed the switch before or during it."""
-        if self._line.busy:
+        """One call; None when the core needed the switch before or during it, or the other node may need it."""
+        if self._line.busy or self._fell_silent():
             return None
         what = f"test: {action} by {outlet.label}"
         with self._calls.during(what, self._limit_ms):
             call = asyncio.create_task(ask(self._space, 0, outlet, action, timeout_ms=self._limit_ms))
             with self._line.testing(call):
                 try:
-                    return await asyncio.shield(call)
-                except asyncio.CancelledError:
-                    if not call.cancelled():
-                        call.cancel()
-                        raise  # failoverd is ending
-                    return None
+                    await self._watch(call)
+                except asyncio.CancelledError:  # failoverd is ending
+                    call.cancel()
+                    raise
+        return None if call.cancelled() else call.result()
+
+    async def _watch(self, call: asyncio.Task[Ended]) -> None:
+        """Wait for its end; kill it when the other node falls silent."""
+        while not call.done():
+            await asyncio.wait((call,), timeout=LOOK_MS / 1000)
+            if self._fell_silent():
+                self._line.stop_test()
 
     # --- do the two nodes share an outlet? ----------------------------------------------------------
 
@@ -193,8 +215,9 @@ def _number(outlet: Outlet, numbers: Mapping[str, str]) -> str:
 
 
 def _with_remedy(fact: str) -> str:
+    reason = re.sub(rf"{_EITHER}\W*(?=\w)", "", fact, flags=re.IGNORECASE)  # its "login" says nothing
     for pattern, remedy in _REMEDIES:
-        if re.search(pattern, fact, re.IGNORECASE):
+        if re.search(pattern, reason, re.IGNORECASE):
             return f"{fact}; {remedy}"
     return f"{fact}; run the agent by hand with the values of ha.cf to see more"
 

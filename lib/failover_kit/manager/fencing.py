@@ -33,20 +33,27 @@ class SwitchLine:
     def __init__(self) -> None:
         self.busy = 0  # calls for the core
         self._test: asyncio.Task[Ended] | None = None
+        self._stopped = False  # that call is being killed
 
     @contextmanager
     def testing(self, call: asyncio.Task[Ended]) -> Iterator[None]:
         """``call`` is a test's; it is cancelled when the core needs the switch."""
-        self._test = call
+        self._test, self._stopped = call, False
         try:
             yield
         finally:
             self._test = None
 
+    def stop_test(self) -> None:
+        """Kill a test's call: once, for a second time would disturb the wait for its end."""
+        if self._test is not None and not self._stopped:
+            self._stopped = True
+            self._test.cancel()
+
     async def make_way(self) -> None:
         """Kill a test's call, and wait for its end, for a moment."""
         if self._test is not None:
-            self._test.cancel()
+            self.stop_test()
             await asyncio.wait((self._test,), timeout=MAKE_WAY_MS / 1000)
 
     @contextmanager

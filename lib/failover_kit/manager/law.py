@@ -281,7 +281,7 @@ def may_drill(facts: DrillFacts) -> str:
     if facts.stalled:
         return "this node was paused and waits for fresh facts"
     if facts.debts:
-        return "a call to the peer's switch is not settled"
+        return "power is owed to it, or a call to its switch is not settled; see failoverctl status, then try again"
     for group in facts.groups:
         why = may_drill_beside(group)
         if why:
@@ -295,14 +295,15 @@ def may_drill_beside(group: DrillGroupFacts) -> str:
     if claim is None:
         return "the peer does not know it"
     if claim.right or claim.held or claim.state is not GroupState.STOPPED:
-        return f"the peer has it ({claim.state.value}); only a passive node is cut by a drill"
+        has = f"the peer has it ({claim.state.value})"
+        return f"{has}; only a passive node is cut by a drill; failoverctl takeover moves it here"
     if claim.grant or claim.want or claim.parked:
         what = "passes it on" if claim.grant else "asks for it" if claim.want else "holds it parked"
         return f"the peer {what}"
     if not group.wanted.right or group.durable.right != group.wanted.right or group.wanted.grant:
         return "this node has no right to it: nothing would serve it while the peer is off"
     if not group.settled:
-        return "it is on its way"
+        return "it is on its way; try again when it has arrived"
     if group.state is not GroupState.STARTED and not (group.state is GroupState.STOPPED and group.wanted.parked):
         return f"it is {group.state.value} here"
     return ""

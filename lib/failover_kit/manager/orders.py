@@ -267,6 +267,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             text = "the shot did not end"
         elif order.verb == Verb.PROVE.value:
             text = "the drill did not end"
+            self._drill_without_end(f"it had no end within {seconds:g} s")
         elif order.verb == Verb.TAKEOVER.value:
             self._end_takeover(
                 order, ExitCode.TIMED_OUT, f"no takeover within {seconds:g} s; see failoverctl status"
@@ -285,7 +286,10 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
         self.beat_due = True
         self.shutdown_deadline_ms = self.now_ms + self.config.move_timeout_ms
         for order in list(self.orders):
-            self._reply(order.id, ExitCode.FAILED, f"{self.config.node} is leaving")
+            text = f"{self.config.node} is leaving"
+            if order.verb == Verb.PROVE.value:
+                text += ": the drill is given up and nothing is proved; power that was cut is given back"
+            self._reply(order.id, ExitCode.FAILED, text)
         self._note(Level.INFO, "leaving", f"{self.config.node} hands over or stops its groups and leaves")
 
     def _decide_exit(self) -> None:

@@ -339,6 +339,8 @@ class FenceDecisions(DrillDecisions):
         self.device_is_on = is_on
         self.device_cancelled = False
         if is_on:
+            if self.drill is not None:
+                self.drill.on_op = self.drill.on_op or self.device_op
             self._note(Level.INFO, "power-on", f"switching {self.config.peer} on again")
             self._act(PowerOn(self.device_op, self.config.peer))
         else:
