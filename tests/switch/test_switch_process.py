@@ -6,6 +6,7 @@ The emulator was written by other hands from the same manuals, and shares no lin
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -358,6 +359,19 @@ def test_show_prints_the_plug_table_as_text_and_json(locked: Switch, way: str) -
     assert answer["general"]["System Password"] == "set"
     assert answer["general"]["Disconnect Timeout"] == "2 Min"
     assert answer["network"]["Subnet Mask"] == "255.255.255.0"
+    assert locked.all_left()
+
+
+def test_a_reader_of_the_dialogue_that_went_away_does_not_leave_the_session_open(locked: Switch) -> None:
+    """``show --verbose 2>&1 | head -1`` ended in the middle of the talk, with the console taken."""
+    words = ["switch", "show", *locked.place("serial"), "--password-file", locked.secret(OLD), "--verbose"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=writer, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
     assert locked.all_left()
 
 

@@ -184,8 +184,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb that was given; returns the exit code."""
     try:
         code: int = options.run_verb(options)
-    except KeyboardInterrupt:  # while a new password was asked for: nobody was called yet
-        return _complain(INTERRUPTED, "interrupted; nothing was done")
+    except KeyboardInterrupt:  # before anybody was called, or when the session was closed already
+        return _complain(INTERRUPTED, "interrupted; failoverctl switch show says how the switch stands")
     return code
 
 
@@ -366,9 +366,12 @@ def _place(options: argparse.Namespace) -> Place:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 3600")
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0 and at most 3600")
     return seconds
 
 
@@ -379,11 +382,19 @@ def _port(text: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"failoverctl: {text}", file=sys.stderr)
+    _put(f"failoverctl: {text}")
 
 
 def _debug(options: argparse.Namespace) -> Any:
-    return (lambda text: print(text, file=sys.stderr)) if options.verbose else (lambda _: None)
+    return _put if options.verbose else (lambda _: None)
+
+
+def _put(line: str) -> None:
+    """To stderr. A reader that went away must not keep us from logging out of the switch."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _complain(code: ExitCode | int, text: str) -> int:

@@ -2,8 +2,7 @@
 
 The unit has one session (NPS-115 guide, page 18), and one left open keeps a cluster from fencing. So there is one
 way out for every end, ^C included: out of the menu, ``/X,Y``. Where no prompt can be reached the line is dropped
-and
-``leave`` says so. A password is presented once.
+and ``leave`` says so. A password is presented once.
 """
 
 from __future__ import annotations
@@ -160,12 +159,10 @@ class Session:
         self._inside = False
 
     def leave(self) -> bool:
-        """Out of any menu and out of the unit. Never raises; False when the unit may still hold the session
-        open.
-        """
+        """Out of any menu and out of the unit. Never raises; False when the session may still be open."""
         if self._transport is None:
             return True
-        with _undisturbed():
+        with undisturbed():
             until = Deadline(GOODBYE_MS)
             try:
                 return self._say_goodbye(until)
@@ -269,7 +266,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """A second ^C must not stop the logging out: what follows has a deadline of a few seconds."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
