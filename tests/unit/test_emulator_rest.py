@@ -477,3 +477,21 @@ def test_garbage_is_no_json_and_mute_says_nothing() -> None:
             writer.close()
 
     drive(story)
+
+
+def test_whoever_only_connects_does_not_take_every_descriptor() -> None:
+    """Before the TLS handshake nobody was counted: idle connections kept the telnet side from accepting."""
+
+    async def story() -> None:
+        async with serving() as emulator:
+            idle = [
+                await asyncio.open_connection("127.0.0.1", port_of(emulator))
+                for _ in range(restserver.CLIENT_LIMIT + 1)
+            ]
+            try:
+                assert await asyncio.wait_for(idle[-1][0].read(), PATIENCE_S) == b""
+            finally:
+                for _, writer in idle:
+                    writer.close()
+
+    drive(story)

@@ -143,8 +143,7 @@ class RelayBank:
         if moving is None:
             raise RuntimeError("no relay was moving; this is a bug in the caller")
         self._moving = None
-        if ok:
-            self.outlets[moving.number].on = moving.on
+        self.outlets[moving.number].on = moving.on if ok else not moving.on
         self._note("switched" if ok else "switch_failed", moving.number, moving.on)
         self.handle(now_ms)
 
@@ -173,6 +172,9 @@ class RelayBank:
         if number in self._faults.stuck:
             self._note("stuck", number, step.on)
             return
+        if step.on:
+            # From here on there may be power, however it ends, and an OFF that is not true would pass for a fence.
+            self.outlets[number].on = True
         self._moving = Switch(number, step.on)
         self._effects.append(self._moving)
 
