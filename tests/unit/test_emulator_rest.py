@@ -285,6 +285,16 @@ def test_whatever_is_asked_there_is_an_answer_and_only_the_right_password_moves_
         assert code != 200
 
 
+def test_what_is_no_request_of_ours_is_not_in_an_event() -> None:
+    client = Client()
+    client.ask("GET", "/changeme/" + CONTROL)
+    client.ask("CHANGEME", CONTROL + "/")
+    assert [event.fields for event in client.bench.events if event.name == "rest"] == [
+        {"method": "GET", "path": "?", "code": 404},
+        {"method": "?", "path": CONTROL, "code": 405},
+    ]
+
+
 # --- HTTP ------------------------------------------------------------------------------------------------
 
 

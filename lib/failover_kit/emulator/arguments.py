@@ -173,8 +173,10 @@ def _endpoint(option: str, text: str, default_port: int) -> tuple[str, int]:
     host, separator, port = text.rpartition(":")
     if not separator or text.endswith("]"):
         host, port = text, str(default_port)
-    if not port.isdecimal() or int(port) > 65535 or not host:
-        raise UsageError(f"{option} {text}: write ADDRESS or ADDRESS:PORT")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise UsageError(f"{option} {text}: an IPv6 address stands in brackets, like [::1] or [::1]:{default_port}")
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65535 or not host.strip("[]"):
+        raise UsageError(f"{option} {text}: write ADDRESS or ADDRESS:PORT, with a port up to 65535")
     return host.strip("[]"), int(port)
 
 
@@ -282,5 +284,3 @@ def _groups(values: Sequence[str], variant: Variant) -> dict[str, tuple[int, ...
             raise UsageError(f"--group {value}: {problem or 'the group is given twice'}")
         found[name] = tuple(sorted({int(number) for number in numbers}))
     return found
-
-

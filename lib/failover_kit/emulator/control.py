@@ -50,6 +50,8 @@ class ControlServer:
         mask = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
         finally:
             os.umask(mask)
 

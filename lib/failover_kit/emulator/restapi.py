@@ -27,6 +27,7 @@ from failover_kit.emulator.values import check_name, delay_text
 CONTROL = "/api/v2/config/powerplug"
 CONFIG = "/api/v2/config/powerplugconfig"
 STATUS = "/api/v2/status/status"
+PATHS = (CONTROL, CONFIG, STATUS)
 STATES = ("on", "off", "boot", "default")
 
 
@@ -70,7 +71,10 @@ def answer(device: Device, now_ms: int, request: Request) -> Response:
         response = Response(refused.code, content)
     else:
         response = Response(200, {"status": {"code": "0", "text": "OK"}, **content})
-    device.unit.event("rest", method=request.method, path=path, code=response.code)
+    # Only words of the interface itself: a mistyped URL can have a password in it.
+    method = request.method if request.method in ("GET", "POST") else "?"
+    path = path.rstrip("/")
+    device.unit.event("rest", method=method, path=path if path in PATHS else "?", code=response.code)
     return response
 
 

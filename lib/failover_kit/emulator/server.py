@@ -144,7 +144,9 @@ class Emulator:
         try:
             server.start(address, port)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, endpoint(address, port)) from None
+            # Python's own words repeat the address, and os.strerror() knows no error of the resolver.
+            reason = (error.strerror or str(error)).partition(" (while ")[0]
+            raise OSError(error.errno, reason, endpoint(address, port)) from None
         self._rest = server
 
     async def stop(self) -> None:
