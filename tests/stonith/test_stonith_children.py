@@ -319,6 +319,9 @@ def test_status_asks_monitor_and_the_list_shows_what_can_be_fenced(places: Place
         ("Connection timed out", 6),
         ("Connection lost", 2),
         ("no plug web on this device; it has 1=db", 4),
+        ("Failed: password file /etc/x: No such file or directory", 1),
+        ("Failed: the password script exited 1", 1),
+        ("Failed: You have to enter password or password script", 2),
         ("something else", 5),
     ],
 )
@@ -343,6 +346,16 @@ def test_a_missing_required_parameter_ends_it_before_the_agent_runs(places: Plac
 def test_a_value_cannot_add_a_line_to_the_agent_s_input(places: Places, value: str) -> None:
     agent(places, "monitor) ;;", parameters=LOGIN)
     assert stonith(places, "-t", "fence_lab", f"ip={value}", "username=u", "-S")[0] == 1
+
+
+@pytest.mark.parametrize("name", [" action", "action ", "#x", "", "a\tb", "Action\x85"])
+def test_a_parameter_s_name_cannot_take_the_place_of_the_action(places: Places, tmp_path: Path, name: str) -> None:
+    """fence-agents strip a line before they split it: ' action=on' turned -T off into on, with success."""
+    agent(places, f"*) touch {tmp_path}/ran;;", parameters=LOGIN)
+    line = ("-t", "fence_lab", "ip=x", "username=u", f"{name}=on", "-T", "off", "web")
+    code, _, err = stonith(places, *line)
+    assert (code, "cannot be the name of a parameter" in err) == (1, True)
+    assert not (tmp_path / "ran").exists()
 
 
 def _written(path: Path) -> str:
