@@ -285,6 +285,21 @@ def test_whatever_is_asked_there_is_an_answer_and_only_the_right_password_moves_
         assert code != 200
 
 
+def test_orders_do_not_pile_up_without_end() -> None:
+    """A megabyte of them took a megabyte and more of memory each, and the relays could never follow."""
+    client = Client()
+    many = b'{"plug": "1", "state": "boot"}' * (restapi.ORDERS_LIMIT + 1)
+    assert client.ask("POST", CONTROL, many)[0] == 413
+    assert client.bench.moves == []
+    codes = [client.ask("POST", CONTROL, many[: len(many) - 30])[0] for _ in range(20)]
+    assert codes[0] == 200
+    assert codes[-1] == 503
+    # The text session is not let in either, and says so.
+    client.bench.connect()
+    said = "".join(client.bench.type(line) for line in ("admin\r", "changeme\r", "/OFF 1,Y\r"))
+    assert "queue is full" in said
+
+
 def test_what_is_no_request_of_ours_is_not_in_an_event() -> None:
     client = Client()
     client.ask("GET", "/changeme/" + CONTROL)

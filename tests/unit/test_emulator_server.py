@@ -343,6 +343,7 @@ def test_buttons_that_are_disabled_in_the_menu_do_nothing(tmp_path: Path) -> Non
     ("request_line", "reason"),
     [
         (b"nonsense\n", "not JSON"),
+        (b"[" * 60_000 + b"\n", "not JSON"),
         (b"[]\n", "a JSON object"),
         (b'{"do": "explode"}\n', "unknown request 'explode'"),
         (b'{"do": "fault"}\n', "no fault ''"),

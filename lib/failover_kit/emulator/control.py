@@ -89,7 +89,7 @@ class ControlServer:
             return await self._do(request)
         except (ControlError, FaultError) as error:
             return {"ok": False, "error": str(error)}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: more brackets than any request has
             return {"ok": False, "error": f"not JSON: {error}"}
 
     async def _do(self, request: dict[str, Any]) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from failover_kit.emulator.faults import Faults
 
 DEFAULT_DELAY_MS = 500
+QUEUE_LIMIT = 1000  # steps; a boot of all sixteen plugs has 63
 
 
 @dataclass
@@ -116,6 +117,10 @@ class RelayBank:
 
     def busy(self) -> bool:
         return bool(self._steps) or self._moving is not None
+
+    def full(self) -> bool:
+        """Whether no more work is taken: a client could otherwise queue faster than relays move, for ever."""
+        return len(self._steps) > QUEUE_LIMIT
 
     def busy_plugs(self) -> set[int]:
         """The plugs that a command given so far will still move."""
