@@ -271,6 +271,8 @@ def test_a_wrong_password_is_presented_once(locked: Switch, way: str) -> None:
     assert "rejected the password" in done.stderr
     assert len(locked.emulator.events("login_refused")) == 1
     assert locked.changes() == []
+    # A console waits for the next password, and meanwhile the network is refused: that must be known.
+    assert ("the session could not be closed" in done.stderr) == (way == "serial")
 
 
 def test_no_password_off_a_terminal_says_what_to_give(locked: Switch) -> None:
@@ -437,6 +439,7 @@ def test_nodes_that_ip_security_denies_are_named(tmp_path: Path) -> None:
         (("--serial", "/dev/no-such-line"), 5, "No such file"),
         (("--serial", "/dev/null"), 5, "/dev/null"),
         (("--ip", "no-such-name.invalid"), 5, "not resolved"),
+        (("--serial", "/dev/null", "--baud", "-9600"), 2, "is no speed of a serial line"),
         (("--ip", "127.0.0.1", "--port", "1"), 5, "one session"),
         ((), 2, "--serial"),
         (("--serial", "/dev/ttyS0", "--ip", "192.0.2.1"), 2, "not allowed with"),

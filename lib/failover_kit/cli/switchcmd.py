@@ -154,7 +154,7 @@ def _place_options(parser: argparse.ArgumentParser) -> None:
     line.add_argument("--ip", metavar="ADDRESS", default="", help="its address as it is now")
     where.add_argument("--port", type=_port, default=23, metavar="N", help="TCP port (%(default)d)")
     where.add_argument(
-        "--baud", type=int, default=9600, metavar="N", help="of the serial console, 8N1 (%(default)d)"
+        "--baud", type=_baud, default=9600, metavar="N", help="of the serial console, 8N1 (%(default)d)"
     )
 
 
@@ -378,6 +378,12 @@ def _seconds(text: str) -> float:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text} is not a port, 1 to 65535")
+    return int(text)
+
+
+def _baud(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 50 <= int(text) <= 4_000_000):
+        raise argparse.ArgumentTypeError(f"{text} is no speed of a serial line, like 9600")
     return int(text)
 
 

@@ -86,9 +86,20 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
             if not error.again:
                 raise Unreachable(str(error)) from None
             if until.left_ms() <= pause_ms:
-                raise Unreachable(f"{error}. {_SERIAL_TAKEN if place.serial else _TCP_TAKEN}", str(error)) from None
+                raise Unreachable(f"{error}. {hint(place, str(error))}", str(error)) from None
         time.sleep(random.SystemRandom().uniform(0.5, 1) * pause_ms / 1000)
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+
+
+def hint(place: Place, reason: str) -> str:
+    """What to look at when nobody could be reached for ``reason``."""
+    if place.serial:
+        return _SERIAL_TAKEN
+    if "not resolved" in reason:
+        return "Give its address in numbers"
+    # A switch without power or with another address refuses nothing.
+    refused = any(os.strerror(number) in reason for number in (errno.ECONNREFUSED, errno.ECONNRESET))
+    return _TCP_TAKEN if refused else "Look at its power, its cable and its address, also on the console (--serial)"
 
 
 _SERIAL_TAKEN = "Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
@@ -179,8 +190,11 @@ class Session:
         self._goodbye = until
         # After an interruption the answer to what was sent last is still under way.
         screen = self._screen or self._await(until.at_most(2 * LONG_SILENCE_MS))
-        if screen.kind is Kind.CLOSED or not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
-            return True  # nobody is in: what we typed would be taken for a password
+        if screen.kind is Kind.CLOSED:
+            return True
+        if not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
+            # Nobody is in, and what we typed would be taken for a password. A console goes on waiting for one.
+            return not (self.place.serial and screen.kind is Kind.VALUE)
         self.run(steps.to_prompt(screen, save=False))
         screen = self._do(Line("/X,Y", SERIAL_GOODBYE_MS if self.place.serial else until.left_ms()))
         if screen.kind is Kind.QUESTION:
