@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from typing import Any
 
 import pytest
 
+from failover_kit.fence.config import check
+from failover_kit.fence.options import read_stdin
+from failover_kit.fence.validate import host_problems
 from fence.parts import PASSWORD, Answer, agent, certificate, switch
 
 SECRET = "hidden-Pa55"
@@ -136,3 +140,21 @@ def test_validate_all_runs_no_script_and_shows_no_secret(tmp_path: Any, secret_f
     assert not mark.exists()
     secret_file.chmod(0o604)
     assert SECRET not in agent(*VALID, f"password_file={secret_file}", "verbose=1").err
+
+
+@pytest.mark.parametrize(
+    ("lines", "package"),
+    [
+        (["serial=/dev/ttyS0", "plug=1"], "python3-serial"),
+        (["ip=h", "plug=1", "ssh=1", "username=u", "password=x"], "python3-pexpect"),
+        (["ip=h", "plug=1"], ""),
+        (["ip=h", "plug=1", "rest=1", "username=u", "password=x"], ""),
+    ],
+)
+def test_validate_all_names_the_package_that_is_missing(
+    lines: list[str], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    found = host_problems(check(read_stdin(["action=validate-all", *lines])), {})
+    assert len(found) == (1 if package else 0)
+    assert all(package in problem for problem in found)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
+from failover_kit.spec.process import CLEAN_ENV, CommandResult, CommandTimeout, run
 
 ENTER = Path(__file__).parent / "enter.sh"
 FENCED = "/usr/lib/pacemaker/pacemaker-fenced"
@@ -125,7 +125,7 @@ class Fencer:
                 [*self.prefix(), FENCED, mode],
                 stdin=subprocess.DEVNULL, stdout=err, stderr=err, env={**CLEAN_ENV, **env}, cwd="/",
             )  # fmt: skip
-        while not self.admin("--list-registered", quick=deadline).ok():
+        while not self._answers(deadline):
             if self._fenced.poll() is not None or deadline.expired():
                 raise FencerFailed(f"pacemaker-fenced does not answer\n{self.logs()}")
             time.sleep(0.02)
@@ -221,6 +221,12 @@ class Fencer:
         return "\n".join([*parts, "--- syslog", self.syslog()])
 
     # --- inside ------------------------------------------------------------------------------------
+
+    def _answers(self, deadline: Deadline) -> bool:
+        try:
+            return self.admin("--list-registered", quick=deadline).ok()
+        except CommandTimeout:
+            return False
 
     def _make_namespaces(self, deadline: Deadline) -> None:
         argv = ["unshare", "--net", "--mount", "--ipc", "--uts", "--pid", "--fork", "--kill-child=KILL"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from failover_kit.fence.config import Config, Way, check
 from failover_kit.fence.metadata import help_text, metadata_xml
-from failover_kit.fence.options import DEFAULT_PROMPTS, OPTIONS, UsageError, read_argv, read_stdin
+from failover_kit.fence.options import DEFAULT_PROMPTS, OPTIONS, UsageError, read_argv, read_stdin, stdin_line
 from failover_kit.fence.secret import Secret
 
 BASE = ["ip=192.0.2.1", "plug=1"]
@@ -319,3 +321,13 @@ def test_help_and_metadata_know_every_option() -> None:
         for old in option.old:
             assert (f'name="{old}"' in xml) is (old != "option")
     assert "nproven on hardware" in xml
+
+
+@pytest.mark.parametrize("secret", ["plain", "two words", " edges ", '"quoted"', '"', '""', 'a"', "", '" "'])
+def test_what_is_written_for_an_agent_is_what_it_reads(secret: str) -> None:
+    """The manager and the stonith command hand values on; fence-agents takes one pair of quotes off each."""
+    written = stdin_line("password", secret)
+    read = check(read_stdin(["ip=h", "plug=1", "action=off", written])).password.reveal()
+    assert read == secret
+    # fencing.py, process_input: the line stripped, then one pair of quotes removed.
+    assert re.sub('^"(.*)"$', r"\1", written.strip().partition("=")[2]) == secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from failover_kit.fence.config import SWITCHES, Config, Way, line_ms
+from failover_kit.fence.config import Config, Way, line_ms
 from failover_kit.fence.log import Log
 from failover_kit.fence.secret import Secret
 from failover_kit.fence.session import GOODBYE_MS, Connector, DeviceSession, Session
@@ -17,9 +17,9 @@ def goodbye_ms(config: Config) -> int:
 
 def make_session(config: Config, password: Secret, deadline: Deadline, log: Log) -> DeviceSession:
     """A session that is not yet open. ``deadline`` is the operation's, without the time for the goodbye."""
-    # A refused connection may be a taken session. Fencing waits for it as long as it can; who only
-    # asks wants to know soon.
-    connect_ms = config.timeout_ms if config.action in SWITCHES else config.login_timeout_ms // 2
+    # A refused connection may be a session that somebody has for a moment, or for minutes, or a dead device.
+    # Waiting for it to the deadline keeps the cluster from its next device, and Pacemaker kills the second try.
+    connect_ms = config.login_timeout_ms // 2
     if config.way is Way.REST:
         from failover_kit.fence.rest import RestSession, RestTarget
 

@@ -374,5 +374,15 @@ def _without_fill_in(lines: list[str]) -> list[str]:
     return [line for line in lines if line.partition("=")[0].strip() != filled_in]
 
 
+def stdin_line(name: str, value: str) -> str:
+    """``name=value`` for a fence agent's standard input, so that it reads ``value`` unchanged.
+
+    Agents strip blanks at both ends and then one pair of double quotes (fence-agents' fencing.py,
+    process_input): what has either gets a pair of its own.
+    """
+    bare = value == value.strip() and not (len(value) >= 2 and value[0] == value[-1] == '"')
+    return f"{name}={value}\n" if bare else f'{name}="{value}"\n'
+
+
 def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value

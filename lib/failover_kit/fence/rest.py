@@ -93,7 +93,7 @@ class RestSession:
     def open(self) -> None:
         """Connect and verify the certificate; nothing is asked yet. Raises LoginFailed."""
         self.close()
-        until = self._deadline.at_most(self._connect_ms)
+        until = self._deadline if self._accepted else self._deadline.at_most(self._connect_ms)
         pause_ms = FIRST_PAUSE_MS
         while True:
             if self._final:

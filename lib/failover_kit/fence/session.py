@@ -69,10 +69,10 @@ DialogueMaker = Callable[[], Dialogue]
 class Session:
     """One device, kept connected as long as needed, under one ``deadline``.
 
-    ``connect_ms`` bounds how long a refused or closed connection is tried again, ``login_ms`` how long
-    one login may take, ``goodbye_ms`` how long leaving may take beyond the deadline, ``line_ms`` how long
-    a screen may be under way on a slow line. ``hangs_up`` is False for a line that the device cannot
-    close. ``debug`` gets each line of the dialogue, free of secrets.
+    ``connect_ms`` bounds how long a refused or closed connection is tried again before the first login,
+    ``login_ms`` how long one login may take, ``goodbye_ms`` how long leaving may take beyond the deadline,
+    ``line_ms`` how long a screen may be under way on a slow line. ``hangs_up`` is False for a line that the
+    device cannot close. ``debug`` gets each line of the dialogue, free of secrets.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Session:
         self._sleep = sleep
         self._final = ""
         self._answered = True
+        self._was_in = False
         self._transport: Transport | None = None
         self._dialogue = make_dialogue()
         self._events: list[Event] = []
@@ -114,7 +115,8 @@ class Session:
         self.close()
         if self._final:
             raise LoginFailed(self._final)
-        until = self._deadline.at_most(self._connect_ms)
+        # Who was in before has a device that is there, and may be at work on what it was told.
+        until = self._deadline if self._was_in else self._deadline.at_most(self._connect_ms)
         pause_ms = FIRST_PAUSE_MS
         while True:
             try:
@@ -194,6 +196,7 @@ class Session:
                 raise LoginFailed(f"{error}, after it got the password") from None
             raise
         if isinstance(event, LoggedIn):
+            self._was_in = True
             return
         if isinstance(event, LoginDenied):
             raise LoginFailed(event.reason)

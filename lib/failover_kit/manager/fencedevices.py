@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from failover_kit.fence.options import stdin_line
 from failover_kit.manager.callers import Search
 from failover_kit.manager.children import Ended
 from failover_kit.manager.config import ClusterConfig, FenceDevice, is_secret_name
@@ -76,7 +77,7 @@ class Outlet:
         kind = self.device.stonith_type
         if not kind:
             lines = [("action", action), *((n, v) for n, v in kept if n != "action"), ("plug", self.plug)]
-            text = "".join(f"{name}={value}\n" for name, value in lines)
+            text = "".join(stdin_line(name, value) for name, value in lines)
             return Request((self.program,), text.encode("utf-8", "surrogateescape"))
         what = ("-S",) if action == "status" else ("-T", action, self.plug)
         return Request((self.program, "-t", kind, "-E", *what), environment=dict(kept))

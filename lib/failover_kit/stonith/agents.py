@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from failover_kit.fence.options import stdin_line
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CommandMissing, CommandResult, CommandTimeout
 from failover_kit.stonith.agentinfo import NEVER_PARAMETERS, AgentInfo, read_metadata
@@ -220,7 +221,7 @@ class AgentDevice:
             lines["nodename"] = node
             if self._info.host_argument:
                 lines[self._info.host_argument] = node
-        text = "".join(f"{name}={value}\n" for name, value in lines.items())
+        text = "".join(stdin_line(name, value) for name, value in lines.items())
         try:
             env = {"HOME": os.environ.get("HOME", "/")}
             variable = self._parameters.get("password_env", "")

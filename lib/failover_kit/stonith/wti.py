@@ -115,7 +115,7 @@ def agent_names() -> tuple[str, ...]:
 def _budget_ms(action: str, parameters: Parameters, type_name: str) -> int:
     """How long the agent will give ``action``; checks the parameters on the way. Raises StonithError."""
     verb = {"list": "list", "status": "monitor"}.get(action, action)
-    lines = [f"action={verb}", "plug=1", *(f"{name}={value}" for name, value in parameters.items())]
+    lines = [f"action={verb}", "plug=1", *(options.stdin_line(name, value) for name, value in parameters.items())]
     try:
         return config.check(options.read_stdin(lines)).timeout_ms
     except options.UsageError as error:
