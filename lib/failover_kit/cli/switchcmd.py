@@ -73,7 +73,34 @@ def _setup_parser(verbs: Any) -> None:
         _setup,
     )
     _access(setup)
-    new = setup.add_argument_group("what to set (the rest stays as it is)")
+    _new_values(setup.add_argument_group("what to set (the rest stays as it is)"))
+    how = setup.add_argument_group("how")
+    how.add_argument("--dry-run", action="store_true", help="show what would change; only reads")
+    how.add_argument(
+        "--yes-network",
+        action="store_true",
+        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
+        "verified by a new login at the new address",
+    )
+    how.add_argument(
+        "--reconnect",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for the new address (%(default)g)",
+    )
+    how.add_argument(
+        "--client",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
+    )
+    how.add_argument("--json", action="store_true", help="the summary as JSON")
+    _common(setup)
+
+
+def _new_values(new: argparse._ArgumentGroup) -> None:
     new.add_argument(
         "--set-address",
         metavar="ADDRESS",
@@ -109,30 +136,6 @@ def _setup_parser(verbs: Any) -> None:
     )
     secret.add_argument("--new-password-file", metavar="FILE", help="a new system password: first line of FILE")
     secret.add_argument("--new-password-env", metavar="VARIABLE", help="a new system password from the environment")
-    how = setup.add_argument_group("how")
-    how.add_argument("--dry-run", action="store_true", help="show what would change; only reads")
-    how.add_argument(
-        "--yes-network",
-        action="store_true",
-        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
-        "verified by a new login at the new address",
-    )
-    how.add_argument(
-        "--reconnect",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for the new address (%(default)g)",
-    )
-    how.add_argument(
-        "--client",
-        metavar="ADDRESS",
-        action="append",
-        default=[],
-        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
-    )
-    how.add_argument("--json", action="store_true", help="the summary as JSON")
-    _common(setup)
 
 
 def _verb(verbs: Any, name: str, about: str, explanation: str, run: Any) -> argparse.ArgumentParser:
