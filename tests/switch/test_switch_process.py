@@ -325,7 +325,7 @@ def _commands(switch: Switch) -> list[str]:
     return [event["text"] for event in switch.emulator.events("command")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("way", ["tcp", "serial"])
 def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
     locked: Switch, way: str, number: int

@@ -412,13 +412,14 @@ def _complain(code: ExitCode | int, text: str) -> int:
 
 
 class _Terminated:
-    """While this lasts, SIGTERM and SIGHUP end the work as ^C does: the session is closed first."""
+    """While this lasts, SIGTERM, SIGHUP and ^\\ end the work as ^C does: the session is closed first."""
 
     def __enter__(self) -> None:
         def stop(*_: object) -> None:
             raise KeyboardInterrupt
 
-        self._before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        self._before = {number: signal.signal(number, stop) for number in numbers}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
