@@ -83,25 +83,27 @@ class Player:
             case _:
                 raise Surprise(f"{request!r}")
         self.sent += self.talk.take_output()
-        if said == "" and isinstance(request, Listen) and (not self.left or self.left[0][0]):
-            return self._answer(b"")  # only what is left of the last answer
+        if isinstance(request, Listen) and (not self.left or self.left[0][0]):
+            return self._answer(b"", more=True)  # only what is left of the last answer
         if not self.left:
             return self._answer(b"") if self._late else self.talk.ended(Kind.SILENT)
         expected, answer = self.left.pop(0)
         if said != expected:
             raise Surprise(f"sent {said!r} where the transcript has {expected!r}")
-        return self._answer(answer)
+        return self._answer(answer, more=isinstance(request, Listen))
 
-    def _answer(self, answer: bytes) -> Screen:
+    def _answer(self, answer: bytes, *, more: bool = False) -> Screen:
         """Feed it, silent for a moment after each piece. The first complete screen is taken, as a session does it;
-        what is left of the answer then comes before the next one."""
+        what is left of the answer then comes before the next one. ``more``: not before something came."""
         todo = list(self._cuts(self._late + answer))
         self._late = b""
         while todo:
-            self.talk.receive(todo.pop(0))
+            piece = todo.pop(0)
+            more = more and not piece
+            self.talk.receive(piece)
             self.trace += self.talk.take_trace()
             screen = self.talk.look(QUIET_MS)
-            if screen is not None:
+            if screen is not None and not more:
                 self._late = b"".join(todo)
                 return screen
         return self.talk.look(LONG_SILENCE_MS) or self.talk.ended(Kind.SILENT)

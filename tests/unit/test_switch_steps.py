@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from failover_kit.fence.secret import Secret
@@ -51,6 +51,7 @@ def pieces(data: bytes, at: Sequence[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(cuts)]
 
 
+@example("vmr-two-columns.txt", [0, 391])  # an old prompt, then the title "NETWORK PARAMETERS:", then the menu
 @given(st.sampled_from(sorted(WORKING)), st.lists(st.integers(0, 2000), max_size=12))
 def test_wherever_the_stream_is_cut_the_answer_is_the_same(name: str, at: list[int]) -> None:
     whole, cut = Player(conversation(name)), Player(conversation(name), lambda data: pieces(data, at))

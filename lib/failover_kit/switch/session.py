@@ -221,7 +221,7 @@ class Session:
             case AskPassword():
                 self._talk.send_secret(self._typed_password())
         whole = self._goodbye or self._deadline
-        self._screen = self._await(whole.at_most(within_ms))
+        self._screen = self._await(whole.at_most(within_ms), more=isinstance(request, Listen))
         if self._screen.kind is Kind.SILENT and whole.expired():
             raise OutOfTime(f"not done within {whole.total_ms / 1000:g} s")
         return self._screen
@@ -236,7 +236,8 @@ class Session:
         self._passwords.append(secret)
         return secret
 
-    def _await(self, until: Deadline) -> Screen:
+    def _await(self, until: Deadline, *, more: bool = False) -> Screen:
+        """The next complete screen. ``more``: what stands there already is none until something comes after it."""
         transport = self._transport
         if transport is None:
             return self._talk.ended(Kind.CLOSED)
@@ -248,11 +249,12 @@ class Session:
                 if data:
                     self._talk.receive(data)
                     heard_ms = boottime_ms()
+                    more = False
                     continue
                 if data == b"":
                     return self._talk.ended(Kind.CLOSED)
                 screen = self._talk.look(boottime_ms() - heard_ms)
-                if screen is not None:
+                if screen is not None and (not more or until.expired()):
                     return screen
                 if until.expired():
                     return self._talk.ended(Kind.SILENT)

@@ -24,6 +24,8 @@ from failover_kit.switch.talk import REFUSAL, Kind, Screen
 ESCAPES = 6
 # A menu that a stray prompt ran ahead of must come within this time.
 LATE_MENU_MS = 2000
+# A prompt too many, and the menu's title, whose colon looks like a question, may come before it.
+LATE_MENU_PARTS = 2
 WAKES = 3
 WAKE_MS = 2000
 _BANNER = re.compile(r"(?:Power\s+Switch|Boot\s+Bar|Managed\s+Power)\b.*\bv\d", re.I)
@@ -264,8 +266,10 @@ def status() -> Step[tuple[PlugRow, ...]]:
 def open_menu(command: str) -> Step[Screen]:
     """The screen of the menu behind ``command``, which the unit then waits at."""
     screen = yield from _whole((yield Line(command)))
-    if screen.kind in (Kind.PROMPT, Kind.VALUE) and not screen.refusal:
-        screen = yield Listen(LATE_MENU_MS)  # a prompt too many, or the menu's title with its colon
+    for _ in range(LATE_MENU_PARTS):
+        if screen.kind not in (Kind.PROMPT, Kind.VALUE) or screen.refusal:
+            break
+        screen = yield Listen(LATE_MENU_MS)
     if screen.kind is Kind.MENU:
         return screen
     if screen.refusal:
