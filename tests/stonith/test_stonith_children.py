@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -18,6 +19,7 @@ from failover_kit.stonith import main
 from failover_kit.stonith.catalogue import Places
 
 PATIENCE_S = 60
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -138,6 +140,49 @@ def test_a_plugin_that_hangs_is_ended_with_its_children(places: Places, tmp_path
     assert code == 6  # S_TIMEOUT
     assert "was stopped" in err
     assert _gone(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP,), (signal.SIGQUIT,)],
+    ids=lambda stops: "-".join(stop.name for stop in stops),
+)
+def test_no_signal_leaves_a_deaf_child_behind(
+    places: Places, tmp_path: Path, stops: tuple[signal.Signals, ...]
+) -> None:
+    """A second ^C, or the end of the terminal, came in the middle of ending the child, and left it running."""
+    plugin(places, f"off) trap '' TERM INT HUP QUIT; echo $$ >{tmp_path}/pid; while :; do sleep 1; done;;")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'lib')!r})\n"
+        "from failover_kit.stonith import catalogue, main\n"
+        f"catalogue.default_places = lambda: catalogue.Places({places.plugins!r}, ())\n"
+        "sys.exit(main.main(['stonith', '-t', 'external/lab', 'hostlist=a', '-T', 'off', 'a']))"
+    )
+    with subprocess.Popen(["/usr/bin/python3", "-I", "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        pid = int(_written(tmp_path / "pid"))
+        try:
+            for stop in stops:
+                process.send_signal(stop)
+                time.sleep(0.3)  # the second one is to come while the child is waited for
+            _, err = process.communicate(timeout=PATIENCE_S)
+            assert (process.returncode, "stopped by a signal" in err) == (8, True)
+            assert _gone(pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_not_turn_success_into_failure(closed: str) -> None:
+    line = f"{ROOT}/stonith/stonith -t null hostlist=a -l -T off a {closed}"
+    assert subprocess.run(["/bin/sh", "-c", line], timeout=PATIENCE_S, check=False).returncode == 0
+
+
+def test_a_full_disk_is_called_by_its_name() -> None:
+    line = f"{ROOT}/stonith/stonith -t null hostlist=a -l >/dev/full"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 8
+    assert done.stderr == "stonith: standard output: No space left on device; the outcome is not known\n"
 
 
 def test_a_signal_while_a_child_is_started_does_not_lose_the_child(tmp_path: Path) -> None:
@@ -274,6 +319,9 @@ def test_status_asks_monitor_and_the_list_shows_what_can_be_fenced(places: Place
         ("Connection timed out", 6),
         ("Connection lost", 2),
         ("no plug web on this device; it has 1=db", 4),
+        ("Failed: password file /etc/x: No such file or directory", 1),
+        ("Failed: the password script exited 1", 1),
+        ("Failed: You have to enter password or password script", 2),
         ("something else", 5),
     ],
 )
@@ -298,6 +346,26 @@ def test_a_missing_required_parameter_ends_it_before_the_agent_runs(places: Plac
 def test_a_value_cannot_add_a_line_to_the_agent_s_input(places: Places, value: str) -> None:
     agent(places, "monitor) ;;", parameters=LOGIN)
     assert stonith(places, "-t", "fence_lab", f"ip={value}", "username=u", "-S")[0] == 1
+
+
+@pytest.mark.parametrize("name", [" action", "action ", "#x", "", "a\tb", "Action\x85"])
+def test_a_parameter_s_name_cannot_take_the_place_of_the_action(places: Places, tmp_path: Path, name: str) -> None:
+    """fence-agents strip a line before they split it: ' action=on' turned -T off into on, with success."""
+    agent(places, f"*) touch {tmp_path}/ran;;", parameters=LOGIN)
+    line = ("-t", "fence_lab", "ip=x", "username=u", f"{name}=on", "-T", "off", "web")
+    code, _, err = stonith(places, *line)
+    assert (code, "cannot be the name of a parameter" in err) == (1, True)
+    assert not (tmp_path / "ran").exists()
+
+
+def _written(path: Path) -> str:
+    """What a child writes there once it runs."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return text
+        time.sleep(0.02)
+    raise AssertionError(f"{path} was not written")
 
 
 def _gone(pid: int) -> bool:

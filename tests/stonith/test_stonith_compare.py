@@ -36,6 +36,10 @@ SAME = """
 -t null -n -h
 -t null -m -S
 -t null -n foo
+-t null -n foo bar
+-t null -m -p a hostlist=a
+-t null -L a b
+-L -p a -E
 -t null -p 'a b' -l
 -t null -p ' a b ' -l
 -t null -p a,b -l

@@ -1,6 +1,4 @@
-"""failoverctl switch console on a pseudo terminal: keys go through, the way out logs out, the terminal is given
-back.
-"""
+"""failoverctl switch console on a pseudo terminal: keys go through, and the way out logs out and gives it back."""
 
 from __future__ import annotations
 
@@ -8,7 +6,9 @@ import os
 import signal
 import subprocess
 import termios
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -98,6 +98,22 @@ def test_a_terminate_signal_logs_out_and_gives_the_terminal_back(switch: Emulato
     finally:
         os.close(parent)
         os.close(terminal)
+
+
+@pytest.mark.parametrize("typed", ["", "/G\r"], ids=["prompt", "menu"])
+def test_a_terminal_that_is_gone_does_not_leave_the_session_open(switch: EmulatorProcess, typed: str) -> None:
+    """The serial line does not end with us: only /X ends the session there, and nothing can be shown any more."""
+    child = console(switch, "serial")
+    log_in(child)
+    child.send(typed)
+    if typed:
+        child.expect("ESC")
+    with suppress(pexpect.ExceptionPexpect):  # it has no patience with a child that is still logging out
+        child.close(force=False)
+    end = time.monotonic() + 60
+    while not reasons(switch) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert reasons(switch) == ["exit"]
 
 
 def test_nothing_is_typed_at_a_password_prompt_on_the_way_out(switch: EmulatorProcess) -> None:

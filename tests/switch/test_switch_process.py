@@ -6,6 +6,7 @@ The emulator was written by other hands from the same manuals, and shares no lin
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -270,6 +271,8 @@ def test_a_wrong_password_is_presented_once(locked: Switch, way: str) -> None:
     assert "rejected the password" in done.stderr
     assert len(locked.emulator.events("login_refused")) == 1
     assert locked.changes() == []
+    # A console waits for the next password, and meanwhile the network is refused: that must be known.
+    assert ("the session could not be closed" in done.stderr) == (way == "serial")
 
 
 def test_no_password_off_a_terminal_says_what_to_give(locked: Switch) -> None:
@@ -322,7 +325,7 @@ def _commands(switch: Switch) -> list[str]:
     return [event["text"] for event in switch.emulator.events("command")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("way", ["tcp", "serial"])
 def test_an_interruption_in_the_middle_of_a_change_leaves_the_menu_and_logs_out(
     locked: Switch, way: str, number: int
@@ -358,6 +361,19 @@ def test_show_prints_the_plug_table_as_text_and_json(locked: Switch, way: str) -
     assert answer["general"]["System Password"] == "set"
     assert answer["general"]["Disconnect Timeout"] == "2 Min"
     assert answer["network"]["Subnet Mask"] == "255.255.255.0"
+    assert locked.all_left()
+
+
+def test_a_reader_of_the_dialogue_that_went_away_does_not_leave_the_session_open(locked: Switch) -> None:
+    """``show --verbose 2>&1 | head -1`` ended in the middle of the talk, with the console taken."""
+    words = ["switch", "show", *locked.place("serial"), "--password-file", locked.secret(OLD), "--verbose"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=writer, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
     assert locked.all_left()
 
 
@@ -423,6 +439,7 @@ def test_nodes_that_ip_security_denies_are_named(tmp_path: Path) -> None:
         (("--serial", "/dev/no-such-line"), 5, "No such file"),
         (("--serial", "/dev/null"), 5, "/dev/null"),
         (("--ip", "no-such-name.invalid"), 5, "not resolved"),
+        (("--serial", "/dev/null", "--baud", "-9600"), 2, "is no speed of a serial line"),
         (("--ip", "127.0.0.1", "--port", "1"), 5, "one session"),
         ((), 2, "--serial"),
         (("--serial", "/dev/ttyS0", "--ip", "192.0.2.1"), 2, "not allowed with"),

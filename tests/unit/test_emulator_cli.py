@@ -30,6 +30,8 @@ TIMEOUT_MS = 60_000
     [
         (["--listen", "127.0.0.1:x"], "write ADDRESS or ADDRESS:PORT"),
         (["--listen", "127.0.0.1:70000"], "write ADDRESS or ADDRESS:PORT"),
+        (["--listen", "::1"], "--listen ::1: an IPv6 address stands in brackets, like [::1] or [::1]:23"),
+        (["--listen", "[]:23"], "write ADDRESS or ADDRESS:PORT"),
         (["--outlet", "9=pete"], "N from 1 to 8"),
         (["--outlet", "pete"], "N from 1 to 8"),
         (["--outlet", "1=two words"], "must start with a letter"),
@@ -77,6 +79,15 @@ def test_usage_errors_exit_2_and_say_what_to_write(
     assert complained.count("\n") == 1
 
 
+def test_a_control_socket_that_cannot_be_made_is_named_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message named the telnet address."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    assert main(["--listen", f"127.0.0.1:{port}", "--control", "/nonexistent/ctl"]) == 1
+    complained = capsys.readouterr().err
+    assert complained == "wti-emulator: /nonexistent/ctl: No such file or directory; make the directory first\n"
+
+
 def test_a_password_nobody_can_type_is_refused_and_not_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,7 +133,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         place = f"127.0.0.1:{holder.getsockname()[1]}"
         result = run([PROGRAM, "--listen", place], Deadline(TIMEOUT_MS))
     assert result.code == 1
-    assert result.stderr == f"wti-emulator: {place}: Address already in use\n"
+    assert result.stderr.startswith(f"wti-emulator: {place}: Address already in use; ")
 
 
 def test_ctl_from_the_command_line(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from emulator_bench import Bench, logged_in
 from failover_kit.emulator import screens, telnet
 from failover_kit.emulator.faults import WHOLE_DEVICE
-from failover_kit.emulator.relays import Outlet
+from failover_kit.emulator.relays import Outlet, Switch
+from failover_kit.emulator.unit import Store
 from failover_kit.emulator.variants import IPS, VARIANTS, Variant
 
 # --- screens ---------------------------------------------------------------------------------------------
@@ -207,6 +208,20 @@ def test_the_screen_shows_off_only_after_the_relay_has_moved() -> None:
     assert "   ON   " in bench.type("\r").split("\r\n")[6]  # <CR> to continue: the truth so far
     bench.device.switched(bench.now_ms, True)
     assert "  OFF   " in bench.type("/S\r").split("\r\n")[6]
+
+
+def test_while_power_may_be_coming_the_screen_says_on_and_so_does_what_is_stored() -> None:
+    """A client that lost its connection, or a crash, must not make an outlet read OFF whose machine is starting."""
+    bench = Bench(p1="pete")
+    bench.device.outlet(1).on = False
+    bench.hold = True
+    bench.device.order(bench.now_ms, "on", [1])
+    effects = bench.device.take()
+    assert bench.device.outlet(1).on
+    assert effects.index(Store()) < effects.index(Switch(1, True))
+    bench.device.switched(bench.now_ms, False)
+    assert not bench.device.outlet(1).on
+    assert Store() in bench.device.take()
 
 
 def test_a_relay_command_that_fails_leaves_the_old_state() -> None:

@@ -285,6 +285,31 @@ def test_whatever_is_asked_there_is_an_answer_and_only_the_right_password_moves_
         assert code != 200
 
 
+def test_orders_do_not_pile_up_without_end() -> None:
+    """A megabyte of them took a megabyte and more of memory each, and the relays could never follow."""
+    client = Client()
+    many = b'{"plug": "1", "state": "boot"}' * (restapi.ORDERS_LIMIT + 1)
+    assert client.ask("POST", CONTROL, many)[0] == 413
+    assert client.bench.moves == []
+    codes = [client.ask("POST", CONTROL, many[: len(many) - 30])[0] for _ in range(20)]
+    assert codes[0] == 200
+    assert codes[-1] == 503
+    # The text session is not let in either, and says so.
+    client.bench.connect()
+    said = "".join(client.bench.type(line) for line in ("admin\r", "changeme\r", "/OFF 1,Y\r"))
+    assert "queue is full" in said
+
+
+def test_what_is_no_request_of_ours_is_not_in_an_event() -> None:
+    client = Client()
+    client.ask("GET", "/changeme/" + CONTROL)
+    client.ask("CHANGEME", CONTROL + "/")
+    assert [event.fields for event in client.bench.events if event.name == "rest"] == [
+        {"method": "GET", "path": "?", "code": 404},
+        {"method": "?", "path": CONTROL, "code": 405},
+    ]
+
+
 # --- HTTP ------------------------------------------------------------------------------------------------
 
 
@@ -475,5 +500,23 @@ def test_garbage_is_no_json_and_mute_says_nothing() -> None:
                 await asyncio.wait_for(reader.read(1), 0.1)
             assert emulator.device.outlet(5).on
             writer.close()
+
+    drive(story)
+
+
+def test_whoever_only_connects_does_not_take_every_descriptor() -> None:
+    """Before the TLS handshake nobody was counted: idle connections kept the telnet side from accepting."""
+
+    async def story() -> None:
+        async with serving() as emulator:
+            idle = [
+                await asyncio.open_connection("127.0.0.1", port_of(emulator))
+                for _ in range(restserver.CLIENT_LIMIT + 1)
+            ]
+            try:
+                assert await asyncio.wait_for(idle[-1][0].read(), PATIENCE_S) == b""
+            finally:
+                for _, writer in idle:
+                    writer.close()
 
     drive(story)

@@ -198,6 +198,41 @@ def test_a_failing_or_missing_or_late_off_command_leaves_the_plug_on(tmp_path: P
     drive(story)
 
 
+@pytest.mark.parametrize(("off_works", "shown"), [(True, "off"), (False, "on")])
+def test_after_a_failed_on_command_off_is_shown_only_when_the_off_command_has_worked(
+    tmp_path: Path, off_works: bool, shown: str
+) -> None:
+    """It may have started the machine before it failed, and a cluster would take an OFF for a fence."""
+
+    async def story() -> None:
+        mark = tmp_path / "off"
+        outlet = OutletConfig(
+            on=False,
+            on_command=python("import sys; sys.exit('started, but could not be seen')"),
+            off_command=python(
+                "import sys; open(sys.argv[1], 'w'); sys.exit(int(sys.argv[2]))", str(mark), str(int(not off_works))
+            ),
+        )
+        async with running(outlets={1: outlet}) as emulator:
+            assert await emulator.press(1, True) is not off_works
+            assert mark.exists()
+            assert state(emulator, 1) == shown
+
+    drive(story)
+
+
+def test_without_a_place_for_its_output_a_command_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        def full() -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", full)
+        async with running(outlets={1: OutletConfig(off_command=python("print('off')"))}) as emulator:
+            assert await emulator.press(1, False)
+
+    drive(story)
+
+
 def test_what_an_on_command_leaves_running_does_not_hold_up_the_relay(tmp_path: Path) -> None:
     """A booting node inherits the command's output and outlives it."""
 
@@ -308,6 +343,7 @@ def test_buttons_that_are_disabled_in_the_menu_do_nothing(tmp_path: Path) -> Non
     ("request_line", "reason"),
     [
         (b"nonsense\n", "not JSON"),
+        (b"[" * 60_000 + b"\n", "not JSON"),
         (b"[]\n", "a JSON object"),
         (b'{"do": "explode"}\n', "unknown request 'explode'"),
         (b'{"do": "fault"}\n', "no fault ''"),

@@ -56,6 +56,8 @@ def test_questions_need_no_node(argv: list[str]) -> None:
         (["--timeout=1.5", "a"], "bad timeout [1.5]; whole seconds from 1 to 3600"),
         (["-p", "a", "-F", "b", "-S"], "Please use just one of -F, -p, and -E options"),
         (["-E", "a=b", "-S"], "Cannot mix name=value and -p, -F, or -E style arguments"),
+        (["-t", "x", "-n", "-E", "a=b"], "Cannot mix name=value and -p, -F, or -E style arguments"),
+        (["-L", "a", "b"], ""),
     ],
 )
 def test_what_cannot_be_done_is_said(argv: list[str], text: str) -> None:
@@ -82,6 +84,7 @@ def test_every_option_is_in_the_usage_text_and_in_the_document() -> None:
         (["-t", "wti_nps", "-p", "host secret", "node"], ["host secret"]),
         (["-phost secret", "-S"], ["host secret"]),
         (["-lSp", "s"], ["s"]),
+        (["-lSps", "-tp", "x"], ["s"]),
         (["-t", "s", "password=s", "node"], ["s"]),
         (["-t", "x", "ip=ä", "password=pä ss"], ["ä", "pä ss"]),
         (["--timeout=5", "-E", "node"], []),

@@ -14,7 +14,7 @@ from failover_kit.fence.secret import Secret
 from failover_kit.spec.deadline import Deadline
 from failover_kit.switch import report, session, setup
 from failover_kit.switch.plan import Progress
-from failover_kit.switch.session import Place, Session, Unreachable
+from failover_kit.switch.session import Place, Session, Unreachable, hint
 from failover_kit.switch.settings import Wanted
 from failover_kit.switch.setup import Access, Choices, Outcome, Result, Setup
 from fake_unit import FakeSession, FakeUnit
@@ -249,3 +249,17 @@ def test_wherever_it_is_interrupted_nothing_but_what_was_asked_for_is_set_and_th
     for setting in out.settings:
         if setting.progress is Progress.TODO:
             assert setting.before in ("(none)", "2 min", "set", "192.0.2.219")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason", "words"),
+    [
+        (Place(ip="192.0.2.9"), "192.0.2.9 port 23: Connection refused", "one session"),
+        (Place(ip="192.0.2.9"), "192.0.2.9 port 23: No route to host", "Look at its power"),
+        (Place(ip="benjamin"), "the name benjamin is not resolved: Temporary failure", "address in numbers"),
+        (Place(serial="/dev/ttyS0"), "serial line /dev/ttyS0: busy", "heartbeat"),
+    ],
+)
+def test_the_remedy_fits_the_reason(place: Place, reason: str, words: str) -> None:
+    """A name that was not resolved, and a switch without power, were said to be busy with another session."""
+    assert words in hint(place, reason)

@@ -73,7 +73,34 @@ def _setup_parser(verbs: Any) -> None:
         _setup,
     )
     _access(setup)
-    new = setup.add_argument_group("what to set (the rest stays as it is)")
+    _new_values(setup.add_argument_group("what to set (the rest stays as it is)"))
+    how = setup.add_argument_group("how")
+    how.add_argument("--dry-run", action="store_true", help="show what would change; only reads")
+    how.add_argument(
+        "--yes-network",
+        action="store_true",
+        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
+        "verified by a new login at the new address",
+    )
+    how.add_argument(
+        "--reconnect",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for the new address (%(default)g)",
+    )
+    how.add_argument(
+        "--client",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
+    )
+    how.add_argument("--json", action="store_true", help="the summary as JSON")
+    _common(setup)
+
+
+def _new_values(new: argparse._ArgumentGroup) -> None:
     new.add_argument(
         "--set-address",
         metavar="ADDRESS",
@@ -109,30 +136,6 @@ def _setup_parser(verbs: Any) -> None:
     )
     secret.add_argument("--new-password-file", metavar="FILE", help="a new system password: first line of FILE")
     secret.add_argument("--new-password-env", metavar="VARIABLE", help="a new system password from the environment")
-    how = setup.add_argument_group("how")
-    how.add_argument("--dry-run", action="store_true", help="show what would change; only reads")
-    how.add_argument(
-        "--yes-network",
-        action="store_true",
-        help="over TCP: change address, mask or gateway although the connection may be lost; they come last, "
-        "verified by a new login at the new address",
-    )
-    how.add_argument(
-        "--reconnect",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for the new address (%(default)g)",
-    )
-    how.add_argument(
-        "--client",
-        metavar="ADDRESS",
-        action="append",
-        default=[],
-        help="a node that must get in: warn when the switch's IP security denies it; may be given again",
-    )
-    how.add_argument("--json", action="store_true", help="the summary as JSON")
-    _common(setup)
 
 
 def _verb(verbs: Any, name: str, about: str, explanation: str, run: Any) -> argparse.ArgumentParser:
@@ -154,7 +157,7 @@ def _place_options(parser: argparse.ArgumentParser) -> None:
     line.add_argument("--ip", metavar="ADDRESS", default="", help="its address as it is now")
     where.add_argument("--port", type=_port, default=23, metavar="N", help="TCP port (%(default)d)")
     where.add_argument(
-        "--baud", type=int, default=9600, metavar="N", help="of the serial console, 8N1 (%(default)d)"
+        "--baud", type=_baud, default=9600, metavar="N", help="of the serial console, 8N1 (%(default)d)"
     )
 
 
@@ -184,8 +187,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb that was given; returns the exit code."""
     try:
         code: int = options.run_verb(options)
-    except KeyboardInterrupt:  # while a new password was asked for: nobody was called yet
-        return _complain(INTERRUPTED, "interrupted; nothing was done")
+    except KeyboardInterrupt:  # before anybody was called, or when the session was closed already
+        return _complain(INTERRUPTED, "interrupted; failoverctl switch show says how the switch stands")
     return code
 
 
@@ -366,9 +369,12 @@ def _place(options: argparse.Namespace) -> Place:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 3600")
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0 and at most 3600")
     return seconds
 
 
@@ -378,12 +384,26 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _baud(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 50 <= int(text) <= 4_000_000):
+        raise argparse.ArgumentTypeError(f"{text} is no speed of a serial line, like 9600")
+    return int(text)
+
+
 def _say(text: str) -> None:
-    print(f"failoverctl: {text}", file=sys.stderr)
+    _put(f"failoverctl: {text}")
 
 
 def _debug(options: argparse.Namespace) -> Any:
-    return (lambda text: print(text, file=sys.stderr)) if options.verbose else (lambda _: None)
+    return _put if options.verbose else (lambda _: None)
+
+
+def _put(line: str) -> None:
+    """To stderr. A reader that went away must not keep us from logging out of the switch."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _complain(code: ExitCode | int, text: str) -> int:
@@ -392,13 +412,14 @@ def _complain(code: ExitCode | int, text: str) -> int:
 
 
 class _Terminated:
-    """While this lasts, SIGTERM and SIGHUP end the work as ^C does: the session is closed first."""
+    """While this lasts, SIGTERM, SIGHUP and ^\\ end the work as ^C does: the session is closed first."""
 
     def __enter__(self) -> None:
         def stop(*_: object) -> None:
             raise KeyboardInterrupt
 
-        self._before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        self._before = {number: signal.signal(number, stop) for number in numbers}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -28,8 +28,9 @@ Its outlets run commands, so that it can be the power switch of virtual machines
 
 EPILOG = """\
 A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in
-its environment. The outlet shows its new state once the command has exited 0; if it fails or is late, the
-outlet keeps its state. So the command must succeed, too, when a machine is already as it shall be.
+its environment. The outlet reads OFF once the OFF command has exited 0, and ON when the ON command begins. If one
+fails or is late, the outlet keeps its state; after a failed ON command the OFF command makes sure of that, or the
+outlet reads ON. So a command must succeed, too, when a machine is already as it shall be.
 Example, two virtual machines:
 
   wti-emulator --listen 192.0.2.5:23 --password-file /etc/switch.password \\
@@ -173,8 +174,10 @@ def _endpoint(option: str, text: str, default_port: int) -> tuple[str, int]:
     host, separator, port = text.rpartition(":")
     if not separator or text.endswith("]"):
         host, port = text, str(default_port)
-    if not port.isdecimal() or int(port) > 65535 or not host:
-        raise UsageError(f"{option} {text}: write ADDRESS or ADDRESS:PORT")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise UsageError(f"{option} {text}: an IPv6 address stands in brackets, like [::1] or [::1]:{default_port}")
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65535 or not host.strip("[]"):
+        raise UsageError(f"{option} {text}: write ADDRESS or ADDRESS:PORT, with a port up to 65535")
     return host.strip("[]"), int(port)
 
 
@@ -282,5 +285,3 @@ def _groups(values: Sequence[str], variant: Variant) -> dict[str, tuple[int, ...
             raise UsageError(f"--group {value}: {problem or 'the group is given twice'}")
         found[name] = tuple(sorted({int(number) for number in numbers}))
     return found
-
-

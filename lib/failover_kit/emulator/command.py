@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Sequence
+from typing import IO
 
 from failover_kit.spec.process import CLEAN_ENV, quote
 
@@ -24,7 +25,7 @@ async def run_outlet_command(argv: Sequence[str], env: dict[str, str], timeout_m
     The command gets CLEAN_ENV plus ``env``, no stdin, ``/`` as its directory, and a session of its own.
     At the timeout, and when this task is cancelled, its process group is killed.
     """
-    with tempfile.TemporaryFile() as output:
+    with _output_file() as output:
         try:
             child = await asyncio.create_subprocess_exec(
                 *argv,
@@ -48,6 +49,14 @@ async def run_outlet_command(argv: Sequence[str], env: dict[str, str], timeout_m
         if code == 0:
             return None
         return f"'{quote(argv)}' exited {code}: {_last_line(output.fileno())}"
+
+
+def _output_file() -> IO[bytes]:
+    """Where the command's output goes; without a directory for such files nowhere: the outlet must switch."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
 
 
 def _kill_group(pid: int) -> None:

@@ -50,6 +50,8 @@ class ControlServer:
         mask = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
         finally:
             os.umask(mask)
 
@@ -87,7 +89,7 @@ class ControlServer:
             return await self._do(request)
         except (ControlError, FaultError) as error:
             return {"ok": False, "error": str(error)}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: more brackets than any request has
             return {"ok": False, "error": f"not JSON: {error}"}
 
     async def _do(self, request: dict[str, Any]) -> dict[str, object]:

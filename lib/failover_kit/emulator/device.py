@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from failover_kit.emulator import variants
-from failover_kit.emulator.relays import Finished, Operate, Outlet, Pause
+from failover_kit.emulator.relays import Finished, Operate, Outlet, Pause, Switch
 from failover_kit.emulator.screens import lines
 from failover_kit.emulator.session import Session
 from failover_kit.emulator.settings import Settings
@@ -124,8 +124,7 @@ class Device:
     def switched(self, now_ms: int, ok: bool) -> None:
         """The relay of the last Switch has moved, or (``ok`` False) stays where it was."""
         self.unit.relays.switched(now_ms, ok)
-        if ok:
-            self.unit.put(Store())
+        self.unit.put(Store())
         self._collect(now_ms)
 
     def handle(self, now_ms: int) -> None:
@@ -185,6 +184,8 @@ class Device:
         """Take over what the relays want done; a finished job gives its session the prompt back."""
         while effects := self.unit.relays.take():
             for effect in effects:
+                if isinstance(effect, Switch) and effect.on:
+                    self.unit.put(Store())  # first: a crash in the middle of it must not come back with OFF
                 self.unit.put(effect)
                 if isinstance(effect, Finished) and self._session is not None:
                     self._session.job_finished(now_ms, effect.job)

@@ -3,7 +3,7 @@
     {"t_ms": 73212, "event": "command", "text": "/OFF 1,Y"}
 
 Events: start, stop, connect, login, login_refused, denied (IP security), command, invalid_command,
-invalid_plug, not_confirmed, changed (a parameter, by its label), disconnect (with a reason), rest (a
+invalid_plug, not_confirmed, queue_full, changed (a parameter, by its label), disconnect (with a reason), rest (a
 request and its HTTP status), button, power_cycle, switching (a command was started), command_failed (why),
 switched, switch_failed, stuck (the fault), fault, clear, not_saved (why). Passwords never appear, nor does
 anything typed that is not one of the device's commands.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -59,10 +61,23 @@ async def _serve(config: EmulatorConfig, ready_fd: int | None) -> int:
                 await server.stop()
             await emulator.stop()
     except OSError as error:
-        place = error.filename or f"{config.address}:{config.port}"
-        print(f"wti-emulator: {place}: {error.strerror}", file=sys.stderr)
+        place = error.filename or endpoint(config.address, config.port)
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        print(f"wti-emulator: {place}: {error.strerror}{remedy and '; ' + remedy}", file=sys.stderr)
         return FAILED
     return DONE
+
+
+_REMEDIES = {
+    errno.EADDRINUSE: "something else listens there, give another address or port",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address, see ip addr",
+    errno.EACCES: "be root, or choose a port from 1024 on and files of your own",
+    errno.ENOENT: "make the directory first",
+    errno.EISDIR: "name a file in it",
+    errno.EEXIST: "remove it or name another path",
+    socket.EAI_NONAME: "give the address in numbers",
+    socket.EAI_AGAIN: "give the address in numbers",
+}
 
 
 def _ready(emulator: Emulator, ready_fd: int | None) -> None:

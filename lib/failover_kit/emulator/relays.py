@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from failover_kit.emulator.faults import Faults
 
 DEFAULT_DELAY_MS = 500
+QUEUE_LIMIT = 1000  # steps; a boot of all sixteen plugs has 63
 
 
 @dataclass
@@ -117,6 +118,10 @@ class RelayBank:
     def busy(self) -> bool:
         return bool(self._steps) or self._moving is not None
 
+    def full(self) -> bool:
+        """Whether no more work is taken: a client could otherwise queue faster than relays move, for ever."""
+        return len(self._steps) > QUEUE_LIMIT
+
     def busy_plugs(self) -> set[int]:
         """The plugs that a command given so far will still move."""
         waiting = {step.number for step in self._steps if isinstance(step, Operate)}
@@ -143,8 +148,7 @@ class RelayBank:
         if moving is None:
             raise RuntimeError("no relay was moving; this is a bug in the caller")
         self._moving = None
-        if ok:
-            self.outlets[moving.number].on = moving.on
+        self.outlets[moving.number].on = moving.on if ok else not moving.on
         self._note("switched" if ok else "switch_failed", moving.number, moving.on)
         self.handle(now_ms)
 
@@ -173,6 +177,9 @@ class RelayBank:
         if number in self._faults.stuck:
             self._note("stuck", number, step.on)
             return
+        if step.on:
+            # From here on there may be power, however it ends, and an OFF that is not true would pass for a fence.
+            self.outlets[number].on = True
         self._moving = Switch(number, step.on)
         self._effects.append(self._moving)
 

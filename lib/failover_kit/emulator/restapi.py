@@ -27,6 +27,8 @@ from failover_kit.emulator.values import check_name, delay_text
 CONTROL = "/api/v2/config/powerplug"
 CONFIG = "/api/v2/config/powerplugconfig"
 STATUS = "/api/v2/status/status"
+ORDERS_LIMIT = 64  # four for each of sixteen plugs
+PATHS = (CONTROL, CONFIG, STATUS)
 STATES = ("on", "off", "boot", "default")
 
 
@@ -70,7 +72,10 @@ def answer(device: Device, now_ms: int, request: Request) -> Response:
         response = Response(refused.code, content)
     else:
         response = Response(200, {"status": {"code": "0", "text": "OK"}, **content})
-    device.unit.event("rest", method=request.method, path=path, code=response.code)
+    # Only words of the interface itself: a mistyped URL can have a password in it.
+    method = request.method if request.method in ("GET", "POST") else "?"
+    path = path.rstrip("/")
+    device.unit.event("rest", method=method, path=path if path in PATHS else "?", code=response.code)
     return response
 
 
@@ -134,6 +139,10 @@ def _switch(call: _Call) -> dict[str, Any]:
         if not isinstance(state, str) or state.lower() not in STATES:
             raise _Refused(400, "Invalid state")
         orders.append((state.lower(), _meant(call, order)))
+    if len(orders) > ORDERS_LIMIT:
+        raise _Refused(413, "Too many plugs")
+    if call.device.unit.relays.full():
+        raise _Refused(503, "Busy")
     for verb, outlets in orders:
         numbers = [outlet.number for outlet in outlets]
         call.device.unit.event("command", text=f"/{verb.upper()} {'+'.join(map(str, numbers))}", by="rest")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
@@ -21,7 +22,9 @@ from failover_kit.spec.deadline import boottime_ms
 HEADER_LIMIT_BYTES = 16 * 1024
 BODY_LIMIT_BYTES = 64 * 1024
 CLIENT_LIMIT = 32
+BACKLOG = 128  # who is beyond the limit is told so at once, and does not wait to be connected
 REQUEST_TIMEOUT_S = 30.0
+HANDSHAKE_TIMEOUT_S = 10.0
 MUTE_S = 120.0  # how long the fault ``mute`` keeps a client waiting
 
 
@@ -41,35 +44,61 @@ class RestServer:
         self._device = device
         self._settle = settle
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
-    async def start(self, address: str, port: int) -> None:
-        """Listen. Raises OSError when the address is taken."""
-        self._server = await asyncio.start_server(
-            self._serve, address, port, ssl=self._tls, limit=HEADER_LIMIT_BYTES
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+    def start(self, address: str, port: int) -> None:
+        """Listen. Raises OSError when the address is taken.
+
+        Not asyncio.start_server: that counts nobody before the TLS handshake is done, and whoever only
+        connects could take every descriptor, those of the telnet side too.
+        """
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     async def stop(self) -> None:
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._clients.add(task)
-            task.add_done_callback(self._clients.discard)
-        peer = writer.get_extra_info("peername")
+    def _accept(self) -> None:
+        assert self._listener is not None  # noqa: S101 - add_reader is undone before it is closed
         try:
-            if self._turned_away(str(peer[0]) if peer else ""):
-                writer.transport.abort()
-            else:
-                await asyncio.wait_for(self._converse(reader, writer), REQUEST_TIMEOUT_S + MUTE_S)
+            connection, peer = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # gone again between the event and the call
+        if self._turned_away(str(peer[0])):
+            connection.close()
+            return
+        connection.setblocking(False)
+        client = asyncio.get_running_loop().create_task(self._take_in(connection))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
+
+    async def _take_in(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=HEADER_LIMIT_BYTES)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        patience_s = None if self._tls is None else HANDSHAKE_TIMEOUT_S
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._tls, ssl_handshake_timeout=patience_s
+            )
+        except OSError:  # no TLS, or too slow; the loop has closed the connection
+            return
+        await self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.wait_for(self._converse(reader, writer), REQUEST_TIMEOUT_S + MUTE_S)
         except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away or took too long
         finally:
@@ -80,7 +109,7 @@ class RestServer:
     def _turned_away(self, address: str) -> bool:
         """A locked-out device still says so (403); ``refuse`` and IP security let nobody in."""
         refused = self._device.faults.active("refuse") or not self._device.unit.settings.admits(address)
-        return refused or len(self._clients) > CLIENT_LIMIT
+        return refused or len(self._clients) >= CLIENT_LIMIT
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -18,6 +18,7 @@ from failover_kit.emulator.variants import Column, Variant
 
 INVALID_COMMAND = "Invalid command"
 INVALID_PLUG = "Invalid plug"
+QUEUE_FULL = "Invalid command: the command queue is full"  # guessed; a refusal clients know
 CONFIRM = "Are you sure? (Y/N): "
 PROCESSING = "Processing - please wait or <CR> to continue..."
 RESET = "Network Interface Reset"

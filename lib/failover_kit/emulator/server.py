@@ -123,7 +123,7 @@ class Emulator:
             if self._serial is not None:
                 self._serial.start()
             if self._config.rest is not None:
-                await self._start_rest(*self._config.rest)
+                self._start_rest(*self._config.rest)
         except (OSError, certificate.CertificateError, state.StateError):
             await self.stop()
             raise
@@ -132,7 +132,7 @@ class Emulator:
             self.device.order(boottime_ms(), "default", list(self.device.unit.relays.outlets))
         self._settle()
 
-    async def _start_rest(self, address: str, port: int) -> None:
+    def _start_rest(self, address: str, port: int) -> None:
         tls = None
         if not self._config.rest_plain:
             if self._config.rest_cert is not None:
@@ -142,10 +142,11 @@ class Emulator:
                     tls = certificate.context(os.path.join(directory, "rest.pem"), address)
         server = RestServer(self.device, self._settle, tls)
         try:
-            await server.start(address, port)
+            server.start(address, port)
         except OSError as error:
-            # asyncio's own text names no place that the caller could print
-            raise OSError(error.errno, os.strerror(error.errno or 0), endpoint(address, port)) from None
+            # Python's own words repeat the address, and os.strerror() knows no error of the resolver.
+            reason = (error.strerror or str(error)).partition(" (while ")[0]
+            raise OSError(error.errno, reason, endpoint(address, port)) from None
         self._rest = server
 
     async def stop(self) -> None:
@@ -289,20 +290,31 @@ class Emulator:
         task.add_done_callback(self._tasks.discard)
 
     async def _operate(self, switch: Switch) -> None:
-        """Run the outlet's command; the device shows the new state only after it has succeeded."""
+        """Run the outlet's command and tell the device what came of it.
+
+        An ON command that failed may have done its work all the same, or half of it. So the OFF command
+        follows, and only when that succeeds is the outlet off again.
+        """
+        ok = await self._run_command(switch)
+        if switch.on and not ok:
+            ok = not await self._run_command(Switch(switch.number, False))
+        self.device.switched(boottime_ms(), ok)
+        self._settle()
+
+    async def _run_command(self, switch: Switch) -> bool:
+        """Whether it succeeded; an outlet without a command always does."""
         name = self.device.outlet(switch.number).name
         argv = self._command(switch, name)
+        if not argv:
+            return True
         state = "on" if switch.on else "off"
-        failure = None
-        if argv:
-            self._log.write("switching", {"outlet": switch.number, "to": state})
-            env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": name, "WTI_STATE": state}
-            failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
+        self._log.write("switching", {"outlet": switch.number, "to": state})
+        env = {"WTI_OUTLET": str(switch.number), "WTI_NAME": name, "WTI_STATE": state}
+        failure = await run_outlet_command(argv, env, self._config.outlet_timeout_ms)
         if failure is not None:
             print(f"wti-emulator: outlet {switch.number} {state}: {failure}", file=sys.stderr, flush=True)
             self._log.write("command_failed", {"outlet": switch.number, "to": state, "why": failure})
-        self.device.switched(boottime_ms(), failure is None)
-        self._settle()
+        return failure is None
 
     def _command(self, switch: Switch, name: str) -> Sequence[str]:
         """What is run for this relay: the outlet's own command, else the common one if it has a name now."""

@@ -274,6 +274,10 @@ class Session:
             self._switch(now_ms, command)
 
     def _switch(self, now_ms: int, command: Command) -> None:
+        if self._unit.relays.full():
+            self._unit.event("queue_full")
+            self._show(screens.lines("", screens.QUEUE_FULL, ""))
+            return
         if not self._unit.automated():
             self._write(screens.lines("", screens.PROCESSING))
         self.state = State.PROCESSING

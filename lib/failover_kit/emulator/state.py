@@ -77,7 +77,7 @@ def load(path: str, unit: Unit) -> bool:
         raise _unusable(path, "it is not UTF-8") from None
     try:
         _apply(path, json.loads(text) if len(text) <= SIZE_LIMIT_BYTES else None, unit)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets without end
         raise _unusable(path, f"it is not JSON ({error})") from None
     return True
 

@@ -24,6 +24,8 @@ from failover_kit.stonith.log import StonithLog
 from failover_kit.stonith.parameters import Parameters, from_environment
 
 _NAME = re.compile(r"fence_[A-Za-z0-9_]+")
+# Agents strip their lines: " action=on" would take the place of the action, and "#" make a comment.
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 # Helpers for people or for a fencer, not devices; fence_legacy would call stonith again.
 _NO_AGENTS = frozenset(("fence_legacy", "fence_pcmk", "fence_ack_manual", "fence_check", "fence_watchdog"))
 OWN_AGENT = "fence_wti_ips800"
@@ -34,6 +36,7 @@ _ACTIONS = {"on": "on", "off": "off", "reset": "reboot"}
 _FAILURES = (
     (re.compile(r"Timed out waiting to power", re.I), Code.RESETFAIL),
     (re.compile(r"no plug .* on this device", re.I), Code.BADHOST),
+    (re.compile(r"^(?:Failed: )?(?:the )?password (?:file|script)\b", re.I), Code.BADCONFIG),
     (re.compile(r"Unable to connect/login|login denied|password", re.I), Code.ACCESS),
     (re.compile(r"timed out|timeout", re.I), Code.TIMEOUT),
     (re.compile(r"Connection lost", re.I), Code.ACCESS),
@@ -148,13 +151,14 @@ class AgentDevice:
         ``own_budget_ms``: how long the agent itself gives an action; it then also gets ``timeout``.
         """
         for parameter, value in parameters.items():
-            if "=" in parameter or not parameter.isprintable() or any(ord(char) < 32 for char in value):
-                text = f"the parameter {parameter[:40]!r} has a control character in it"
-                raise StonithError(Code.BADCONFIG, text)
+            if not _PARAMETER.fullmatch(parameter):
+                raise StonithError(Code.BADCONFIG, f"{parameter[:40]!r} cannot be the name of a parameter")
+            if any(ord(char) < 32 for char in value):
+                raise StonithError(Code.BADCONFIG, f"the value of {parameter[:40]} has a control character in it")
         self._name = name
         self._path = path
         self._info = info
-        self._parameters = {k: v for k, v in parameters.items() if k not in NEVER_PARAMETERS}
+        self._parameters = {k: v for k, v in parameters.items() if k.lower() not in NEVER_PARAMETERS}
         self._log = log
         self._wording = wording or Wording()
         self._own_budget_ms = own_budget_ms

@@ -148,9 +148,8 @@ def parse(argv: Sequence[str]) -> Request:
         debug="d" in found,
         node=rest[0] if rest else None,
     )
-    # These three look at nothing else on the line, as in cluster-glue.
-    tells = request.device_type and (request.names or request.metadata)
-    if not (request.describe or request.list_types or tells):
+    # -h looks at nothing else on the line, as in cluster-glue.
+    if not request.describe:
         _check(request, rest)
     return request
 
@@ -161,7 +160,7 @@ def _check(request: Request, rest: Sequence[str]) -> None:
         raise UsageError("Please use just one of -F, -p, and -E options")
     if request.pairs is not None and (request.text is not None or request.file is not None or request.environment):
         raise UsageError("Cannot mix name=value and -p, -F, or -E style arguments")
-    asked = request.status or request.hosts or request.names or request.metadata
+    asked = request.status or request.hosts or request.names or request.metadata or request.list_types
     if len(rest) > 1 or not (rest or asked):
         raise UsageError("")
 

@@ -17,10 +17,9 @@ The protocol is external.c's of cluster-glue 1.0.12; see ``external``, which is 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from failover_kit.fence.secret import forbid_core_dumps
 from failover_kit.spec.deadline import Deadline
@@ -29,8 +28,9 @@ from failover_kit.stonith.catalogue import Places, default_places
 from failover_kit.stonith.codes import Code, StonithError
 from failover_kit.stonith.device import Description, Device, DeviceType, parameter_xml
 from failover_kit.stonith.log import StonithLog
-from failover_kit.stonith.main import DESCRIBE_MS, MARGIN_MS, Terminated
+from failover_kit.stonith.main import DESCRIBE_MS, MARGIN_MS
 from failover_kit.stonith.parameters import Parameters
+from failover_kit.stonith.program import open_missing_streams, run_program
 
 PLUGINS = ("failover-kit-wti", "failover-kit-wti-file", "failover-kit-agent")
 _OPERATIONS = {"status": "status", "gethosts": "list", "on": "on", "off": "off", "reset": "reset"}
@@ -144,24 +144,15 @@ def _operate(device: Device, operation: str, node: str, out: TextIO) -> None:
         device.act(operation, node, deadline)
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
-
-
 def main(argv: Sequence[str]) -> int:
     """The program; ``argv[0]`` says which plugin it is."""
     name = os.path.basename(argv[0])
     forbid_core_dumps()
-    signal.signal(signal.SIGTERM, _terminate)
+    open_missing_streams()
     # cluster-glue passes stderr on to its caller; Heartbeat's is nobody's, so syslog gets it, too.
     log = StonithLog(to_stderr=True, always_syslog=True, tag=f"external/{name}")
-    try:
-        code = run(name, argv[1:], os.environ, out=sys.stdout, log=log, places=default_places())
-        sys.stdout.flush()
-        return code
-    except (Terminated, KeyboardInterrupt):
-        log.error("stopped by a signal before the outcome was known")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return Code.OOPS
+
+    def work() -> int:
+        return run(name, argv[1:], os.environ, out=sys.stdout, log=log, places=default_places())
+
+    return run_program(work, log.error)

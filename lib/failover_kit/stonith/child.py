@@ -22,6 +22,8 @@ from failover_kit.spec.process import CLEAN_ENV, OUTPUT_LIMIT_BYTES, CommandMiss
 LEAVE_MS = 3000
 # A grandchild that keeps the pipes open after the child's end is not waited for longer.
 LAST_WORDS_MS = 500
+# What stops this process from outside: a supervisor, ^C, a terminal that is closed, ^\\.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # What a pipe takes at once (pipe(7): 65536), so that writing can never block.
 STDIN_LIMIT_BYTES = 60_000
 
@@ -73,7 +75,7 @@ def run_child(
 
 
 class _Deferred:
-    """Holds SIGTERM and SIGINT back from its making until ``deliver()``.
+    """Holds the signals that stop us back from its making until ``deliver()``.
 
     An exception from a signal handler inside Popen() would leave a running child that nobody knows. Blocking the
     signals would not do: the child would inherit that and could not be told to leave.
@@ -84,7 +86,7 @@ class _Deferred:
         self._handlers: dict[int, Any] = {}
         # Elsewhere handlers neither run nor may be set (signal.signal).
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPS:
                 self._handlers[number] = signal.signal(number, self._note)
 
     def deliver(self) -> None:
@@ -131,7 +133,18 @@ def _collect(child: subprocess.Popen[bytes], program: str, deadline: Deadline) -
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the child's group, SIGKILL when it is not gone after LEAVE_MS."""
+    """SIGTERM to the child's group, SIGKILL when it is not gone after LEAVE_MS.
+
+    A signal that comes meanwhile, a second ^C say, waits: it must not leave the child behind.
+    """
+    signals = _Deferred()
+    try:
+        _end_group(child)
+    finally:
+        signals.deliver()
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
     for stop, patience_ms in ((signal.SIGTERM, LEAVE_MS), (signal.SIGKILL, 1000)):
         try:
             os.killpg(child.pid, stop)

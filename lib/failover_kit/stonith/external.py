@@ -27,6 +27,7 @@ _LOG_DIRECTORIES = ("/usr/share/cluster-glue", "/usr/libexec/heartbeat", "/usr/l
 # Where it writes to, when Heartbeat or Pacemaker has told its children.
 _LOG_SETTINGS = ("HA_LOGD", "HA_LOGFACILITY", "HA_LOGFILE", "HA_DEBUGLOG", "HA_debug", "CRM_meta_st_device_id")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_SEVERITY = re.compile(r"(CRIT|ERROR|WARN|info): ")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What a parameter must not be called: it would change how the plugin's interpreter works, not what it does.
 _NO_PARAMETER = re.compile(r"PATH|IFS|ENV|BASH_.*|SHELLOPTS|LD_.*|PYTHON.*|PERL.*|RUBY.*|HA_LOGTAG")
@@ -173,6 +174,10 @@ class ExternalDevice:
     def _run(self, arguments: Sequence[str], deadline: Deadline) -> CommandResult:
         result = self._plugin.run(arguments, self._parameters, deadline)
         for line in result.stderr.splitlines():
-            if line.strip():
+            # Our own plugins say how bad it is; of what others write nobody knows.
+            severity = _SEVERITY.match(line)
+            if severity:
+                self._log.write(severity[1], line[severity.end() :])
+            elif line.strip():
                 self._log.warning(line)
         return result

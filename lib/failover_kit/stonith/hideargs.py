@@ -7,8 +7,14 @@ courtesy, not protection: until the interpreter has started, and in the shell's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from failover_kit.stonith.arguments import OPTIONS
+
+# -p, or -p behind letters that take no value: -lp VALUE, -lpVALUE.
+_FLAGS = "".join(option.name for option in OPTIONS if len(option.name) == 1 and not option.value)
+_P_IN_CLUSTER = re.compile(f"-[{_FLAGS}]*p")
 # arg_start is field 48 of /proc/self/stat (proc(5)); after the command's closing bracket comes field 3.
 _ARG_START = 48 - 3
 
@@ -56,10 +62,11 @@ def _with_option(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 def _secret_bytes(before: str, argument: str) -> int:
     """How many bytes at the end of an argument to overwrite."""
-    if before.startswith("-") and not before.startswith("--") and before.endswith("p"):
+    cluster = _P_IN_CLUSTER.match(argument)
+    if _P_IN_CLUSTER.fullmatch(before):
         secret = argument
-    elif argument.startswith("-p"):
-        secret = argument[2:]
+    elif cluster:
+        secret = argument[cluster.end() :]
     elif not argument.startswith("-") and "=" in argument:
         secret = argument.partition("=")[2]
     else:

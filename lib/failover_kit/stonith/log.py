@@ -47,16 +47,16 @@ class StonithLog:
         self._secrets += secrets
 
     def critical(self, text: str) -> None:
-        self._write("CRIT", text)
+        self.write("CRIT", text)
 
     def error(self, text: str) -> None:
-        self._write("ERROR", text)
+        self.write("ERROR", text)
 
     def warning(self, text: str) -> None:
-        self._write("WARN", text)
+        self.write("WARN", text)
 
     def info(self, text: str) -> None:
-        self._write("info", text)
+        self.write("info", text)
 
     def complain(self, text: str) -> None:
         """To stderr, terminal or not: the command line cannot be carried out."""
@@ -67,7 +67,8 @@ class StonithLog:
         """The usage text on stderr."""
         self._put(text)
 
-    def _write(self, severity: str, text: str) -> None:
+    def write(self, severity: str, text: str) -> None:
+        """``severity`` is CRIT, ERROR, WARN or info."""
         for line in text.splitlines():
             clean = self._clean(line)
             if self._to_stderr:

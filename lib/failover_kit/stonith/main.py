@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from failover_kit import VERSION
 from failover_kit.fence.secret import forbid_core_dumps
@@ -17,21 +16,13 @@ from failover_kit.stonith.codes import LIST_FAILED, Code, StonithError
 from failover_kit.stonith.device import Device, DeviceType, help_text, metadata_xml
 from failover_kit.stonith.hideargs import hide_arguments
 from failover_kit.stonith.log import StonithLog
-from failover_kit.stonith.parameters import (
-    Parameters,
-    file_is_open_to_others,
-    from_file,
-    from_text,
-)
+from failover_kit.stonith.parameters import Parameters, file_is_open_to_others, from_file, from_text
+from failover_kit.stonith.program import open_missing_streams, run_program
 
 # What a plugin or an agent may take to say what it is.
 DESCRIBE_MS = 30_000
 # The invocation may outlive what its operations allow themselves by this much: starting and stopping children.
 MARGIN_MS = 5000
-
-
-class Terminated(BaseException):
-    """SIGTERM came. A BaseException, so that nothing on the way to the children's end swallows it."""
 
 
 class Invocation:
@@ -202,31 +193,13 @@ def run(
         return error.code
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    # Once is enough: the children's way out must not be cut short by a second signal.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
-
-
 def main(argv: Sequence[str]) -> int:
     """The program."""
     hide_arguments(argv[1:])
     forbid_core_dumps()
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code = run(argv[1:], sys.stdout, catalogue.default_places(), os.environ, terminal=os.isatty(0))
-        sys.stdout.flush()
-        return code
-    except (Terminated, KeyboardInterrupt):
-        sys.stderr.write("stonith: stopped by a signal before the outcome was known\n")
-    except BrokenPipeError:
-        # Nobody reads the list; let the interpreter's own flush at exit find nothing to do.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except Exception as error:
-        # Without its text: that could quote a secret.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-        sys.stderr.write(f"stonith: {type(error).__name__} at {place}; this is a bug, please report it\n")
-    return Code.OOPS
+    open_missing_streams()
+
+    def work() -> int:
+        return run(argv[1:], sys.stdout, catalogue.default_places(), os.environ, terminal=os.isatty(0))
+
+    return run_program(work, lambda text: StonithLog(to_stderr=True).complain(f"stonith: {text}"))

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from failover_kit.fence.telnet import TelnetFilter, escape
 from failover_kit.fence.transport import ConnectionLost, NoAnswer, Transport
 from failover_kit.spec.deadline import Deadline, boottime_ms
-from failover_kit.switch.session import CONNECT_MS, Place, connect
+from failover_kit.switch.session import CONNECT_MS, Place, connect, undisturbed
 from failover_kit.switch.talk import ESC, Kind, Screen, Talk
 
 LEAVE_KEY = b"\x1d"  # ^], as in telnet(1)
@@ -59,7 +58,7 @@ class Console:
                 self._show(data)
             if select.select([self._keys], [], [], 0)[0]:
                 typed_ms = warned_ms = boottime_ms()
-                keys = os.read(self._keys, KEYS_BYTES)
+                keys = self._read_keys()
                 before, leave, _ = keys.partition(LEAVE_KEY)
                 if b"\r" in before or ESC in before:
                     self._new_screen()
@@ -120,7 +119,7 @@ class Console:
         self._talk.take_trace()
         if b">" in data and (screen := self._talk.look(0)) is not None:
             self._been_in = self._been_in or screen.kind is Kind.PROMPT
-        os.write(self._screen, data)
+        self._put(data)
 
     def _send(self, keys: bytes) -> None:
         if keys and self._telnet is not None:
@@ -137,7 +136,19 @@ class Console:
         self._talk.take_output()
 
     def _note(self, text: str) -> None:
-        os.write(self._screen, f"\r\n[{text}]\r\n".encode())
+        self._put(f"\r\n[{text}]\r\n".encode())
+
+    def _read_keys(self) -> bytes:
+        """What was typed; nothing when the terminal is gone (EIO, tty_ioctl(4))."""
+        try:
+            return os.read(self._keys, KEYS_BYTES)
+        except OSError:
+            return b""
+
+    def _put(self, data: bytes) -> None:
+        """To the screen. Where it is gone, logging out still has to go on."""
+        with suppress(OSError):
+            os.write(self._screen, data)
 
 
 def run_console(place: Place, *, idle_ms: int, say: Callable[[str], None]) -> bool:
@@ -154,7 +165,7 @@ def run_console(place: Place, *, idle_ms: int, say: Callable[[str], None]) -> bo
             try:
                 return console.run()
             except KeyboardInterrupt:  # SIGTERM and SIGHUP; ^C itself goes to the unit
-                with _deaf():
+                with undisturbed():
                     return console.say_goodbye()
     except (ConnectionLost, NoAnswer) as error:
         say(f"the connection ended: {error}")
@@ -171,15 +182,5 @@ def raw_terminal(fd: int) -> Iterator[None]:
         tty.setraw(fd)
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with undisturbed(), suppress(termios.error):  # an error says that the terminal itself is gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)

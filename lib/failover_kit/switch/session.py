@@ -2,8 +2,7 @@
 
 The unit has one session (NPS-115 guide, page 18), and one left open keeps a cluster from fencing. So there is one
 way out for every end, ^C included: out of the menu, ``/X,Y``. Where no prompt can be reached the line is dropped
-and
-``leave`` says so. A password is presented once.
+and ``leave`` says so. A password is presented once.
 """
 
 from __future__ import annotations
@@ -87,9 +86,20 @@ def connect(place: Place, until: Deadline) -> tuple[Transport, str]:
             if not error.again:
                 raise Unreachable(str(error)) from None
             if until.left_ms() <= pause_ms:
-                raise Unreachable(f"{error}. {_SERIAL_TAKEN if place.serial else _TCP_TAKEN}", str(error)) from None
+                raise Unreachable(f"{error}. {hint(place, str(error))}", str(error)) from None
         time.sleep(random.SystemRandom().uniform(0.5, 1) * pause_ms / 1000)
         pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+
+
+def hint(place: Place, reason: str) -> str:
+    """What to look at when nobody could be reached for ``reason``."""
+    if place.serial:
+        return _SERIAL_TAKEN
+    if "not resolved" in reason:
+        return "Give its address in numbers"
+    # A switch without power or with another address refuses nothing.
+    refused = any(os.strerror(number) in reason for number in (errno.ECONNREFUSED, errno.ECONNRESET))
+    return _TCP_TAKEN if refused else "Look at its power, its cable and its address, also on the console (--serial)"
 
 
 _SERIAL_TAKEN = "Does the heartbeat (failoverd) or a login (serial-getty) use this line?"
@@ -160,12 +170,10 @@ class Session:
         self._inside = False
 
     def leave(self) -> bool:
-        """Out of any menu and out of the unit. Never raises; False when the unit may still hold the session
-        open.
-        """
+        """Out of any menu and out of the unit. Never raises; False when the session may still be open."""
         if self._transport is None:
             return True
-        with _undisturbed():
+        with undisturbed():
             until = Deadline(GOODBYE_MS)
             try:
                 return self._say_goodbye(until)
@@ -182,8 +190,11 @@ class Session:
         self._goodbye = until
         # After an interruption the answer to what was sent last is still under way.
         screen = self._screen or self._await(until.at_most(2 * LONG_SILENCE_MS))
-        if screen.kind is Kind.CLOSED or not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
-            return True  # nobody is in: what we typed would be taken for a password
+        if screen.kind is Kind.CLOSED:
+            return True
+        if not (self._inside or screen.kind in (Kind.PROMPT, Kind.MENU)):
+            # Nobody is in, and what we typed would be taken for a password. A console goes on waiting for one.
+            return not (self.place.serial and screen.kind is Kind.VALUE)
         self.run(steps.to_prompt(screen, save=False))
         screen = self._do(Line("/X,Y", SERIAL_GOODBYE_MS if self.place.serial else until.left_ms()))
         if screen.kind is Kind.QUESTION:
@@ -267,11 +278,11 @@ class Session:
             self._debug(line)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """A second ^C must not stop the logging out: what follows has a deadline of a few seconds."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:

@@ -65,7 +65,7 @@ def check_address(option: str, text: str) -> str:
     try:
         ipv4_bytes(text)
     except ValueError as error:
-        raise BadValue(f"{option} {text}: {error}") from None
+        raise BadValue(f"{option} {text} {error}") from None
     return text
 
 
@@ -74,7 +74,7 @@ def check_mask(option: str, text: str) -> str:
     try:
         bits = check_prefix(text)
     except ValueError as error:
-        raise BadValue(f"{option} {text}: {error}") from None
+        raise BadValue(f"{option} {text} {error}") from None
     number = (0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF
     return ".".join(str(byte) for byte in number.to_bytes(4, "big"))
 

@@ -22,6 +22,10 @@ from failover_kit.switch.settings import Rule, Wanted, rules_of
 # A network interface that restarts answers after some seconds, a unit that boots after some more.
 RECONNECT_MS = 60_000
 PROBE_MS = 2_000
+STILL_OPEN = (
+    "the session could not be closed: the console stays taken, and the network refused, until the unit's "
+    "disconnect timeout"
+)
 
 
 class Result(Enum):
@@ -284,10 +288,7 @@ class Setup:
 
     def _leave(self) -> None:
         if not self._session.leave():
-            self._out.warnings.append(
-                "the session could not be closed: the console stays taken, and the network refused, until the "
-                "unit's disconnect timeout"
-            )
+            self._out.warnings.append(STILL_OPEN)
 
     def _fail(self, result: Result, text: str) -> None:
         self._out.result = result

@@ -9,7 +9,7 @@ from failover_kit.switch import steps
 from failover_kit.switch.menu import Menu, MenuError
 from failover_kit.switch.plan import GENERAL, NETWORK, Seen
 from failover_kit.switch.session import OutOfTime, Place, Session, Unreachable
-from failover_kit.switch.setup import Access, Outcome, Result, read_rules
+from failover_kit.switch.setup import STILL_OPEN, Access, Outcome, Result, read_rules
 
 
 def show(
@@ -36,7 +36,7 @@ def show(
         out.result, out.errors = Result.INTERRUPTED, ["interrupted; logged out"]
     finally:
         if not session.leave():
-            out.warnings.append("the session could not be closed; it ends with the unit's disconnect timeout")
+            out.warnings.append(STILL_OPEN)
     return out
 
 

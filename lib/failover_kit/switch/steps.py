@@ -1,5 +1,4 @@
-"""What is done at a switch, one step at a time, as generators: each yields what to send and gets the screen it led
-to.
+"""What is done at a switch, one step at a time: generators that yield what to send and get the screen it led to.
 
 Pure like ``talk``: a step knows no clock and no connection, so every one of them is tested against written
 transcripts. A step that fails raises StepFailed with what was on the screen, and leaves getting out of the menu to
@@ -108,9 +107,7 @@ class NotServed(StepFailed):
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """We are in: the prompt's word, the unit's banner, and which of the passwords it took (None: it asked for
-    none).
-    """
+    """We are in. ``password``: the index of the one the unit took; None when it asked for none."""
 
     prompt: str
     banner: str
@@ -282,7 +279,7 @@ def open_menu(command: str) -> Step[Screen]:
         )
     if screen.kind is Kind.PROMPT:
         raise StepFailed(
-            f"{command}: the menu did not come. Was this a plug password? Menus need the system passwordpassword?"
+            f"{command}: the menu did not come. Was this a plug password? Menus need the system password"
         )
     raise _unexpected(screen, f"the menu of {command}")
 
