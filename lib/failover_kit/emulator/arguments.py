@@ -28,9 +28,10 @@ Its outlets run commands, so that it can be the power switch of virtual machines
 
 EPILOG = """\
 A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in
-its environment. The outlet reads OFF once the OFF command has exited 0, and ON when the ON command begins. If one
-fails or is late, the outlet keeps its state; after a failed ON command the OFF command makes sure of that, or the
-outlet reads ON. So a command must succeed, too, when a machine is already as it shall be.
+its environment. The outlet reads OFF once the OFF command has exited 0, and ON when the ON command
+begins. If one fails or is late, the outlet keeps its state; after a failed ON command the OFF command
+makes sure of that, or the outlet reads ON. So a command must succeed, too, when a machine is already as
+it shall be.
 Example, two virtual machines:
 
   wti-emulator --listen 192.0.2.5:23 --password-file /etc/switch.password \\
