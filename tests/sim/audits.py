@@ -507,6 +507,8 @@ class Audits:
             self.fail(machine, f"rule 7: a shot that is not on the disk: {stored}")
         elif config.fence_power_on and not stored.on_owed:
             self.fail(machine, "rule 13: a shot without the power owed on the disk")
+        elif stored.drilled is not None and stored.drilled.disproved and not witness.prove_orders:
+            self.fail(machine, f"rules 8, 25: a shot at plugs that a drill disproved: {stored.drilled}")
         if witness.prove_orders and silent_ms < 0 and not witness.fence_orders and not self._asked(witness):
             self._drill_shot(machine, daemon, witness, action)
             return

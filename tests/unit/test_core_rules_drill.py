@@ -381,6 +381,69 @@ def test_rule_09_beats_that_go_on_after_off_are_an_alarm_and_no_proof() -> None:
     assert bench.count(PowerOn) == 1  # what was cut gets its power back
 
 
+def disproved(config: CoreConfig = DRILL) -> Bench:
+    """The drill showed that pete lives on while its plugs read OFF; its power is back."""
+    bench = off(config)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(PASSIVE)
+    bench.write()
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    bench.wait(KEEPALIVE_MS, hearing=PASSIVE, writing=True)
+    return bench
+
+
+def test_rule_08_and_25_plugs_that_a_drill_disproved_are_not_shot_at_for_silence() -> None:
+    """Their OFF was false once; a takeover by it would be two active nodes."""
+    bench = disproved()
+    shots = bench.count(Fence)
+    bench.wait(10 * DEADTIME_MS, writing=True)
+    assert bench.core.view(bench.now_ms).peer_state == "silent"
+    assert bench.count(Fence) == shots
+    assert "do not cut it" in bench.core.shot_refusal()
+
+
+def test_rule_25_the_operator_cannot_order_it_either_and_is_told_what_to_do() -> None:
+    bench = disproved()
+    bench.order(Verb.FENCE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+    assert "correct plug.NODE in ha.cf or the cabling" in reply(bench)
+
+
+def test_rule_25_a_later_drill_that_says_nothing_of_it_does_not_take_it_back() -> None:
+    """The switch does not answer the second time: what the first showed stands."""
+    bench = disproved()
+    bench.order(Verb.PROVE, "pete")
+    bench.write()
+    assert bench.count(Fence) == 2  # a drill is allowed: how else could it be taken back?
+    bench.fenced(off_exit=1)
+    bench.write()
+    assert bench.reply_code() is ExitCode.FAILED
+    assert law.plugs_disproved(bench.core.wanted.drilled, DRILL)
+
+
+def test_rule_25_other_fencing_lines_and_a_drill_that_passes_take_it_back() -> None:
+    record = disproved().core.wanted.drilled
+    assert record is not None
+    assert law.plugs_disproved(record, DRILL)
+    assert not law.plugs_disproved(record, replace(DRILL, fencing_digest="other devices"))
+    bench = disproved()
+    bench.order(Verb.PROVE, "pete")
+    bench.write()
+    bench.fenced()
+    bench.write()
+    bench.wait(DEADTIME_MS, writing=True)
+    on = bench.last(PowerOn)
+    assert on is not None
+    bench.handle(PowerOnDone(on.op, ok=True))
+    bench.write()
+    come_back(bench)
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE
+    assert not law.plugs_disproved(bench.core.wanted.drilled, DRILL)
+
+
 def test_rule_09_a_frame_that_was_on_its_way_is_not_a_beat_that_goes_on() -> None:
     bench = ordered()
     late = bench.beat(PASSIVE)

@@ -73,10 +73,16 @@ class DrillDecisions(CoreBase):
         patience_ms = 2 * self.config.move_timeout_ms + self.config.deadtime_ms + self.config.prove_timeout_ms
         self.orders.append(Order(event.id, event.verb.value, (), self.now_ms + patience_ms, self.now_ms))
 
-    def _record_drill(self, *, ok: bool, reason: str, wall_ms: int) -> None:
+    def _record_drill(self, *, ok: bool, reason: str, wall_ms: int, disproved: bool = False) -> None:
+        """``disproved``: it lived on while its plugs read OFF. Only a drill that passes takes that back."""
         config = self.config
         record = DrillRecord(
-            ok=ok, wall_ms=wall_ms, config=config.digest, fencing=config.fencing_digest, reason=reason
+            ok=ok,
+            wall_ms=wall_ms,
+            config=config.digest,
+            fencing=config.fencing_digest,
+            reason=reason,
+            disproved=not ok and (disproved or law.plugs_disproved(self.wanted.drilled, config)),
         )
         self._change(drilled=record)
 
@@ -109,11 +115,12 @@ class DrillDecisions(CoreBase):
         if law.echo_of(beat, self.nonce) <= drill.off_counter:
             return  # sent before it heard anything from after OFF: no news
         if beat.boot_id == drill.boot_id and drill.step is not DrillStep.DONE:
-            self._drill_failed(self._beats_go_on())
+            self._drill_failed(self._beats_go_on(), disproved=True)
         elif not drill.on_op:  # silent or not: a slow disk may put off what gives it back
             self._drill_failed(
                 f"another boot of it ({beat.boot_id[:8]}) is heard while its plugs read OFF: something else feeds "
-                "it, or somebody switched it on"
+                "it, or somebody switched it on",
+                disproved=True,
             )
 
     def _beats_go_on(self) -> str:
@@ -141,7 +148,7 @@ class DrillDecisions(CoreBase):
             self._record_drill(ok=True, reason="", wall_ms=wall_ms)
         elif self.now_ms >= drill.deadline_ms and not self.stalled():
             # Not right after a pause of this node: what came meanwhile is looked at first (rule 21).
-            self._drill_failed(self._too_late(drill))
+            self._drill_failed(self._too_late(drill), disproved=drill.step is DrillStep.QUIET)
 
     def _watch_silence(self, drill: Drill) -> None:
         """Power is given back as soon as it was silent for deadtime while off."""
@@ -202,12 +209,12 @@ class DrillDecisions(CoreBase):
         if drill is not None and drill.fired and drill.step is not DrillStep.DONE:
             self._record_drill(ok=False, reason=reason, wall_ms=drill.wall_ms + self.now_ms - drill.began_ms)
 
-    def _drill_failed(self, reason: str) -> None:
+    def _drill_failed(self, reason: str, *, disproved: bool = False) -> None:
         drill = self.drill
         if drill is None:
             return
         wall_ms = drill.wall_ms + self.now_ms - drill.began_ms
-        self._record_drill(ok=False, reason=reason, wall_ms=wall_ms)
+        self._record_drill(ok=False, reason=reason, wall_ms=wall_ms, disproved=disproved)
         text = f"proof drill: {self.config.peer} is not proved: {reason}"
         self._note(Level.ALARM, "drill-failed", text)
         self._reply(drill.command, ExitCode.FAILED, text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from failover_kit.manager.records import (
     Beat,
     CoreConfig,
+    DrillRecord,
     FenceEvidence,
     GroupClaim,
     GroupRecord,
@@ -21,6 +22,11 @@ from failover_kit.manager.records import (
 from failover_kit.manager.states import GroupState, PeerState
 
 NO_CONTACT = "no contact with the peer since this node booted"
+
+PLUGS_DISPROVED = (
+    "the last proof drill showed that its plugs do not cut it; correct plug.NODE in ha.cf or the cabling, and "
+    "prove it again"
+)
 
 
 @dataclass(slots=True)
@@ -200,6 +206,8 @@ def may_shoot(facts: ShotFacts) -> str:
         return f"the peer is {facts.peer_state.value}"
     if not facts.config.can_fence:
         return "no fence device is configured for the peer"
+    if plugs_disproved(facts.record.drilled, facts.config):
+        return PLUGS_DISPROVED
     if facts.shutting_down:
         return "this node is leaving"
     if not facts.can_persist:
@@ -234,6 +242,14 @@ def fence_me_is_asked(beat: Beat | None, claim: GroupClaim | None) -> bool:
 def loses_conflict(my_right: int, peer_right: int) -> bool:
     """Rule 16: of two rights found anyway, the lower one gives way (by a reset, never by unmounting)."""
     return my_right < peer_right
+
+
+def plugs_disproved(drilled: DrillRecord | None, config: CoreConfig) -> bool:
+    """Rules 8, 25: a drill read OFF on these plugs while the peer lived on, and none has passed since. What is
+    known to be false is not believed again: no shot, and so no takeover, until other fencing lines or a drill that
+    passes.
+    """
+    return drilled is not None and drilled.disproved and drilled.fencing == config.fencing_digest
 
 
 # --- rule 25: the proof drill ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from failover_kit.manager import law
 from failover_kit.manager.actions import Exit, ExitCode, Level
 from failover_kit.manager.coredata import Group, Order, Proof, Purpose, Shot, ShotKind
 from failover_kit.manager.events import Command, Verb
@@ -116,6 +117,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             self._reply(
                 event.id, ExitCode.REFUSED, "no fence device is configured; add fence_device to ha.cf"
             )
+        elif not self._can_cut():
+            self._reply(event.id, ExitCode.REFUSED, f"{self.config.peer} is not cut: {law.PLUGS_DISPROVED}")
         elif self.shot is not None:
             self._reply(event.id, ExitCode.REFUSED, f"a shot at {self.config.peer} is under way already")
         elif self.drill is not None:

@@ -75,6 +75,7 @@ class DrillRecord:
     config: str  # digest of the three files then
     fencing: str  # digest of the fencing lines then
     reason: str = ""  # why it failed
+    disproved: bool = False  # its plugs read OFF and it lived on; stays until a drill passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,10 @@ DEVICE_RETRY_MS = 10_000
 class FenceDecisions(DrillDecisions):
     """The peer's power: shots, proofs, debts, and what to do when a proof turns out false."""
 
+    def _can_cut(self) -> bool:
+        """Whether there are plugs for the peer, and no drill showed that they are not its own."""
+        return self.config.can_fence and not law.plugs_disproved(self.wanted.drilled, self.config)
+
     # --- is a shot wanted? -------------------------------------------------------------------------
 
     def _shot_needed(self) -> bool:
@@ -85,7 +89,7 @@ class FenceDecisions(DrillDecisions):
     def _request_to_honour(self) -> str:
         """The group for which a beating peer asks to be fenced and which could run here, or ""."""
         beat = self.peer_beat()
-        if beat is None or self.ready_reason() or not self.config.can_fence:
+        if beat is None or self.ready_reason() or not self._can_cut():
             return ""
         if self.stalled() or self.now_ms < self.shot_next_ms or beat.digest != self.config.digest:
             return ""
@@ -409,7 +413,7 @@ class FenceDecisions(DrillDecisions):
             f"{self.config.peer} is heard although all its plugs read OFF: wrong outlet, or a second power "
             "supply; check the cabling of both nodes now",
         )
-        self._drill_failed(self._beats_go_on())
+        self._drill_failed(self._beats_go_on(), disproved=True)
 
     def _void_unused(self, epochs: Mapping[str, int]) -> None:
         """Rules 2c and 9: a right of a voided proof that is not in use is not used any more."""
@@ -468,5 +472,5 @@ class FenceDecisions(DrillDecisions):
             return  # the other side drops its right; or nobody can tell who is right: the alarm stands
         elif lower:
             self._act(SelfReset(f"group {group.name}: the peer has it under a higher epoch"))
-        elif self.shot is None and self.config.can_fence and self.now_ms >= self.shot_next_ms:
+        elif self.shot is None and self._can_cut() and self.now_ms >= self.shot_next_ms:
             self._prepare_shot(Shot(ShotKind.CONFLICT, boot_id))

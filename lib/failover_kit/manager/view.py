@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from failover_kit.manager import law
 from failover_kit.manager.coredata import CoreBase, DrillStep, Group, Purpose, ShotKind
 from failover_kit.manager.drill import UNFINISHED
 from failover_kit.manager.records import ClusterView, GroupView, LinkView, ProofState, ProofView
@@ -204,6 +205,8 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
         return "degraded", "no fence device: no automatic takeover from a silent peer"
     if "config-differs" in core.said:
         return "degraded", "the configuration files differ between the nodes"
+    if law.plugs_disproved(core.wanted.drilled, core.config) and core.drill is None:
+        return "degraded", f"no automatic takeover from {peer}: a proof drill showed that its plugs do not cut it"
     if _drill_showed_a_fault(core):
         return "degraded", f"the last proof drill of {peer} failed: whether {peer} can be cut is in doubt"
     return "healthy", "both nodes are up"
