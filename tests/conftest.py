@@ -7,3 +7,6 @@ import signal
 
 def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Who starts a run in the background may have these ignored, and the programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
