@@ -29,6 +29,8 @@ EXECUTABLES = {
     "usr/sbin/failoverd": "#!/usr/bin/python3 -I",
     "usr/sbin/failoverctl": "#!/usr/bin/python3 -I",
     "usr/bin/wti-emulator": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/stonith": "#!/usr/bin/python3 -I",
+    "usr/lib/stonith/plugins/external/failover-kit-wti": "#!/usr/bin/python3 -I",
 }
 
 
@@ -63,6 +65,14 @@ def test_nothing_else_is_installed_that_belongs_to_other_packages(tree: pathlib.
     assert "usr/sbin/fence_wti" not in found
     assert "usr/sbin/stonith" not in found
     assert os.readlink(tree / "usr/lib/failover-kit/compat/fence_wti") == "/usr/sbin/fence_wti_ips800"
+
+
+def test_the_installed_stonith_knows_its_own_plugins_and_runs(tree: pathlib.Path) -> None:
+    command = [str(tree / "usr/lib/failover-kit/compat/stonith"), "-L"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    ours = {f"external/failover-kit-{name}" for name in ("wti", "wti-file", "agent")}
+    assert ours | {"wti_nps"} <= set(done.stdout.split())
 
 
 def test_the_three_example_files_load(tree: pathlib.Path) -> None:
