@@ -16,7 +16,7 @@ DOCDIR   = $(PREFIX)/share/doc/failover-kit
 SEEDS    = 10000
 ARGS     =
 
-.PHONY: help rehearsal test lint sim explore bench install clean
+.PHONY: help rehearsal lab lab-down howto test lint sim explore bench install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -24,6 +24,17 @@ help: ## list the targets
 rehearsal: ## two nodes, a disk, a switch and a client on this machine, through eight scenes (root; ARGS="--scene 3")
 	@sh tools/setup.sh rehearsal
 	@$(PYTHON) -I bin/rehearsal $(ARGS)
+
+howto: ## the failover HOWTO step by step in virtual machines with kernels of their own (root; ARGS="--help")
+	@sh tools/setup.sh lab
+	@$(PYTHON) tests/lab howto $(ARGS)
+
+lab: ## the same machines, left running to try things on; prints how to get in (root)
+	@sh tools/setup.sh lab
+	@$(PYTHON) tests/lab up $(ARGS)
+
+lab-down: ## end that lab; nothing of it stays but its cache (.lab/cache)
+	@$(PYTHON) tests/lab down $(ARGS)
 
 test: ## everything that is checked before a change lands (root)
 	@sh tools/setup.sh test
@@ -66,5 +77,5 @@ install: ## install under DESTDIR (what the packages call)
 	cd docs && find . -name '*.md' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .lab build dist rehearsal.html howto.html howto.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring a Debian-like machine to what a make target needs: look, list, ask, install.
 #
-#   tools/setup.sh rehearsal|test
+#   tools/setup.sh rehearsal|lab|test
 #
 # On a terminal it asks before installing; YES=1, or no terminal, goes on. Exit 2, with nothing changed,
 # when the machine cannot be used: one line for each thing that is needed. POSIX sh, because Python
@@ -10,16 +10,19 @@ set -eu
 
 # What the programs of the project need at run time on one machine.
 RUNTIME="python3 python3-pexpect python3-serial python3-lxml iproute2 xfsprogs util-linux mount procps"
+# The lab: machines of its own, their disks, the shelf they share, and the host's way in.
+LAB="qemu-system-x86 mmdebstrap vblade busybox-static cpio e2fsprogs openssh-client kmod make"
 # The independent peers and tools that the tests compare with.
 TESTS="python3-venv e2fsprogs resource-agents pacemaker pacemaker-cli-utils corosync fence-agents cluster-glue
        heartbeat powerman ansible openssh-server openssh-client openssl strace
-       libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping"
+       libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping nfs-kernel-server"
 
 case "${1:-}" in
 rehearsal) wanted=$RUNTIME ;;
-test) wanted="$RUNTIME $TESTS" ;;
+lab) wanted="$RUNTIME $LAB" ;;
+test) wanted="$RUNTIME $LAB $TESTS" ;;
 *)
-    echo "usage: tools/setup.sh rehearsal|test" >&2
+    echo "usage: tools/setup.sh rehearsal|lab|test" >&2
     exit 2
     ;;
 esac
@@ -60,7 +63,7 @@ fi
 # The peers are compared with, never used: none of their services is started here (policy-rc.d is what
 # invoke-rc.d and deb-systemd-invoke ask; 101 means no).
 policy=/usr/sbin/policy-rc.d
-if [ "$target" = test ] && [ ! -e "$policy" ]; then
+if [ "$target" != rehearsal ] && [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 1' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' >"$policy"
