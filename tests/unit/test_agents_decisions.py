@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from failover_kit.agents import filesystem, filesystem_stop, ipaddr
+from failover_kit.agents import filesystem, filesystem_stop, ipaddr, ipaddr_announce, ipaddr_start
 from failover_kit.kernel.addresses import Address
 from failover_kit.kernel.links import IFF_LOWER_UP, IFF_UP, Link
 from failover_kit.kernel.mounts import MountTable
@@ -40,7 +40,6 @@ def eth(index=2, flags=UP):
         ({"nic": "eth2"}, [(2, 24)], eth(), ""),
         ({"nic": "eth3"}, [(2, 24)], eth(), "on eth2, not on eth3"),
         ({}, [(2, 24), (2, 32)], eth(), "2 times"),
-        ({}, [(2, 24)], eth(flags=IFF_UP), "no carrier"),
         ({}, [(2, 24)], eth(flags=IFF_LOWER_UP), "is down"),
         ({}, [(2, 24)], {}, "is down"),
     ],
@@ -72,7 +71,7 @@ def test_alias_interface_spelling_gives_the_label():
 )
 def test_broadcast(declared, prefix, broadcast):
     expected = bytes(map(int, broadcast.split("."))) if broadcast else b""
-    assert ipaddr.broadcast_of(declared, IP, prefix) == expected
+    assert ipaddr_start.broadcast_of(declared, IP, prefix) == expected
 
 
 def observation(lines, directory="/mnt/a.b", device="/dev/loop1", number=(7, 1), monkeypatch=None):
@@ -180,3 +179,51 @@ def test_a_device_never_free_fails_at_the_deadline(monkeypatch):
 )
 def test_force_unmount_understands_the_peer_s_words(word, force):
     assert filesystem.check_force(word) is force
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name", "words"),
+    [
+        ({"ip": "192.0.2.9", "cidr_netmask": "64"}, "cidr_netmask", "too long for IPv4"),
+        ({"ip": "2001:db8::9", "cidr_netmask": "255.255.255.0"}, "cidr_netmask", "is a number"),
+        ({"ip": "2001:db8::9", "broadcast": "+"}, "broadcast", "no broadcast"),
+        ({"ip": "2001:db8::9", "iflabel": "web"}, "iflabel", "no labels"),
+        ({"ip": "2001:db8::9", "nic": "eth0:web"}, "iflabel", "no labels"),
+        ({"ip": "fe80::9"}, "nic", "say which"),
+        ({"ip": "192.0.2.9", "lvs_support": "yes"}, "lvs_support", "IPaddr2"),
+        ({"ip": "192.0.2.9", "CRM_meta_clone_max": "2"}, "ip", "IPaddr2"),
+    ],
+)
+def test_what_an_address_cannot_be(parameters, name, words):
+    _, problems = ipaddr.AGENT.check(parameters)
+    assert [problem.parameter.name for problem in problems] == [name]
+    assert str(problems[0]).startswith(f"{name}: ")
+    assert words in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"ip": "2001:db8::9", "cidr_netmask": "64"},
+        {"ip": "fe80::9", "nic": "eth0"},
+        {"ip": "192.0.2.9", "nic": "eth0:web", "broadcast": "-", "CRM_meta_clone_max": "1"},
+    ],
+)
+def test_what_an_address_can_be(parameters):
+    assert ipaddr.AGENT.check(parameters)[1] == []
+
+
+def test_the_kernel_s_spelling_of_an_ipv6_address():
+    checked = ipaddr.AGENT.check({"ip": "2001:DB8:0:0::0009"})[0]
+    assert checked.text("ip") == "2001:db8::9"
+
+
+@pytest.mark.parametrize("text", ["::", "::1", "ff02::1", "::ffff:192.0.2.9", "fe80::9%eth0", "2001:db8::g", "1:2"])
+def test_not_an_ipv6_address_to_serve(text):
+    assert ipaddr.AGENT.check({"ip": text})[1]
+
+
+def test_announcements_of_one_burst_apart():
+    assert ipaddr_announce._times(3, 0) == [1200, 3000]
+    assert ipaddr_announce._times(3, 200) == [200, 400, 1200, 1400, 1600, 3000, 3200, 3400]
+    assert ipaddr_announce._times(3, 2000) == [2000, 4000, 6000, 8000, 10000]

@@ -109,7 +109,7 @@ def test_real_path_follows_links_and_survives_what_is_broken(tmp_path):
 
 def route(destination, prefix, ifindex, metric=0, gateway=False):
     number = int.from_bytes(bytes(map(int, destination.split("."))), "big")
-    return routes.Route(number, prefix, ifindex, metric, gateway)
+    return routes.Route(number, prefix, ifindex, metric=metric, gateway=gateway)
 
 
 def best(*known, address="10.1.1.9"):

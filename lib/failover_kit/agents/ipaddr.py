@@ -1,4 +1,4 @@
-"""IPaddr: an IPv4 cluster address. Text for people is in ``ipaddr_text``, ARP in ``ipaddr_arp``.
+"""IPaddr: an IPv4 or IPv6 cluster address. Start, stop and announcing are in modules of their own.
 
 What counts is the address itself: there must be one on this host, or none. Configured but not as
 declared (another interface, another prefix, no carrier) is neither running nor stopped: monitor
@@ -6,37 +6,44 @@ answers 1, start refuses, and stop removes it wherever it is.
 """
 
 from failover_kit.kernel import addresses, links, netlink
-from failover_kit.kernel.addresses import Address
 from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
-from failover_kit.ocf.codes import failed, not_here
+from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import LABEL_LIMIT, ipv4_bytes
+from failover_kit.spec.values import address_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from failover_kit.kernel.addresses import Address
     from failover_kit.kernel.links import Link
     from failover_kit.kernel.netlink import Netlink
     from failover_kit.ocf.agent import Call
-    from failover_kit.spec.deadline import Deadline
+    from failover_kit.spec.parameter import Values
 
-# An interface we had to bring up ourselves may need this long for its link (autonegotiation takes
-# two to three seconds on copper).
-CARRIER_WAIT_MS = 5000
-# One that is up and without link may just be blinking (the other node lost power, a switch restarts).
-CARRIER_BLINK_MS = 1000
-_CARRIER_POLL_S = 0.05
+_NOT_OURS = "use ocf:heartbeat:IPaddr2 for this"
+
+
+def lifetime(text: str) -> int:
+    """Seconds, or ``forever``, as the kernel keeps them (struct ifa_cacheinfo)."""
+    if text == "forever":
+        return addresses.FOREVER
+    if text.isascii() and text.isdigit() and int(text) < addresses.FOREVER:
+        return int(text)
+    raise ValueError("is neither a number of seconds nor forever")
 
 
 class Wanted:
     """The declared address. ``prefix`` 0 and ``nic`` "" mean: not said, any will do."""
 
-    __slots__ = ("address", "label", "nic", "prefix", "text")
+    __slots__ = ("address", "label", "link_status", "nic", "prefix", "text")
 
     def __init__(self, call: "Call") -> None:
         self.text = call.values.text("ip")
-        self.address = ipv4_bytes(self.text)
+        self.address = address_bytes(self.text)
         self.prefix = call.values.number("cidr_netmask")
+        self.link_status = call.values.text("link_status")
         # The spelling of alias interfaces, eth0:web, names interface and label.
         self.nic, _, label = call.values.text("nic").partition(":")
         self.label = call.values.text("iflabel") or label
@@ -56,24 +63,34 @@ def disagreement(wanted: Wanted, found: "list[Address]", seen: "dict[int, Link]"
         return f"{wanted.text} is configured on {name}, not on {wanted.nic}"
     if wanted.prefix and address.prefix != wanted.prefix:
         return f"{wanted.text} is configured on {name} with prefix {address.prefix}, not {wanted.prefix}"
+    if address.duplicate():
+        return f"{wanted.text} is on {name} and refused by the kernel: another host has it; stop that one"
+    if address.tentative():
+        return f"{wanted.text} is on {name}, and duplicate address detection has not finished"
     link = seen.get(address.ifindex)
     if link is None or not link.up():
         return f"{wanted.text} is configured, but {name} is down; bring it up or move the address away"
-    if not link.carrier():
-        return f"{wanted.text} is configured, but {name} has no carrier; check cable and switch port"
     return ""
 
 
-def _name(seen: "dict[int, Link]", address: Address) -> str:
+def no_carrier(wanted: Wanted, found: "list[Address]", seen: "dict[int, Link]") -> str:
+    """The sentence about a lost link, "" when there is one. What it means is ``link_status``'s to say."""
+    link = seen.get(found[0].ifindex)
+    if link is None or link.carrier():
+        return ""
+    return f"{wanted.text} is configured, but {link.name} has no carrier; check cable and switch port"
+
+
+def _name(seen: "dict[int, Link]", address: "Address") -> str:
     link = seen.get(address.ifindex)
     return link.name if link else f"interface {address.ifindex}"
 
 
-def observe(wanted: Wanted, link: "Netlink") -> "tuple[list[Address], str]":
-    """Where the address is now, and what is wrong with that."""
+def observe(wanted: Wanted, link: "Netlink") -> "tuple[list[Address], str, str]":
+    """Where the address is now, what is wrong with that, and what is wrong with its link alone."""
     found = addresses.find(link, wanted.address)
     if not found:
-        return found, ""
+        return found, "", ""
     seen = {}
     for address in found:
         interface = links.by_index(link, address.ifindex)
@@ -84,174 +101,147 @@ def observe(wanted: Wanted, link: "Netlink") -> "tuple[list[Address], str]":
         nic = next((known for known in seen.values() if known.name == wanted.nic), None)
         nic = nic or links.by_name(link, wanted.nic)
         nic_index = nic.index if nic else -1
-    return found, disagreement(wanted, found, seen, nic_index)
+    return found, disagreement(wanted, found, seen, nic_index), no_carrier(wanted, found, seen)
 
 
 def monitor(call: "Call") -> int:
-    """Running, cleanly stopped, or in doubt: never "stopped" while the address answers."""
-    with netlink.Netlink() as link:
-        found, problem = observe(Wanted(call), link)
-    if not found:
+    """Running, degraded (no link, if so declared), cleanly stopped, or in doubt.
+
+    Never "stopped" while the address answers.
+    """
+    if not _inside(call):
         return codes.NOT_RUNNING
-    if problem:
-        raise failed(problem)
+    wanted = Wanted(call)
+    with netlink.Netlink() as link:
+        found, problem, linkless = observe(wanted, link)
+        if not found:
+            return codes.NOT_RUNNING
+        if problem or (linkless and wanted.link_status == "fail"):
+            raise failed(problem or linkless)
+        count = 0 if call.probe else call.values.number("arp_count_refresh")
+        if count and not linkless:
+            interface = links.by_index(link, found[0].ifindex)
+            if interface is not None and interface.speaks_arp():
+                from failover_kit.agents.ipaddr_announce import refresh
+
+                refresh(call, interface, wanted.address, count)
+    if linkless and wanted.link_status == "degraded":
+        call.log("warning", linkless)
+        return codes.DEGRADED
     return codes.SUCCESS
 
 
 def start(call: "Call") -> int:
     """Configure the address and tell the network; nothing is left behind on failure before that."""
-    wanted = Wanted(call)
-    with netlink.Netlink() as link:
-        found, problem = observe(wanted, link)
-        if problem:
-            raise failed(f"{problem}; not touched")
-        if found:
-            return codes.SUCCESS
-        interface, prefix = choose(wanted, link)
-        label = _label(wanted, interface)
-        interface = ready_interface(link, interface, call.deadline)
-        broadcast = broadcast_of(call.values.text("broadcast"), wanted.address, prefix)
-        address = Address(interface.index, wanted.address, prefix, broadcast=broadcast, label=label)
-        try:
-            addresses.add(link, address)
-        except FileExistsError:
-            pass  # another start was faster: what counts is what is there now
-        found, problem = observe(wanted, link)
-        if problem or not found:
-            raise failed(problem or f"{wanted.text} was added to {interface.name} and vanished at once")
-    count = call.values.number("arp_count")
-    if count and interface.speaks_arp():
-        from failover_kit.agents.ipaddr_arp import announce_and_repeat
+    if not _inside(call):
+        name = call.values.text("network_namespace")
+        raise codes.not_here(f"network_namespace: there is no namespace {name} on this node; ip netns shows them")
+    from failover_kit.agents import ipaddr_start
 
-        announce_and_repeat(call, interface, wanted.address, count)
-    call.log("info", f"{wanted.text}/{prefix} is up on {interface.name}")
-    return codes.SUCCESS
-
-
-def choose(wanted: Wanted, link: "Netlink") -> "tuple[Link, int]":
-    """Interface and prefix: as declared, the rest from the routing table."""
-    from failover_kit.kernel import routes
-
-    if wanted.nic:
-        interface = links.by_name(link, wanted.nic)
-        if interface is None:
-            raise not_here(f"nic: there is no interface {wanted.nic} on this node; ip link shows what there is")
-        if wanted.prefix:
-            return interface, wanted.prefix
-    known = routes.read(link)
-    if wanted.nic and interface is not None:
-        known = [route for route in known if route.ifindex == interface.index]
-    route = routes.best(known, wanted.address)
-    if route is None:
-        where = f" on {wanted.nic}" if wanted.nic else ""
-        missing = "cidr_netmask" if wanted.nic else "nic and cidr_netmask"
-        fact = f"no route{where} leads directly to {wanted.text}"
-        raise failed(f"{fact}; configure the network first, or set {missing}")
-    chosen = links.by_index(link, route.ifindex)
-    if chosen is None:
-        raise failed(f"interface {route.ifindex} of the route to {wanted.text} has just vanished")
-    return chosen, wanted.prefix or route.prefix
-
-
-def _label(wanted: Wanted, interface: "Link") -> str:
-    label = f"{interface.name}:{wanted.label}" if wanted.label else ""
-    if len(label) > LABEL_LIMIT:
-        raise failed(f"iflabel: '{label}' is longer than the {LABEL_LIMIT} characters the kernel keeps; shorten it")
-    return label
-
-
-def broadcast_of(declared: str, address: bytes, prefix: int) -> bytes:
-    """The broadcast address: as declared; ``-`` host bits zero; else host bits one, none for /31 and /32."""
-    if declared not in ("", "+", "-"):
-        return ipv4_bytes(declared)
-    if prefix > 30:
-        return b""
-    host_bits = (1 << (32 - prefix)) - 1
-    number = int.from_bytes(address, "big")
-    return (number & ~host_bits if declared == "-" else number | host_bits).to_bytes(4, "big")
-
-
-def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline") -> "Link":
-    """The interface, brought up if need be, with carrier; else an error and no address on it."""
-    if interface.carrier():
-        return interface
-    import time
-
-    if not interface.up():
-        links.set_up(link, interface.index)
-    patience = deadline.at_most(CARRIER_BLINK_MS if interface.up() else CARRIER_WAIT_MS)
-    while not patience.expired():
-        seen = links.by_index(link, interface.index)
-        if seen is not None and seen.carrier():
-            return seen
-        time.sleep(_CARRIER_POLL_S)
-    raise failed(f"{interface.name} is up and has no carrier; check cable and switch port")
+    return ipaddr_start.start(call)
 
 
 def stop(call: "Call") -> int:
-    """Take the address off this host wherever it is, and end a running ARP sender of ours."""
-    from failover_kit.agents.ipaddr_arp import end_repeater
+    """Take the address off this host wherever it is, and end a running sender of ours."""
+    from failover_kit.agents import ipaddr_stop
 
-    wanted = Wanted(call)
-    end_repeater(call)
-    with netlink.Netlink() as link:
-        for address in addresses.find(link, wanted.address):
-            remove_alone(link, address)
-            call.log("info", f"{wanted.text}/{address.prefix} is removed")
-        if addresses.find(link, wanted.address):
-            raise failed(f"{wanted.text} was removed and is configured again; something else manages it")
-    return codes.SUCCESS
-
-
-def remove_alone(link: "Netlink", address: Address) -> None:
-    """Remove one address and no other.
-
-    With net.ipv4.conf.*.promote_secondaries 0 (the kernel's default) the kernel removes, together
-    with the first address of a subnet, all others of that subnet on the interface: these are put back.
-    """
-    before = addresses.of_interface(link, address.ifindex)
-    try:
-        addresses.remove(link, address)
-    except OSError as error:
-        if error.errno not in (19, 99):  # ENODEV, EADDRNOTAVAIL: somebody was faster
-            raise
-    kept = {(other.local, other.prefix) for other in addresses.of_interface(link, address.ifindex)}
-    for other in before:
-        key = (other.local, other.prefix)
-        if key == (address.local, address.prefix) or key in kept:
-            continue
-        try:
-            addresses.add(link, other)
-        except FileExistsError:
-            pass
+    return ipaddr_stop.stop(call, present=_inside(call))
 
 
 def validate(call: "Call") -> int:
     """The host checks of validate-all (level 10): an interface to put the address on."""
+    if not _inside(call):
+        name = call.values.text("network_namespace")
+        raise codes.not_here(f"network_namespace: there is no namespace {name} on this node; ip netns shows them")
+    from failover_kit.agents import ipaddr_start
+
     with netlink.Netlink() as link:
-        choose(Wanted(call), link)
+        ipaddr_start.choose(Wanted(call), link)
     return codes.SUCCESS
+
+
+def _inside(call: "Call") -> bool:
+    """Enter the declared network namespace; False when it does not exist, and so holds no address."""
+    name = call.values.text("network_namespace")
+    if not name:
+        return True
+    from failover_kit.kernel import netns
+
+    if not netns.exists(name):
+        return False
+    netns.enter(name)
+    return True
+
+
+def together(values: "Values", raw: "Mapping[str, str]") -> "list[tuple[str, str]]":
+    """What the parameters cannot mean together; the same answer on every node."""
+    problems = []
+    six = ":" in values.text("ip")
+    prefix = values.number("cidr_netmask")
+    if not six and prefix > 32:
+        problems.append(("cidr_netmask", f"cidr_netmask: {prefix} is too long for IPv4; write 1 to 32"))
+    if six and "." in raw.get("cidr_netmask", raw.get("netmask", "")):
+        problems.append(("cidr_netmask", "cidr_netmask: an IPv6 prefix is a number, 64 for example"))
+    if six and values.given("broadcast"):
+        problems.append(("broadcast", "broadcast: IPv6 has no broadcast address; leave it out"))
+    label = values.text("iflabel") or values.text("nic").partition(":")[2]
+    if six and label:
+        problems.append(("iflabel", "iflabel: IPv6 addresses have no labels; leave it out"))
+    link_local = six and address_bytes(values.text("ip"))[:2] in {bytes((0xFE, low)) for low in range(0x80, 0xC0)}
+    if link_local and not values.given("nic"):
+        problems.append(("nic", "nic: a link-local address is on every interface's network; say which"))
+    if values.flag("lvs_support"):
+        problems.append(("lvs_support", f"lvs_support: real servers' addresses on lo are not handled; {_NOT_OURS}"))
+    clones = raw.get("CRM_meta_clone_max", "")
+    if clones.isdigit() and int(clones) > 1:
+        problems.append(("ip", f"ip: as a clone it would be on {clones} nodes at once (cluster IP); {_NOT_OURS}"))
+    return problems
 
 
 AGENT = Agent(
     "IPaddr",
     version="0.1",
-    shortdesc="Manages an IPv4 cluster address",
+    shortdesc="Manages an IPv4 or IPv6 cluster address",
     text_module="failover_kit.agents.ipaddr_text",
     parameters=(
-        Parameter("ip", kind="ipv4", required=True, unique_group="address", shortdesc="IPv4 address"),
+        Parameter("ip", kind="address", required=True, unique_group="address", shortdesc="IPv4 or IPv6 address"),
         Parameter("nic", kind="interface", shortdesc="Network interface"),
         Parameter("cidr_netmask", kind="prefix", aliases=("netmask",), shortdesc="Prefix length or netmask"),
         Parameter("broadcast", kind="broadcast", shortdesc="Broadcast address"),
         Parameter("iflabel", kind="label", shortdesc="Interface label"),
         Parameter(
-            "arp_count",
+            "link_status",
+            default="fail",
+            choices=("fail", "degraded", "ignore"),
+            shortdesc="What a lost link means",
+        ),
+        Parameter("run_arping", kind="boolean", default="no", shortdesc="Ask for the address before start"),
+        Parameter(
+            "arp_count", kind="integer", default="3", minimum=0, maximum=20, shortdesc="Announcements per burst"
+        ),
+        Parameter(
+            "arp_interval",
             kind="integer",
-            default="3",
+            default="0",
+            minimum=0,
+            maximum=5000,
+            shortdesc="Milliseconds between announcements of a burst",
+        ),
+        Parameter(
+            "arp_count_refresh",
+            kind="integer",
+            default="0",
             minimum=0,
             maximum=20,
-            shortdesc="Gratuitous ARP packets per burst",
+            shortdesc="Announcements at each monitor",
         ),
+        Parameter("preferred_lft", default="forever", check=lifetime, shortdesc="Preferred lifetime in seconds"),
+        Parameter("nodad", kind="boolean", default="no", shortdesc="No duplicate address detection (IPv6)"),
+        Parameter("noprefixroute", kind="boolean", default="no", shortdesc="Add no route for the prefix"),
+        Parameter("flush_routes", kind="boolean", default="no", shortdesc="Flush cached routes on stop"),
+        Parameter("kill_connections", kind="boolean", default="no", shortdesc="End TCP connections on stop"),
+        Parameter("network_namespace", kind="filename", shortdesc="Network namespace of the address"),
+        Parameter("lvs_support", kind="boolean", default="no", shortdesc="Not supported"),
     ),
     actions=(
         Action("start", 20),
@@ -263,4 +253,5 @@ AGENT = Agent(
     handlers={"start": start, "stop": stop, "monitor": monitor, "validate-all": validate},
     positional=("ip", "cidr_netmask", "nic", "broadcast"),
     positional_separator="/",
+    together=together,
 )

@@ -1,4 +1,4 @@
-"""IPv4 addresses of interfaces, read and changed by rtnetlink (rtnetlink(7), linux/if_addr.h)."""
+"""IPv4 and IPv6 addresses of interfaces, read and changed by rtnetlink (rtnetlink(7), linux/if_addr.h)."""
 
 from _struct import Struct
 
@@ -10,15 +10,27 @@ _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _IFA_LABEL = 3
 _IFA_BROADCAST = 4
+_IFA_CACHEINFO = 6
 _IFA_FLAGS = 8
+# struct ifa_cacheinfo: preferred and valid lifetime in seconds, two time stamps.
+_CACHEINFO = Struct("=IIII")
 
+FOREVER = 0xFFFFFFFF
 IFA_F_SECONDARY = 0x01
+IFA_F_NODAD = 0x02
+IFA_F_DADFAILED = 0x08
+IFA_F_TENTATIVE = 0x40
+IFA_F_NOPREFIXROUTE = 0x200
 
 
 class Address:
-    """One IPv4 address as configured on an interface; ``local`` and ``broadcast`` are four bytes."""
+    """One address as configured on an interface: ``local`` is four or sixteen bytes.
 
-    __slots__ = ("broadcast", "flags", "ifindex", "label", "local", "prefix", "scope")
+    ``broadcast`` and ``label`` belong to IPv4. ``preferred_s`` is how long the kernel may choose the address as
+    a source, in seconds; FOREVER, or 0 for never.
+    """
+
+    __slots__ = ("broadcast", "flags", "ifindex", "label", "local", "preferred_s", "prefix", "scope")
 
     def __init__(
         self,
@@ -30,6 +42,7 @@ class Address:
         label: str = "",
         flags: int = 0,
         scope: int = 0,
+        preferred_s: int = FOREVER,
     ) -> None:
         self.ifindex = ifindex
         self.local = local
@@ -38,24 +51,36 @@ class Address:
         self.label = label
         self.flags = flags
         self.scope = scope
+        self.preferred_s = preferred_s
 
     def network(self) -> int:
         """The network part as a number, to compare subnets."""
-        return int.from_bytes(self.local, "big") >> (32 - self.prefix) if self.prefix else 0
+        return int.from_bytes(self.local, "big") >> (8 * len(self.local) - self.prefix)
 
     def secondary(self) -> bool:
-        return bool(self.flags & IFA_F_SECONDARY)
+        return self.flags & IFA_F_SECONDARY != 0 and len(self.local) == 4
+
+    def tentative(self) -> bool:
+        """Duplicate address detection (RFC 4862, section 5.4) has not finished: nobody is answered yet."""
+        return bool(self.flags & IFA_F_TENTATIVE) and not self.duplicate()
+
+    def duplicate(self) -> bool:
+        """Duplicate address detection found another host with this address."""
+        return bool(self.flags & IFA_F_DADFAILED)
 
 
 def find(link: netlink.Netlink, local: bytes) -> "list[Address]":
     """Every place where the address ``local`` is configured on this host (usually none or one)."""
-    needle = netlink.attribute(_IFA_LOCAL, local)
-    return [address for address in _dump(link, 0, needle) if address.local == local]
+    # IPv4 addresses come as IFA_LOCAL, IPv6 ones (no other end) as IFA_ADDRESS alone.
+    needle = netlink.attribute(_IFA_LOCAL, local) if len(local) == 4 else local
+    found = _dump(link, netlink.family_of(local), 0, needle)
+    return [address for address in found if address.local == local]
 
 
 def of_interface(link: netlink.Netlink, ifindex: int) -> "list[Address]":
     """The IPv4 addresses of one interface in the kernel's order: primaries come before secondaries."""
-    return [address for address in _dump(link, ifindex, b"") if address.ifindex == ifindex]
+    found = _dump(link, netlink.AF_INET, ifindex, b"")
+    return [address for address in found if address.ifindex == ifindex]
 
 
 def add(link: netlink.Netlink, address: Address) -> None:
@@ -65,6 +90,11 @@ def add(link: netlink.Netlink, address: Address) -> None:
         body += netlink.attribute(_IFA_BROADCAST, address.broadcast)
     if address.label:
         body += netlink.attribute(_IFA_LABEL, address.label.encode() + b"\0")
+    wanted = address.flags & (IFA_F_NODAD | IFA_F_NOPREFIXROUTE)
+    if wanted:
+        body += netlink.attribute(_IFA_FLAGS, netlink.pack_number(wanted))
+    if address.preferred_s != FOREVER:
+        body += netlink.attribute(_IFA_CACHEINFO, _CACHEINFO.pack(address.preferred_s, FOREVER, 0, 0))
     link.request(netlink.RTM_NEWADDR, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL, body)
 
 
@@ -74,13 +104,13 @@ def remove(link: netlink.Netlink, address: Address) -> None:
 
 
 def _body(address: Address) -> bytes:
-    header = _IFADDRMSG.pack(netlink.AF_INET, address.prefix, 0, address.scope, address.ifindex)
+    header = _IFADDRMSG.pack(netlink.family_of(address.local), address.prefix, 0, address.scope, address.ifindex)
     both = netlink.attribute(_IFA_LOCAL, address.local) + netlink.attribute(_IFA_ADDRESS, address.local)
     return header + both
 
 
-def _dump(link: netlink.Netlink, ifindex: int, needle: bytes) -> "list[Address]":
-    body = _IFADDRMSG.pack(netlink.AF_INET, 0, 0, 0, ifindex)
+def _dump(link: netlink.Netlink, family: int, ifindex: int, needle: bytes) -> "list[Address]":
+    body = _IFADDRMSG.pack(family, 0, 0, 0, ifindex)
     return [_parse(message) for message in link.dump(netlink.RTM_GETADDR, body, needle)]
 
 
@@ -89,6 +119,9 @@ def _parse(message: bytes) -> Address:
     found = netlink.attributes(message, _IFADDRMSG.size)
     if _IFA_FLAGS in found:
         flags = netlink.number(found[_IFA_FLAGS])
+    preferred_s = FOREVER
+    if _IFA_CACHEINFO in found:
+        preferred_s = _CACHEINFO.unpack_from(found[_IFA_CACHEINFO])[0]
     return Address(
         ifindex,
         # On a point-to-point interface IFA_ADDRESS is the other end and IFA_LOCAL is ours.
@@ -98,4 +131,5 @@ def _parse(message: bytes) -> Address:
         label=found.get(_IFA_LABEL, b"").rstrip(b"\0").decode("ascii", "replace"),
         flags=flags,
         scope=scope,
+        preferred_s=preferred_s,
     )

@@ -16,6 +16,13 @@ RTM_GETADDR = 22
 RTM_GETROUTE = 26
 
 AF_INET = 2
+AF_INET6 = 10
+
+
+def family_of(address: bytes) -> int:
+    """AF_INET for four bytes, AF_INET6 for sixteen."""
+    return AF_INET if len(address) == 4 else AF_INET6
+
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
@@ -73,8 +80,9 @@ class Netlink:
 
     __slots__ = ("_sequence", "_socket")
 
-    def __init__(self) -> None:
-        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, 0)
+    def __init__(self, protocol: int = 0) -> None:
+        """``protocol`` is a netlink family (netlink(7)); 0 is NETLINK_ROUTE."""
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol)
         self._socket.settimeout(_TIMEOUT_S)
         self._socket.bind((0, 0))
         self._sequence = 0

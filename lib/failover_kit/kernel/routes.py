@@ -1,4 +1,4 @@
-"""The main IPv4 routing table, and which of its routes leads to an address (rtnetlink(7))."""
+"""The main routing table (IPv4, IPv6), and which of its routes leads to an address (rtnetlink(7))."""
 
 from _struct import Struct
 
@@ -23,9 +23,13 @@ _RTNH_F_DEAD = 1
 class Route:
     """A unicast route: ``destination`` (a number) / ``prefix`` through interface ``ifindex``."""
 
-    __slots__ = ("destination", "gateway", "ifindex", "metric", "prefix")
+    __slots__ = ("bits", "destination", "gateway", "ifindex", "metric", "prefix")
 
-    def __init__(self, destination: int, prefix: int, ifindex: int, metric: int, gateway: bool) -> None:
+    def __init__(
+        self, destination: int, prefix: int, ifindex: int, *, metric: int, gateway: bool, bits: int = 32
+    ) -> None:
+        """``bits`` is the length of the family's addresses: 32 or 128."""
+        self.bits = bits
         self.destination = destination
         self.prefix = prefix
         self.ifindex = ifindex
@@ -33,13 +37,13 @@ class Route:
         self.gateway = gateway
 
     def covers(self, address: int) -> bool:
-        shift = 32 - self.prefix
+        shift = self.bits - self.prefix
         return address >> shift == self.destination >> shift
 
 
-def read(link: netlink.Netlink) -> "list[Route]":
-    """The usable unicast routes of the main table."""
-    body = _RTMSG.pack(netlink.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+def read(link: netlink.Netlink, family: int = netlink.AF_INET) -> "list[Route]":
+    """The usable unicast routes of one family in the main table."""
+    body = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
     found = (_parse(message) for message in link.dump(netlink.RTM_GETROUTE, body))
     return [route for route in found if route is not None]
 
@@ -56,7 +60,7 @@ def best(routes: "list[Route]", address: bytes) -> "Route | None":
 
 
 def _parse(message: bytes) -> "Route | None":
-    _, prefix, _, _, table, _, _, kind, flags = _RTMSG.unpack_from(message)
+    family, prefix, _, _, table, _, _, kind, flags = _RTMSG.unpack_from(message)
     found = netlink.attributes(message, _RTMSG.size)
     if _RTA_TABLE in found:
         table = netlink.number(found[_RTA_TABLE])
@@ -72,6 +76,7 @@ def _parse(message: bytes) -> "Route | None":
         gateway = gateway or _RTA_GATEWAY in inner or _RTA_VIA in inner
     else:
         return None
-    destination = int.from_bytes(found.get(_RTA_DST, bytes(4)), "big")
+    bits = 32 if family == netlink.AF_INET else 128
+    destination = int.from_bytes(found.get(_RTA_DST, b""), "big")
     metric = netlink.number(found[_RTA_PRIORITY]) if _RTA_PRIORITY in found else 0
-    return Route(destination, prefix, ifindex, metric, gateway)
+    return Route(destination, prefix, ifindex, metric=metric, gateway=gateway, bits=bits)

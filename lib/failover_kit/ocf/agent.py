@@ -1,6 +1,6 @@
 """What an agent is: its declarations, its handlers, and the call a handler receives."""
 
-from failover_kit.spec.parameter import check_all
+from failover_kit.spec.parameter import Problem, check_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from failover_kit.spec.parameter import Action, Parameter, Values
 
     Handler = Callable[["Call"], int]
+    # What is wrong with parameters *together*: the name of the one to correct, and the sentence.
+    Together = Callable[["Values", "Mapping[str, str]"], "list[tuple[str, str]]"]
 
 # Debian's resource-agents creates it (tmpfiles.d/resource-agents.conf) and calls it HA_RSCTMP;
 # Pacemaker does not export the variable, so the agents need the constant.
@@ -70,7 +72,7 @@ class Agent:
 
     __slots__ = (
         "actions", "handlers", "name", "parameters", "positional_names", "positional_separator", "shortdesc",
-        "text_module", "version",
+        "text_module", "together", "version",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +87,11 @@ class Agent:
         handlers: "Mapping[str, Handler]",
         positional: "Sequence[str]",
         positional_separator: str = "",
+        together: "Together | None" = None,
     ) -> None:
-        """``positional`` is the order of haresources arguments.
+        """``together`` checks parameters against each other; it gets the checked values and the raw ones.
+
+        ``positional`` is the order of haresources arguments.
 
         With ``positional_separator`` they stand in one argument (``192.0.2.1/24/eth0``), else in
         one each (``Filesystem::/dev/sda1::/mnt::xfs``).
@@ -100,6 +105,14 @@ class Agent:
         self.handlers = handlers
         self.positional_names = positional
         self.positional_separator = positional_separator
+        self.together = together
+
+    def check(self, raw: "Mapping[str, str]") -> "tuple[Values, list[Problem]]":
+        """All checks of ``raw``: each parameter by itself, then, when these are well, together."""
+        values, problems = check_all(self.parameters, raw)
+        if self.together is not None and not problems:
+            problems = [Problem(self.parameter(name), text) for name, text in self.together(values, raw)]
+        return values, problems
 
     def parameter(self, name: str) -> "Parameter":
         for parameter in self.parameters:
@@ -128,7 +141,7 @@ class Agent:
             name = names.pop(0)
             if word:
                 found[name] = word
-        _, problems = check_all(self.parameters, found)
+        _, problems = self.check(found)
         if problems:
             raise ValueError(f"{self.name}: " + "; ".join(map(str, problems)))
         return found

@@ -9,6 +9,8 @@ ERR_INSTALLED = 5
 # Pacemaker bans the resource from *every* node on this one: only for what is wrong everywhere.
 ERR_CONFIGURED = 6
 NOT_RUNNING = 7
+# Works, but not as well as it should: shown, never acted on (API 1.1).
+DEGRADED = 190
 
 
 class AgentError(Exception):

@@ -18,7 +18,6 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
-from failover_kit.spec.parameter import check_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def main(agent: "Agent", argv: "Sequence[str]", environ: "Mapping[str, str]") ->
 
 def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
     raw = {name[len(RESKEY) :]: text for name, text in environ.items() if name.startswith(RESKEY)}
-    values, problems = check_all(agent.parameters, raw)
+    values, problems = agent.check(raw)
     probe = verb == "monitor" and _milliseconds(raw.get("CRM_meta_interval", "")) == 0
     call = Call(
         agent,

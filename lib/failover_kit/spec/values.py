@@ -35,6 +35,19 @@ def ipv4_bytes(text: str) -> bytes:
     return bytes(numbers)
 
 
+def address_bytes(text: str) -> bytes:
+    """Four or sixteen bytes of an IPv4 or IPv6 address; ValueError for anything else, a zone included."""
+    if ":" not in text:
+        return ipv4_bytes(text)
+    import _socket
+
+    try:
+        return _socket.inet_pton(_socket.AF_INET6, text)
+    except OSError:
+        hint = "; name the interface as nic, not behind %" if "%" in text else ", like 2001:db8::10"
+        raise ValueError(f"is not an IPv6 address{hint}") from None
+
+
 def check_string(text: str) -> str:
     return text
 
@@ -62,12 +75,25 @@ def check_ipv4(text: str) -> str:
     return text
 
 
+def check_address(text: str) -> str:
+    """An IPv4 or IPv6 unicast address; IPv6 in the kernel's spelling (RFC 5952)."""
+    if ":" not in text:
+        return check_ipv4(text)
+    address = address_bytes(text)
+    mapped = address[:12] == bytes(10) + b"\xff\xff"
+    if address[0] == 0xFF or mapped or address[:15] == bytes(15):
+        raise ValueError("is not an address a network interface can serve to others")
+    import _socket
+
+    return _socket.inet_ntop(_socket.AF_INET6, address)
+
+
 def check_prefix(text: str) -> int:
     """A prefix length, from CIDR bits (24) or from a dotted mask (255.255.255.0)."""
     if "." not in text:
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= 32:
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= 128:
             return int(text)
-        raise ValueError("is neither a prefix length (1 to 32) nor a mask like 255.255.255.0")
+        raise ValueError("is neither a prefix length (1 to 32, IPv6 128) nor a mask like 255.255.255.0")
     mask = int.from_bytes(ipv4_bytes(text), "big")
     inverse = mask ^ 0xFFFFFFFF
     if mask == 0 or inverse & (inverse + 1):
@@ -125,6 +151,7 @@ CHECKS: "dict[str, Callable[[str], str | int | bool]]" = {
     "string": check_string,
     "integer": check_integer,
     "boolean": check_boolean,
+    "address": check_address,
     "ipv4": check_ipv4,
     "prefix": check_prefix,
     "broadcast": check_broadcast,

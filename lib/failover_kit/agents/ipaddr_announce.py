@@ -1,5 +1,7 @@
 """Telling the network where the address is now: a burst at once, others later, by a detached process.
 
+Gratuitous ARP for IPv4, unsolicited neighbour advertisements for IPv6.
+
 One burst is not enough: older Linux kernels ignore a change of an ARP entry they learnt less than a
 second ago (``locktime`` in arp(7)), and a busy client has just such an entry for the old node;
 packets get lost; a switch port may only just have come up. The later bursts come from a process of
@@ -24,11 +26,12 @@ _END_WAIT_S = 1.0
 
 
 def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: int) -> None:
-    """One burst now, later ones detached. Failing to announce does not undo a good address."""
-    try:
-        arp.announce(interface.name, interface.mac, address, count)
-    except OSError as error:
-        call.log("warning", f"no gratuitous ARP on {interface.name}: {error}")
+    """One burst now, later ones detached. Failing to announce does not undo a good address.
+
+    With ``arp_interval`` only the first announcement of the burst is waited for.
+    """
+    pause_ms = call.values.number("arp_interval")
+    _announce(call, interface, address, 1 if pause_ms else count)
     receiver, sender = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -36,7 +39,7 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
             _detach(keep=receiver)
             # Wait until our pid is on record: a sender that no stop could find must not exist.
             if os.read(receiver, 1) == b"g":
-                _repeat(interface, address, count)
+                _repeat(interface, address, count, pause_ms)
         finally:
             os._exit(0)
     os.close(receiver)
@@ -47,6 +50,28 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
             os.write(sender, b"g")
     finally:
         os.close(sender)
+
+
+def refresh(call: "Call", interface: "Link", address: bytes, count: int) -> None:
+    """``count`` announcements at a monitor (``arp_count_refresh``), for caches that were poisoned since."""
+    _announce(call, interface, address, count)
+
+
+def _announce(call: "Call", interface: "Link", address: bytes, count: int) -> None:
+    try:
+        send(interface, address, count)
+    except OSError as error:
+        call.log("warning", f"{call.values.text('ip')} is not announced on {interface.name}: {error}")
+
+
+def send(interface: "Link", address: bytes, count: int) -> None:
+    """Gratuitous ARP for an IPv4 address, unsolicited advertisements for an IPv6 one."""
+    if len(address) == 4:
+        arp.announce(interface.name, interface.mac, address, count)
+        return
+    from failover_kit.kernel import neighbours
+
+    neighbours.announce(interface.name, interface.mac, address, count)
 
 
 def end_repeater(call: "Call") -> None:
@@ -93,13 +118,26 @@ def _detach(keep: int) -> None:
     os.closerange(keep + 1, 1024)
 
 
-def _repeat(interface: "Link", address: bytes, count: int) -> None:
+def _repeat(interface: "Link", address: bytes, count: int, pause_ms: int) -> None:
     begun = time.monotonic()
-    for at_ms in REPEAT_AT_MS:
+    for at_ms in _times(count, pause_ms):
         time.sleep(max(0.0, begun + at_ms / 1000 - time.monotonic()))
         with netlink.Netlink() as link:
             here = any(found.ifindex == interface.index for found in addresses.find(link, address))
         if not here:
             # The address went away without our stop: announcing it now would harm its new owner.
             return
-        arp.announce(interface.name, interface.mac, address, count)
+        send(interface, address, 1 if pause_ms else count)
+
+
+def _times(count: int, pause_ms: int) -> "list[int]":
+    """When the detached sender announces, in milliseconds after the first announcement.
+
+    With a pause the rest of the first burst is its business, too, and later bursts follow that one.
+    """
+    if not pause_ms:
+        return list(REPEAT_AT_MS)
+    first = [number * pause_ms for number in range(1, count)]
+    begins = [max(at_ms, count * pause_ms) for at_ms in REPEAT_AT_MS]
+    later = {begin + number * pause_ms for begin in begins for number in range(count)}
+    return first + sorted(later)

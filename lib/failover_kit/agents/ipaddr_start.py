@@ -1,0 +1,186 @@
+"""Bringing the address up: where it goes, is it free, is it usable, who is told."""
+
+import time
+
+from failover_kit.agents.ipaddr import Wanted, observe
+from failover_kit.kernel import addresses, links, netlink, routes
+from failover_kit.kernel.addresses import Address
+from failover_kit.ocf import codes
+from failover_kit.ocf.codes import failed, not_here
+from failover_kit.spec.values import LABEL_LIMIT, ipv4_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from failover_kit.kernel.links import Link
+    from failover_kit.kernel.netlink import Netlink
+    from failover_kit.ocf.agent import Call
+    from failover_kit.spec.deadline import Deadline
+
+# An interface we had to bring up ourselves may need this long for its link (autonegotiation takes
+# two to three seconds on copper).
+CARRIER_WAIT_MS = 5000
+# One that is up and without link may just be blinking (the other node lost power, a switch restarts).
+CARRIER_BLINK_MS = 1000
+_CARRIER_POLL_S = 0.05
+# The duplicate check before start: two probes, one second for an answer (RFC 5227 takes longer, and a
+# takeover waits for us).
+_PROBES = 2
+_PROBE_WAIT_MS = 1000
+# After the kernel found a duplicate: how long to ask who it is, for the message.
+_WHO_WAIT_MS = 500
+_DAD_POLL_S = 0.05
+
+
+def start(call: "Call") -> int:
+    """The address configured, usable and announced; on failure it is not left behind."""
+    wanted = Wanted(call)
+    with netlink.Netlink() as link:
+        found, problem, linkless = observe(wanted, link)
+        linkless = linkless if wanted.link_status == "fail" else ""
+        if problem or linkless:
+            raise failed(f"{problem or linkless}; not touched")
+        if found:
+            return codes.SUCCESS
+        interface, prefix = choose(wanted, link)
+        label = _label(wanted, interface)
+        interface = ready_interface(link, interface, call.deadline, wanted.link_status)
+        if call.values.flag("run_arping"):
+            _require_free(wanted, interface)
+        address = Address(
+            interface.index,
+            wanted.address,
+            prefix,
+            broadcast=_broadcast(call, wanted, prefix),
+            label=label,
+            flags=_flags(call),
+            preferred_s=call.values.number("preferred_lft"),
+        )
+        try:
+            addresses.add(link, address)
+        except FileExistsError:
+            pass  # another start was faster: what counts is what is there now
+        _await_usable(call, wanted, link, interface)
+    count = call.values.number("arp_count")
+    if count and interface.speaks_arp():
+        from failover_kit.agents.ipaddr_announce import announce_and_repeat
+
+        announce_and_repeat(call, interface, wanted.address, count)
+    call.log("info", f"{wanted.text}/{prefix} is up on {interface.name}")
+    return codes.SUCCESS
+
+
+def choose(wanted: Wanted, link: "Netlink") -> "tuple[Link, int]":
+    """Interface and prefix: as declared, the rest from the routing table."""
+    if wanted.nic:
+        interface = links.by_name(link, wanted.nic)
+        if interface is None:
+            raise not_here(f"nic: there is no interface {wanted.nic} on this node; ip link shows what there is")
+        if wanted.prefix:
+            return interface, wanted.prefix
+    known = routes.read(link, netlink.family_of(wanted.address))
+    if wanted.nic and interface is not None:
+        known = [route for route in known if route.ifindex == interface.index]
+    route = routes.best(known, wanted.address)
+    if route is None:
+        where = f" on {wanted.nic}" if wanted.nic else ""
+        missing = "cidr_netmask" if wanted.nic else "nic and cidr_netmask"
+        fact = f"no route{where} leads directly to {wanted.text}"
+        raise failed(f"{fact}; configure the network first, or set {missing}")
+    chosen = links.by_index(link, route.ifindex)
+    if chosen is None:
+        raise failed(f"interface {route.ifindex} of the route to {wanted.text} has just vanished")
+    return chosen, wanted.prefix or route.prefix
+
+
+def _label(wanted: Wanted, interface: "Link") -> str:
+    label = f"{interface.name}:{wanted.label}" if wanted.label else ""
+    if len(label) > LABEL_LIMIT:
+        raise failed(f"iflabel: '{label}' is longer than the {LABEL_LIMIT} characters the kernel keeps; shorten it")
+    return label
+
+
+def _broadcast(call: "Call", wanted: Wanted, prefix: int) -> bytes:
+    six = len(wanted.address) == 16
+    return b"" if six else broadcast_of(call.values.text("broadcast"), wanted.address, prefix)
+
+
+def broadcast_of(declared: str, address: bytes, prefix: int) -> bytes:
+    """The broadcast address: as declared; ``-`` host bits zero; else host bits one, none for /31 and /32."""
+    if declared not in ("", "+", "-"):
+        return ipv4_bytes(declared)
+    if prefix > 30:
+        return b""
+    host_bits = (1 << (32 - prefix)) - 1
+    number = int.from_bytes(address, "big")
+    return (number & ~host_bits if declared == "-" else number | host_bits).to_bytes(4, "big")
+
+
+def _flags(call: "Call") -> int:
+    flags = addresses.IFA_F_NODAD if call.values.flag("nodad") else 0
+    return flags | (addresses.IFA_F_NOPREFIXROUTE if call.values.flag("noprefixroute") else 0)
+
+
+def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline", link_status: str) -> "Link":
+    """The interface, brought up if need be, with carrier; else an error and no address on it.
+
+    With a ``link_status`` other than fail a missing carrier is waited for as long, and then accepted.
+    """
+    if interface.carrier():
+        return interface
+    if not interface.up():
+        links.set_up(link, interface.index)
+    patience = deadline.at_most(CARRIER_BLINK_MS if interface.up() else CARRIER_WAIT_MS)
+    seen: Link | None = interface
+    while not patience.expired():
+        seen = links.by_index(link, interface.index)
+        if seen is not None and seen.carrier():
+            return seen
+        time.sleep(_CARRIER_POLL_S)
+    if link_status != "fail" and seen is not None:
+        return seen
+    raise failed(f"{interface.name} is up and has no carrier; check cable and switch port")
+
+
+def _require_free(wanted: Wanted, interface: "Link") -> None:
+    """Ask the network for the address (``run_arping``): whoever answers still has it."""
+    if not interface.speaks_arp() or not interface.carrier():
+        return
+    from failover_kit.kernel.neighbours import who_has
+
+    owner = who_has(interface.name, interface.mac, wanted.address, probes=_PROBES, wait_ms=_PROBE_WAIT_MS)
+    if owner:
+        raise failed(f"{wanted.text} is in use by {owner.hex(':')} on {interface.name}; stop that one first")
+
+
+def _await_usable(call: "Call", wanted: Wanted, link: "Netlink", interface: "Link") -> None:
+    """Wait until the kernel answers for the address; if it will not, take it away and say why."""
+    while True:
+        found, problem, _ = observe(wanted, link)
+        if not found:
+            raise failed(problem or f"{wanted.text} was added to {interface.name} and vanished at once")
+        ours = found[0]
+        waiting = len(found) == 1 and ours.tentative() and interface.carrier()
+        if waiting and not call.deadline.expired():
+            time.sleep(_DAD_POLL_S)
+            continue
+        if not problem or (ours.tentative() and not interface.carrier()):
+            # Without carrier detection cannot finish; ``link_status`` has accepted that.
+            return
+        if ours.duplicate() or ours.tentative():
+            addresses.remove(link, ours)
+            raise failed(_refusal(wanted, interface, duplicate=ours.duplicate()))
+        raise failed(problem)
+
+
+def _refusal(wanted: Wanted, interface: "Link", *, duplicate: bool) -> str:
+    if not duplicate:
+        fact = f"duplicate address detection of {wanted.text} on {interface.name} did not finish in time"
+        return f"{fact}; taken away again; check net.ipv6.conf.{interface.name}.dad_transmits"
+    from failover_kit.kernel.neighbours import who_has
+
+    try:
+        owner = who_has(interface.name, interface.mac, wanted.address, probes=1, wait_ms=_WHO_WAIT_MS)
+    except OSError:
+        owner = b""
+    who = owner.hex(":") if owner else "another host"
+    return f"{wanted.text} is in use by {who} on {interface.name}; taken away again; stop that one first"
