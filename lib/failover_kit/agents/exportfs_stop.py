@@ -142,7 +142,8 @@ def unlock(call: "Call", targets: "list[Left]") -> None:
         done.add(point)
         kept = [path for path in others if mount_point(path) == point]
         if kept:
-            call.log("info", f"locks on {exports.shown(point)} are kept: {exports.shown(kept[0])} on it is still exported")
+            why = f"{exports.shown(kept[0])} on it is still exported"
+            call.log("info", f"locks on {exports.shown(point)} are kept: {why}")
             continue
         what = f"unlocking {exports.shown(left.path)} (/proc/fs/nfsd/unlock_filesystem)"
 
