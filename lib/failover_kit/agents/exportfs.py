@@ -329,6 +329,9 @@ AGENT = Agent(
         Parameter(
             "wait_for_leasetime_on_stop", kind="boolean", default="no", shortdesc="Wait out the NFSv4 lease on stop"
         ),
+        Parameter(
+            "expire_clients_on_stop", kind="boolean", default="no", shortdesc="End NFSv4 leases in the way on stop"
+        ),
         Parameter("rmtab_backup", default="none", shortdesc="Accepted and not used"),
     ),
     actions=(

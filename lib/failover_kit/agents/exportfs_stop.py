@@ -1,4 +1,4 @@
-"""Stopping exports: out of etab, out of the kernel's caches, locks dropped, so that umount works.
+"""Stopping exports: out of etab, out of the kernel's caches, so that umount works.
 
 Works without the directory, without its filesystem and without a record of the start: what counts is
 what etab and the kernel have now.
@@ -11,7 +11,7 @@ from failover_kit.agents import exportfs
 from failover_kit.agents.exportfs import Pair, Record
 from failover_kit.agents.exportfs_start import canonical_name, tell
 from failover_kit.kernel import exports, exports_cache, exports_nfsd, mounts
-from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
+from failover_kit.kernel.attempts import loop_deadline
 from failover_kit.kernel.exports_cache import Left
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import failed
@@ -31,12 +31,12 @@ def stop(call: "Call") -> int:
     unexported = [left for left in targets if unexport(left, call.deadline)]
     if unexported or exports_cache.leftovers(exports_cache.pinned(), targets, still_exported()):
         drain(targets, call.deadline)
-    if call.values.flag("unlock_on_stop"):
-        unlock(call, targets)
     for left in unexported:
         call.log("info", f"{exports.shown(left.path)} is no longer exported to {left.client}")
-    if unexported and call.values.flag("wait_for_leasetime_on_stop"):
-        wait_for_lease(call)
+    if exports_nfsd.threads():
+        from failover_kit.agents.exportfs_release import release
+
+        release(call, targets)
     for pair in exportfs.pairs(call.values):
         try:
             os.unlink(call.state_path(pair.record_name()))
@@ -52,16 +52,11 @@ def target(call: "Call", pair: Pair) -> Left:
         return of_record(record)
     table = mounts.table(pair.directory)
     real = mounts.real_path(pair.directory, table)
-    return Left(real, pair.bare_client(), top(real, exportfs.place_of(real, table).point))
+    return Left(real, pair.bare_client(), exportfs.place_of(real, table).point)
 
 
 def of_record(record: Record) -> Left:
-    return Left(record.entry.path, record.entry.client, top(record.entry.path, record.place.point))
-
-
-def top(path: str, point: str) -> str:
-    """Where to look for leftovers: the whole filesystem, unless that is the root filesystem of the node."""
-    return point if point != "/" and exports_cache.within(path, point) else path
+    return Left(record.entry.path, record.entry.client, record.place.point)
 
 
 def unexport(left: Left, deadline: "Deadline") -> bool:
@@ -122,60 +117,3 @@ def drain(targets: "list[Left]", deadline: "Deadline") -> None:
             raise failed(f"the kernel's export cache still holds {paths} (see {where}) though flushed")
         time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
-
-
-def unlock(call: "Call", targets: "list[Left]") -> None:
-    """Have nfsd drop the locks on each filesystem that has no export left; AgentError when it cannot.
-
-    unlock_filesystem takes the locks of the whole filesystem: while another export of it goes on, its
-    clients would lose theirs. The last export to be stopped unlocks.
-    """
-    others = still_exported()
-    attempts = Attempts()
-    done = set()
-    for left in targets:
-        if exports_nfsd.threads() == 0:
-            return
-        point = mount_point(left.path)
-        if point in done or point is None:
-            continue
-        done.add(point)
-        kept = [path for path in others if mount_point(path) == point]
-        if kept:
-            why = f"{exports.shown(kept[0])} on it is still exported"
-            call.log("info", f"locks on {exports.shown(point)} are kept: {why}")
-            continue
-        what = f"unlocking {exports.shown(left.path)} (/proc/fs/nfsd/unlock_filesystem)"
-
-        def write(path: str = left.path) -> str:
-            return exports_nfsd.unlock(path)
-
-        try:
-            attempts.run(what, write, call.deadline)
-        except GivenUp as error:
-            raise failed(str(error)) from None
-        except FileNotFoundError:
-            # The directory has gone, or the kernel is older than this file: nothing to unlock, or no way to.
-            call.log("info", f"{what}: not possible, the directory or the file is not there")
-        except OSError as error:
-            raise failed(f"{what}: {error.strerror}") from None
-
-
-def mount_point(path: str) -> "str | None":
-    table = mounts.table(path)
-    return exportfs.place_of(path, table).point
-
-
-def wait_for_lease(call: "Call") -> None:
-    """Wait until every NFSv4 client that has gone silent has lost its lease; AgentError if there is no time."""
-    if exports_nfsd.threads() == 0:
-        return
-    lease_s = exports_nfsd.lease_s()
-    if not lease_s:
-        call.log("warning", "the lease time cannot be read from /proc/fs/nfsd/nfsv4leasetime; not waited for it")
-        return
-    if (lease_s + 2) * 1000 > call.deadline.left_ms():
-        fact = f"a lease of {lease_s} s does not fit into the {call.deadline.left_s():.0f} s left for stop"
-        raise failed(f"wait_for_leasetime_on_stop: {fact}; lengthen stop's timeout or shorten the lease")
-    call.log("info", f"waiting {lease_s + 2} s for NFSv4 leases to end")
-    time.sleep(lease_s + 2)

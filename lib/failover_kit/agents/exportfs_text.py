@@ -37,7 +37,14 @@ Drop the locks that clients hold on the filesystem, when nothing else on it is e
 server runs. Before Linux 6.9 these are the locks of NFSv3 only.
 """,
     "wait_for_leasetime_on_stop": """
-After unexporting, wait for the lease time of NFSv4 and two seconds. The timeout of stop must be longer.
+After unexporting, wait until no NFSv4 client holds a file on the filesystem, at most for the lease time and
+two seconds; clients that were silent so long lose what they hold. The timeout of stop must be longer
+than that. Not needed where the NFS server stops together with the export.
+""",
+    "expire_clients_on_stop": """
+After unexporting, end the lease of every NFSv4 client that holds a file on the filesystem. It loses all its
+open files and locks at this server and cannot reclaim them on the other node: only for servers that
+keep running when the export moves away, on kernels before 6.9. A parameter of this agent alone.
 """,
     "rmtab_backup": """
 Accepted so that configurations of other agents go on working. Nothing is copied: for kernel NFS servers

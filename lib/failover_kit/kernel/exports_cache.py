@@ -74,18 +74,19 @@ def within(path: str, top: str) -> bool:
 
 
 class Left:
-    """What an export that was taken back may leave in the caches.
+    """What an export that was taken back may leave in the caches. ``point`` is where its filesystem is mounted.
 
-    ``top`` is the mount point of its filesystem (or the directory itself): exports of NFSv4 pin the
-    directories on the way to them, too, and those with crossmnt what is mounted below.
+    ``top`` is that mount point, or the directory itself when it lies on the root filesystem: exports of
+    NFSv4 pin the directories on the way to them, too, and those with crossmnt what is mounted below.
     """
 
-    __slots__ = ("client", "path", "top")
+    __slots__ = ("client", "path", "point", "top")
 
-    def __init__(self, path: str, client: str, top: str) -> None:
+    def __init__(self, path: str, client: str, point: str) -> None:
         self.path = path
         self.client = client.lower()
-        self.top = top
+        self.point = point
+        self.top = point if point != "/" and within(path, point) else path
 
     def is_in(self, entry: Cached, others: "list[str]") -> bool:
         """Whether ``entry`` is there on our account; ``others`` are the paths that etab still exports."""
