@@ -8,7 +8,8 @@ from failover_kit.kernel import exports, mounts
 from failover_kit.kernel.attempts import Attempts, GivenUp
 from failover_kit.kernel.exports_cache import is_directory
 from failover_kit.ocf import codes
-from failover_kit.ocf.codes import failed, not_here
+from failover_kit.ocf.codes import AgentError, failed, not_here
+from failover_kit.spec.deadline import DeadlineExpired
 from failover_kit.spec.process import CommandMissing, CommandTimeout, run
 
 TYPE_CHECKING = False
@@ -61,12 +62,27 @@ def export(call: "Call", pair: Pair, attempts: Attempts) -> None:
 
     write(exports.Entry(real, pair.bare_client(), ""), False)
     before = exports.table()
-    tell(["-i", "-o", pair.options, f"{pair.argument()}:{real}"], call.deadline)
+    try:
+        tell(["-i", "-o", pair.options, f"{pair.argument()}:{real}"], call.deadline)
+    except AgentError:
+        take_back(call, pair, real, before)
+        raise
     entry = find_entry(pair, real, before, exports.table())
     if entry is None:
         raise failed(f"exportfs said nothing, but {exports.state_directory()}/etab has no {pair.shown()}")
     write(entry, True)
     call.log("info", f"{exports.shown(pair.directory)} is exported to {entry.client}")
+
+
+def take_back(call: "Call", pair: Pair, real: str, before: "list[exports.Entry]") -> None:
+    """After a failure: exportfs leaves its line in etab, also when the kernel cannot export the directory."""
+    entry = find_entry(pair, real, before, exports.table())
+    if entry is not None:
+        try:
+            tell(["-u", f"{Pair(real, entry.client, '').argument()}:{real}"], call.deadline)
+        except (AgentError, DeadlineExpired):
+            return  # the record of the intent stays: monitor says 1, and stop takes it back
+    os.unlink(call.state_path(pair.record_name()))
 
 
 def require_directory(pair: Pair, real: str, attempts: Attempts, deadline: "Deadline") -> None:

@@ -27,17 +27,21 @@ _LAST_PAUSE_S = 1.0
 
 def stop(call: "Call") -> int:
     """Take every pair back and wait until nothing of it is left in the kernel."""
-    targets = [target(call, pair) for pair in exportfs.pairs(call.values)]
+    declared = exportfs.pairs(call.values)
+    touched = any(os.path.exists(call.state_path(pair.record_name())) for pair in declared)
+    targets = [target(call, pair) for pair in declared]
     unexported = [left for left in targets if unexport(left, call.deadline)]
     if unexported or exports_cache.leftovers(exports_cache.pinned(), targets, still_exported()):
+        touched = True
         drain(targets, call.deadline)
     for left in unexported:
         call.log("info", f"{exports.shown(left.path)} is no longer exported to {left.client}")
-    if exports_nfsd.threads():
+    if touched and exports_nfsd.threads():
+        # Where nothing was ever started nothing is released: what lies at the directory is somebody else's.
         from failover_kit.agents.exportfs_release import release
 
         release(call, targets)
-    for pair in exportfs.pairs(call.values):
+    for pair in declared:
         try:
             os.unlink(call.state_path(pair.record_name()))
         except FileNotFoundError:
