@@ -142,6 +142,29 @@ def test_stop_takes_back_what_is_in_etab_without_a_record(world):
     assert world.etab == []
 
 
+def test_stop_takes_back_both_what_a_link_meant_before_the_reboot_and_what_it_means_now(world, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/mnt/e0.0")
+    world.start(directory=str(link))
+    world.boot = "boot-2"
+    link.unlink()
+    link.symlink_to("/srv")
+    world.etab.append(exports.Entry("/srv", "192.0.2.0/24", "rw"))
+    assert world.stop(directory=str(link)) == 0
+    assert world.etab == []
+
+
+def test_stop_takes_back_what_was_started_although_the_link_has_moved(world, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/mnt/e0.0")
+    world.start(directory=str(link))
+    link.unlink()
+    link.symlink_to("/srv")
+    world.etab.append(exports.Entry("/srv", "192.0.2.0/24", "rw"))
+    assert world.stop(directory=str(link)) == 0
+    assert world.lines() == [("/srv", "192.0.2.0/24", "")], "which is another resource's"
+
+
 def test_changed_options_are_a_failure_and_start_mends_them(world):
     world.start()
     world.etab[0].options = world.etab[0].options.replace("rw", "ro")
