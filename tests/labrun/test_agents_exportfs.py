@@ -146,6 +146,20 @@ def test_life_with_a_server(pete: Guest) -> None:
     assert unmounts(pete)
 
 
+@pytest.mark.skipif(not shutil.which("ocf-tester"), reason="no ocf-tester: apt install resource-agents")
+def test_ocf_tester_with_a_server(pete: Guest) -> None:
+    """Debian's own tester, carried into the guest with what it needs; libxml2 is there."""
+    for path in ("/usr/sbin/ocf-tester", "/usr/bin/xmllint", "/usr/share/resource-agents/ra-api-1.dtd"):
+        pete.run(["mkdir", "-p", os.path.dirname(path)])
+        with open(path, "rb") as file:
+            pete.put(path, file.read(), mode=0o755)
+    given = [f"directory={plan.MOUNT_POINT}", f"clientspec={NET}", "options=rw", "fsid=1"]
+    words = [word for one in given for word in ("-o", one)]
+    result = pete.run(["ocf-tester", "-n", "tested", *words, AGENT], check=False, timeout_s=5 * PATIENCE_S)
+    assert result.code == 0, result.stdout + result.stderr
+    assert "passed all tests" in result.stdout
+
+
 def test_v3_locks_go_and_the_v4_client_is_named(held: Guest) -> None:
     """Linux 6.1: what NFSv4 holds stays until nfsd stops, and the operator is told before umount fails."""
     stopped = agent(held, "stop")
@@ -174,6 +188,12 @@ def test_the_lease_is_waited_out_and_not_longer(held: Guest) -> None:
     stopped = agent(held, "stop", wait_for_leasetime_on_stop="1")
     assert stopped.code == 0
     assert unmounts(held)
+
+
+def test_reload_agent_makes_a_running_export_read_only(held: Guest) -> None:
+    assert agent(held, "reload-agent", options="ro,sync,no_root_squash").code == 0
+    assert codes(held, "monitor", options="ro,sync,no_root_squash") == [0]
+    assert nfs_locks(held) == 2
 
 
 def test_another_export_of_the_filesystem_keeps_its_locks(held: Guest) -> None:
