@@ -24,11 +24,11 @@ runs = threading.Event()
 def monitor():
     for line in qmp.makefile("rb"):
         command = json.loads(line)
-        if command["execute"] == "cont":
-            runs.set()
-        else:
+        if command["execute"] != "cont":
             serial.sendall(json.dumps(command).encode() + b"\n")
         qmp.sendall(b'{"return": {}}\n')
+        if command["execute"] == "cont":
+            runs.set()
 threading.Thread(target=monitor, daemon=True).start()
 runs.wait()
 reason = serial.recv(100).decode()
