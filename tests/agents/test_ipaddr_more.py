@@ -132,6 +132,13 @@ def test_connections_end_with_the_address(network, ipaddr, background):
     assert server.stdout.readline() == "ConnectionAbortedError\n"
 
 
+def test_a_clone_is_refused_with_the_agent_that_has_it(network, ipaddr):
+    result = ipaddr("a", ip=VIP4, CRM_meta_clone_max=2).run("start")
+    assert result.returncode == 6
+    assert "IPaddr2" in reason(result)
+    assert ipaddr("a", ip=VIP4, CRM_meta_clone_max=1)("start") == 0
+
+
 def test_each_monitor_announces_when_asked_to(network, ipaddr):
     agent = ipaddr("a", ip=VIP4, arp_count=0, arp_count_refresh=1)
     assert agent("start") == 0

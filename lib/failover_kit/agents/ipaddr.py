@@ -14,15 +14,13 @@ from failover_kit.spec.values import address_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from failover_kit.kernel.addresses import Address
     from failover_kit.kernel.links import Link
     from failover_kit.kernel.netlink import Netlink
     from failover_kit.ocf.agent import Call
     from failover_kit.spec.parameter import Values
 
-_NOT_OURS = "use ocf:heartbeat:IPaddr2 for this"
+NOT_OURS = "use ocf:heartbeat:IPaddr2 for this"
 
 
 def lifetime(text: str) -> int:
@@ -173,29 +171,27 @@ def _inside(call: "Call") -> bool:
     return True
 
 
-def together(values: "Values", raw: "Mapping[str, str]") -> "list[tuple[str, str]]":
+def consistency(values: "Values") -> "list[str]":
     """What the parameters cannot mean together; the same answer on every node."""
     problems = []
     six = ":" in values.text("ip")
     prefix = values.number("cidr_netmask")
     if not six and prefix > 32:
-        problems.append(("cidr_netmask", f"cidr_netmask: {prefix} is too long for IPv4; write 1 to 32"))
-    if six and "." in raw.get("cidr_netmask", raw.get("netmask", "")):
-        problems.append(("cidr_netmask", "cidr_netmask: an IPv6 prefix is a number, 64 for example"))
+        problems.append(f"cidr_netmask: {prefix} is too long for IPv4; write 1 to 32")
     if six and values.given("broadcast"):
-        problems.append(("broadcast", "broadcast: IPv6 has no broadcast address; leave it out"))
-    label = values.text("iflabel") or values.text("nic").partition(":")[2]
-    if six and label:
-        problems.append(("iflabel", "iflabel: IPv6 addresses have no labels; leave it out"))
-    link_local = six and address_bytes(values.text("ip"))[:2] in {bytes((0xFE, low)) for low in range(0x80, 0xC0)}
-    if link_local and not values.given("nic"):
-        problems.append(("nic", "nic: a link-local address is on every interface's network; say which"))
+        problems.append("broadcast: IPv6 has no broadcast address; leave it out")
+    if six and (values.text("iflabel") or ":" in values.text("nic")):
+        problems.append("iflabel: IPv6 addresses have no labels; leave it out")
+    if six and _link_local(address_bytes(values.text("ip"))) and not values.given("nic"):
+        problems.append("nic: a link-local address is on every interface's network; say which")
     if values.flag("lvs_support"):
-        problems.append(("lvs_support", f"lvs_support: real servers' addresses on lo are not handled; {_NOT_OURS}"))
-    clones = raw.get("CRM_meta_clone_max", "")
-    if clones.isdigit() and int(clones) > 1:
-        problems.append(("ip", f"ip: as a clone it would be on {clones} nodes at once (cluster IP); {_NOT_OURS}"))
+        problems.append(f"lvs_support: real servers' addresses on lo are not handled; {NOT_OURS}")
     return problems
+
+
+def _link_local(address: bytes) -> bool:
+    """fe80::/10 (RFC 4291, section 2.5.6)."""
+    return address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
 AGENT = Agent(
@@ -253,5 +249,5 @@ AGENT = Agent(
     handlers={"start": start, "stop": stop, "monitor": monitor, "validate-all": validate},
     positional=("ip", "cidr_netmask", "nic", "broadcast"),
     positional_separator="/",
-    together=together,
+    consistency=consistency,
 )

@@ -2,11 +2,11 @@
 
 import time
 
-from failover_kit.agents.ipaddr import Wanted, observe
+from failover_kit.agents.ipaddr import NOT_OURS, Wanted, observe
 from failover_kit.kernel import addresses, links, netlink, routes
 from failover_kit.kernel.addresses import Address
 from failover_kit.ocf import codes
-from failover_kit.ocf.codes import failed, not_here
+from failover_kit.ocf.codes import AgentError, failed, not_here
 from failover_kit.spec.values import LABEL_LIMIT, ipv4_bytes
 
 TYPE_CHECKING = False
@@ -34,6 +34,10 @@ _DAD_POLL_S = 0.05
 def start(call: "Call") -> int:
     """The address configured, usable and announced; on failure it is not left behind."""
     wanted = Wanted(call)
+    clones = call.meta("clone_max")
+    if clones.isdigit() and int(clones) > 1:
+        fact = f"ip: as a clone {wanted.text} would be on {clones} nodes at once"
+        raise AgentError(codes.ERR_CONFIGURED, f"{fact}; {NOT_OURS}")
     with netlink.Netlink() as link:
         found, problem, linkless = observe(wanted, link)
         linkless = linkless if wanted.link_status == "fail" else ""

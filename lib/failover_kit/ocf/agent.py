@@ -1,6 +1,6 @@
 """What an agent is: its declarations, its handlers, and the call a handler receives."""
 
-from failover_kit.spec.parameter import Problem, check_all
+from failover_kit.spec.parameter import check_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from failover_kit.spec.parameter import Action, Parameter, Values
 
     Handler = Callable[["Call"], int]
-    # What is wrong with parameters *together*: the name of the one to correct, and the sentence.
-    Together = Callable[["Values", "Mapping[str, str]"], "list[tuple[str, str]]"]
 
 # Debian's resource-agents creates it (tmpfiles.d/resource-agents.conf) and calls it HA_RSCTMP;
 # Pacemaker does not export the variable, so the agents need the constant.
@@ -43,6 +41,10 @@ class Call:
         self.instance = instance
         self._environ = environ or {}
 
+    def meta(self, name: str) -> str:
+        """What the cluster manager says of the resource (``OCF_RESKEY_CRM_meta_<name>``); "" when nothing."""
+        return self._environ.get(f"OCF_RESKEY_CRM_meta_{name}", "")
+
     def state_path(self, name: str) -> str:
         """Where this agent keeps the small file ``name`` until the next boot."""
         directory = self._environ.get("HA_RSCTMP") or STATE_DIR
@@ -71,8 +73,8 @@ class Agent:
     """A resource agent. ``text_module`` holds the long descriptions and is imported for meta-data only."""
 
     __slots__ = (
-        "actions", "handlers", "name", "parameters", "positional_names", "positional_separator", "shortdesc",
-        "text_module", "together", "version",
+        "actions", "consistency", "handlers", "name", "parameters", "positional_names", "positional_separator",
+        "shortdesc", "text_module", "version",
     )  # fmt: skip
 
     def __init__(
@@ -87,11 +89,12 @@ class Agent:
         handlers: "Mapping[str, Handler]",
         positional: "Sequence[str]",
         positional_separator: str = "",
-        together: "Together | None" = None,
+        consistency: "Callable[[Values], list[str]] | None" = None,
     ) -> None:
-        """``together`` checks parameters against each other; it gets the checked values and the raw ones.
+        """``positional`` is the order of haresources arguments.
 
-        ``positional`` is the order of haresources arguments.
+        ``consistency`` names what is wrong *between* parameters that are right one by one; it looks at
+        no host.
 
         With ``positional_separator`` they stand in one argument (``192.0.2.1/24/eth0``), else in
         one each (``Filesystem::/dev/sda1::/mnt::xfs``).
@@ -105,14 +108,7 @@ class Agent:
         self.handlers = handlers
         self.positional_names = positional
         self.positional_separator = positional_separator
-        self.together = together
-
-    def check(self, raw: "Mapping[str, str]") -> "tuple[Values, list[Problem]]":
-        """All checks of ``raw``: each parameter by itself, then, when these are well, together."""
-        values, problems = check_all(self.parameters, raw)
-        if self.together is not None and not problems:
-            problems = [Problem(self.parameter(name), text) for name, text in self.together(values, raw)]
-        return values, problems
+        self.consistency = consistency
 
     def parameter(self, name: str) -> "Parameter":
         for parameter in self.parameters:
@@ -141,9 +137,10 @@ class Agent:
             name = names.pop(0)
             if word:
                 found[name] = word
-        _, problems = self.check(found)
-        if problems:
-            raise ValueError(f"{self.name}: " + "; ".join(map(str, problems)))
+        values, problems = check_all(self.parameters, found)
+        wrong = list(map(str, problems)) or (self.consistency(values) if self.consistency else [])
+        if wrong:
+            raise ValueError(f"{self.name}: " + "; ".join(wrong))
         return found
 
     def _skips(self, name: str, following: str, word: str) -> bool:

@@ -18,6 +18,7 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
+from failover_kit.spec.parameter import check_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def main(agent: "Agent", argv: "Sequence[str]", environ: "Mapping[str, str]") ->
 
 def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
     raw = {name[len(RESKEY) :]: text for name, text in environ.items() if name.startswith(RESKEY)}
-    values, problems = agent.check(raw)
+    values, problems = check_all(agent.parameters, raw)
     probe = verb == "monitor" and _milliseconds(raw.get("CRM_meta_interval", "")) == 0
     call = Call(
         agent,
@@ -105,6 +106,10 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
         code = _judge_problems(call, verb, problems)
         if code is not None:
             return code
+    elif agent.consistency is not None and verb not in ("stop", "monitor"):
+        wrong = agent.consistency(values)
+        if wrong:
+            raise AgentError(codes.ERR_CONFIGURED, "; ".join(wrong))
     handler = agent.handlers.get(verb)
     if handler is None or (verb == "validate-all" and call.level < 10):
         # Level 0 of validate-all is the parameters alone, without a look at the host.
