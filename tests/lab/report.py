@@ -2,7 +2,7 @@
 
     with Table("The HOWTO", rundir, rows=HOWTO, by_hand=BY_HAND) as table:
         table.machine("pete", kernel="6.1.0-56-cloud-amd64")
-        table.plan("22", "standby while the client reads and writes")   # optional: so that it is missed if not reached
+        table.plan("22", "standby while the client reads and writes")  # optional: it is missed, then
         with table.step("22", "standby while the client reads and writes") as step:
             step.did("failoverctl standby on pete")
             step.fact("clusterb answers with 02:00:00:00:00:02")
@@ -68,7 +68,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Reclaim:
-    """How long after address and server were up the lock of ``who`` was seen held again; None: not within the limit."""
+    """How long after address and server were up the lock of ``who`` was seen held again; None: never."""
 
     who: str
     ms: int | None
@@ -76,7 +76,7 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One client program in the picture of a scene: the moments (ms, any one clock) at which something was acknowledged."""
+    """One client program in the picture of a scene: the moments (ms) at which something was acknowledged to it."""
 
     who: str
     acknowledged_ms: tuple[int, ...]
@@ -143,7 +143,8 @@ class Step:
 
     def reclaim(self, who: str, ms: int | None) -> None:
         self.reclaims.append(Reclaim(who, ms))
-        self.say(f"  - lock of {who}: " + ("not seen held again" if ms is None else f"held again {ms} ms after address and server were up"))
+        said = "not seen held again" if ms is None else f"held again {ms} ms after address and server were up"
+        self.say(f"  - lock of {who}: {said}")
 
     def picture(self, picture: Picture) -> None:
         """For the HTML page only."""
@@ -155,7 +156,7 @@ def monotonic_ms() -> int:
 
 
 class Table:
-    """All steps of one run; see the module. ``kept`` says where consoles and journals are, for who reads a failure."""
+    """All steps of one run; see the module. ``kept`` says where consoles and journals are."""
 
     def __init__(
         self,
