@@ -22,7 +22,7 @@ import enum
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -119,6 +119,11 @@ class Step:
     @property
     def ms(self) -> int:
         return self.end_ms - self.begin_ms
+
+    @property
+    def longest_pause(self) -> Pause | None:
+        """Of the writers if there were any: what they wait, the service waits."""
+        return max(self.pauses, key=lambda pause: (pause.kind == "writer", pause.ms), default=None)
 
     def did(self, what: str) -> None:
         """What was done, in words or as the command."""
@@ -308,9 +313,25 @@ def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def worst(results: Sequence[Result]) -> Result:
-    """The result of a row that several steps took up."""
-    for result in (Result.FAILED, Result.NOT_REACHED, Result.DONE):
-        if result in results:
-            return result
-    return Result.BY_HAND
+def ordered(table: Table) -> list[Step]:
+    """The table's lines from the first row to the last: steps in the order of play within a row, the rows without a
+    step as lines of their own, with the reason why. Without rows: the steps as they were played."""
+    if not table.rows:
+        return list(table.steps)
+    lines: list[Step] = []
+    for number, title in table.rows.items():
+        own = [step for step in table.steps if step.number == number]
+        if own:
+            lines += own
+        elif number in table.hands:
+            lines.append(Step(number, title, result=Result.BY_HAND, why=table.hands[number]))
+        else:
+            lines.append(Step(number, title, why="no step of this run took it up"))
+    return lines
+
+
+def counts(table: Table) -> str:
+    """How many lines came to which result, in words."""
+    lines = ordered(table)
+    numbers = {result: sum(line.result is result for line in lines) for result in Result}
+    return ", ".join(f"{count} {result.value}" for result, count in numbers.items() if count)

@@ -9,11 +9,11 @@
     with evidence.scene("power pulled", taker=lab.mclaws) as scene:
         scene.mark("the power cable of pete is pulled"); lab.pull_cord("pete")
         ...                                     # until the other node serves; at its end all programs go on
-    scene.tell(step)                            # pauses, reclaims, picture into the step; may say StepFailed
+    scene.tell(step)                            # pauses, reclaims, picture into the step; or StepFailed
     evidence.require_locks(lab.mclaws)          # EvidenceError unless each writer's lock is held there
     evidence.require_nfs()                      # EvidenceError unless the requests really went to the server
     evidence.stop()
-    tell(evidence.audit_on(lab.mclaws), step)   # or audit_device(lab.pete, "/dev/etherd/e0.0") when all is unmounted
+    tell(evidence.audit_on(lab.mclaws), step)   # or audit_device(lab.pete, DEVICE) when all is unmounted
 
 Every failure is an EvidenceError with the place and the fact.
 """

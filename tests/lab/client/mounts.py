@@ -15,7 +15,7 @@ MOUNTSTATS = "/proc/self/mountstats"
 
 @dataclass(frozen=True, slots=True)
 class NfsMount:
-    """A mount of type nfs or nfs4. ``version`` as in the options: ``3``, ``4.1``; ``operations`` counts requests."""
+    """A mount of type nfs or nfs4; ``version`` as in the options: ``3``, ``4.1``; ``operations``: requests sent."""
 
     device: str
     point: str
