@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lab.client.evidence import Evidence
 
 
+LOCKS_LATER_S = 60
+"""How long after all programs go on again a lock may take to come back. A writer by version 3 is not stopped by the
+loss of its lock, and that is what must not stay unseen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
     """When the taker had what, ms of its own clock; None: never seen. ``ms`` is the reclaim's time."""
@@ -127,7 +132,7 @@ class Scene:
         files = [word for path in self._locks for word in ("--file", path)]
         command = guests.program(
             "lock_watch", "--address", evidence.server, "--mount", evidence.export, *files, "--record", self._watch,
-            "--timeout-s", str(self._limit_s * 2), "--until-held", home=evidence.home,
+            "--timeout-s", str(self._limit_s * 2 + LOCKS_LATER_S), "--until-held", home=evidence.home,
         )  # fmt: skip
         taker.spawn(command, log=posixpath.join(evidence.diaries, f"{evidence.tag}-watch-{self._number}.out"))
         guests.await_line(taker, self._watch, ["seen"], timeout_s=60)
@@ -135,7 +140,7 @@ class Scene:
     def _read_watch(self, taker: Guest) -> None:
         """The watch ends by itself when all is held; when it does not, what it saw until now counts."""
         try:
-            guests.await_line(taker, self._watch, ["end"], timeout_s=self._limit_s)
+            guests.await_line(taker, self._watch, ["end"], timeout_s=LOCKS_LATER_S)
         except EvidenceError as error:
             self.evidence.say(f"  warning: {error}")
         text = taker.get(self._watch).decode("ascii", "replace")
