@@ -167,8 +167,8 @@ class Scene:
             (waited,) = proof.waited
             step.pause(proof.who, waited.ms, proof.kind)
             step.fact(
-                f"{proof.kind} {proof.who}: {waited.answers} answers in {lasted_ms} ms; "
-                f"longest pause {waited.ms} ms, longest single request {waited.longest_ms} ms"
+                f"{proof.kind} {proof.who}: {waited.answers} answers in {lasted_ms} ms, "
+                f"longest single request {waited.longest_ms} ms"
             )
         for one in self.reclaims:
             step.reclaim(one.who, one.ms)
