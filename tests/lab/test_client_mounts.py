@@ -130,8 +130,9 @@ def test_the_shortest_round_trip_sets_the_offset_and_its_bound() -> None:
 
 
 def test_a_clock_that_jumped_does_not_agree() -> None:
-    assert ClockMap(5_000, 40).agrees(ClockMap(5_080, 40))
-    assert not ClockMap(5_000, 40).agrees(ClockMap(5_081, 40))
+    assert ClockMap(5_000, 40).agrees(ClockMap(5_080, 40), 0)
+    assert not ClockMap(5_000, 40).agrees(ClockMap(5_081, 40), 499)
+    assert ClockMap(5_000, 40).agrees(ClockMap(5_081, 40), 500)
 
 
 def test_no_round_is_no_measurement() -> None:

@@ -317,12 +317,25 @@ def test_the_watch_writes_a_line_for_each_change_only(
     ]
 
 
+def test_the_watch_is_done_only_when_a_lock_has_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that has not gone yet, because the server has not, is none that has come back."""
+    monkeypatch.setattr("lab.client.lock_watch.listening", lambda port: True)
+    monkeypatch.setattr("os.path.ismount", lambda path: True)
+    (tmp_path / "f").write_text("x")
+    inode = os.stat(tmp_path / "f")
+    held = [locks.Holder(1, (os.major(inode.st_dev), os.minor(inode.st_dev)), inode.st_ino)]
+    looks = iter([held, held, [], held])
+    monkeypatch.setattr("lab.client.lock_watch.table", lambda: next(looks))
+    watch = Watch("127.0.0.1", str(tmp_path), ["f"], Diary(str(tmp_path / "d")))
+    assert [watch.look() for _ in range(4)] == [False, False, False, True]
+
+
 def test_an_address_of_this_machine_is_told_from_another() -> None:
     assert address_here("127.0.0.1")
     assert not address_here("192.0.2.220")
 
 
-# -- as they are started in a guest ---------------------------------------------------------------------------------
+# -- as they are started in a guest ---------------------------------------------------------------------------
 
 
 def test_a_writer_ends_when_it_is_told_to_and_says_so(tmp_path: Path) -> None:

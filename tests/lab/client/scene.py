@@ -39,6 +39,13 @@ class Reclaimed:
             return None
         return max(self.held_ms - max(self.address_ms, self.server_ms), 0)
 
+    def missing(self) -> str:
+        """What was not seen, for a failure."""
+        times = {"address": self.address_ms, "server": self.server_ms, "lock": self.held_ms}
+        seen = ", ".join(f"{what} at {ms} ms" for what, ms in times.items() if ms is not None)
+        never = ", ".join(what for what, ms in times.items() if ms is None)
+        return f"never came, or never went before: {never}; seen: {seen or 'nothing'}"
+
 
 def reclaimed(lines: list[Entry], locks: dict[str, str]) -> list[Reclaimed]:
     """From the diary of ``lock_watch``; ``locks`` maps file names below the mount to writers.
@@ -118,9 +125,9 @@ class Scene:
         self.window = audit.Window(self.name, self._begin_ms, guests.uptime_ms(evidence.client))
         evidence.windows.append(self.window)
         now = guests.clock_map(evidence.client, evidence.now_ms)
-        if not now.agrees(self._clock):
+        if not now.agrees(self._clock, self.window.end_ms - self.window.begin_ms):
             raise EvidenceError(
-                f"scene {self.name!r}: the clocks of {evidence.client.name} and the host drifted apart by "
+                f"scene {self.name!r}: the clocks of {evidence.client.name} and the host went apart by "
                 f"{abs(now.offset_ms - self._clock.offset_ms)} ms; its times prove nothing"
             )
         self._read_diaries()
@@ -198,7 +205,7 @@ class Scene:
                 f"the lock of {one.who} is held again",
                 one.ms is not None,
                 expected=f"the lock of {one.who} reclaimed on the new node",
-                seen=f"after {one.ms} ms" if one.ms is not None else f"never: {one}",
+                seen=f"after {one.ms} ms" if one.ms is not None else one.missing(),
             )
 
 
