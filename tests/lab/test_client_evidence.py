@@ -132,7 +132,7 @@ def test_programs_run_are_looked_at_stopped_and_proved(place: Place, tmp_path: P
     assert [pause.who for pause in step.pauses] == ["v3", "r3", "find"]
     assert step.result is Result.DONE
     evidence.stop()
-    found = evidence.audit_on(place.node)  # type: ignore[arg-type]
+    found = evidence.audit_on(place.node)
     assert found.passed, found.sentences()
     assert "drop_caches" in place.node.asked
     assert [waited.scene for proof in found.proofs for waited in proof.waited] == ["nothing happens"] * 3
@@ -148,12 +148,12 @@ def test_an_audit_finds_what_was_broken_on_the_disk(place: Place, tmp_path: Path
     evidence.stop()
     data = Path(place.mount, "v3.data")
     data.write_bytes(data.read_bytes()[:-5])
-    found = evidence.audit_on(place.node)  # type: ignore[arg-type]
+    found = evidence.audit_on(place.node)
     assert [finding.kind for finding in found.findings][:1] == ["torn"]
     with pytest.raises(StepFailed, match="torn"), step_of(tmp_path).step("21", "audit") as step:
         tell(found, step)
     data.unlink()
-    assert {finding.kind for finding in evidence.audit_on(place.node).findings} == {"lost"}  # type: ignore[arg-type]
+    assert {finding.kind for finding in evidence.audit_on(place.node).findings} == {"lost"}
 
 
 def test_a_scene_in_which_nothing_was_acknowledged_fails_the_audit(place: Place) -> None:
@@ -161,23 +161,23 @@ def test_a_scene_in_which_nothing_was_acknowledged_fails_the_audit(place: Place)
     evidence.start_writer("v3", place.mount, extra=(*ANY, "--records", "3"))
     evidence.stop()
     evidence.windows.append(Window("an empty one", 1, 2))
-    found = evidence.audit_on(place.node)  # type: ignore[arg-type]
+    found = evidence.audit_on(place.node)
     assert [finding.kind for finding in found.findings] == ["nothing"]
 
 
 def test_no_audit_while_programs_run_or_where_nothing_is_mounted(place: Place) -> None:
     place.evidence.start_writer("v3", place.mount, extra=ANY)
     with pytest.raises(EvidenceError, match="stop"):
-        place.evidence.audit_on(place.node)  # type: ignore[arg-type]
+        place.evidence.audit_on(place.node)
     place.node.canned[f"mountpoint -q {place.mount}"] = Answer(1, "", "")
     with pytest.raises(EvidenceError, match="nothing is mounted"):
-        place.evidence.audit_on(place.node)  # type: ignore[arg-type]
+        place.evidence.audit_on(place.node)
 
 
 def test_a_device_that_is_mounted_is_not_audited(place: Place) -> None:
     place.node.canned["findmnt -n --source /dev/etherd/e0.0"] = Answer(0, "/mnt/e0.0", "")
     with pytest.raises(EvidenceError, match="is mounted"):
-        place.evidence.audit_device(place.node, "/dev/etherd/e0.0")  # type: ignore[arg-type]
+        place.evidence.audit_device(place.node, "/dev/etherd/e0.0")
 
 
 def test_a_scene_without_programs_is_refused(place: Place) -> None:
@@ -226,7 +226,7 @@ def test_locks_are_asked_of_the_node(place: Place) -> None:
     """Here the holder is a process of this very machine, which is no client: the answer is unknown, not held."""
     evidence = place.evidence
     with pytest.raises(EvidenceError, match="nothing to ask for"):
-        evidence.lock_states(place.node)  # type: ignore[arg-type]
+        evidence.lock_states(place.node)
     evidence.start_writer("v3", place.mount, extra=ANY)
     path = f"{place.mount}/v3.data"
     command = shlex.join(guests.program("probe_lock", "--mount", place.mount, path, home=evidence.home))
@@ -234,14 +234,14 @@ def test_locks_are_asked_of_the_node(place: Place) -> None:
     free = held.replace('"held"', '"not held"')
     for said, state in ((held, State.HELD), (free, State.FREE), ("", State.UNKNOWN)):
         place.node.canned[command] = Answer(0, said, "Traceback\nboom")
-        assert evidence.lock_states(place.node)["v3"].state is state  # type: ignore[arg-type]
+        assert evidence.lock_states(place.node)["v3"].state is state
         if state is State.HELD:
-            evidence.require_locks(place.node)  # type: ignore[arg-type]
+            evidence.require_locks(place.node)
         else:
             with pytest.raises(EvidenceError, match=f"lock of v3: {state.value}"):
-                evidence.require_locks(place.node)  # type: ignore[arg-type]
+                evidence.require_locks(place.node)
     del place.node.canned[command]
-    assert evidence.lock_states(place.node)["v3"].state is State.UNKNOWN  # type: ignore[arg-type]
+    assert evidence.lock_states(place.node)["v3"].state is State.UNKNOWN
 
 
 def test_requests_must_have_been_sent(place: Place) -> None:
@@ -281,6 +281,6 @@ def test_a_clock_that_jumped_spoils_the_scene(place: Place) -> None:
 
 
 def test_machine_facts_name_kernel_and_packages(place: Place) -> None:
-    facts = guests.machine_facts(place.client)  # type: ignore[arg-type]
+    facts = guests.machine_facts(place.client)
     assert facts["kernel"] == os.uname().release
     assert facts["python3"]
