@@ -32,17 +32,13 @@ def table(table: Table) -> str:
     verdict = "PASSED" if table.passed else "FAILED"
     lines += ["", f"{verdict} in {table.lasted_ms / 1000:.1f} s: {counts(table)}"]
     for name, facts in table.machines.items():
-        lines += textwrap.wrap(
-            f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()),
-            WIDTH,
-            subsequent_indent="    ",
-        )
+        lines += _wrapped(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()), "", "    ")
     return "\n".join(lines) + "\n"
 
 
 def _row(step: Step, *, in_rows: bool) -> list[str]:
     title = f"{step.title} [{step.part}]" if step.part and in_rows else step.title
-    wrapped = textwrap.wrap(title, _TITLE) or [""]
+    wrapped = textwrap.wrap(title, _TITLE, break_on_hyphens=False) or [""]
     time = f"{step.ms / 1000:.1f} s" if step.started else "-"
     pause = step.longest_pause
     waited = f"{pause.ms} ms ({pause.who})" if pause else ""
