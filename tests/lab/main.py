@@ -84,7 +84,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name)."""
-    given = parser().parse_args(argv)
+    head, words = split(argv)
+    given = parser().parse_args(head)
+    if words is not None:
+        given.words = words
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
     try:
@@ -105,6 +108,16 @@ def main(argv: Sequence[str]) -> int:
         traceback.print_exc()
         _complain("this is a bug in the lab")
         return FAILED
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Before and after the name of a play, whose words are its own (argparse would take its options for ours)."""
+    for at, word in enumerate(argv):
+        if word in PLAYS and (at == 0 or argv[at - 1] != "--rundir"):
+            return list(argv[: at + 1]), list(argv[at + 1 :])
+        if not word.startswith("-") and (at == 0 or argv[at - 1] != "--rundir"):
+            break
+    return list(argv), None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
