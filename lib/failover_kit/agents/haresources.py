@@ -17,6 +17,7 @@ _MODULES = {
     "IPaddr2": "failover_kit.agents.ipaddr",
     "Filesystem": "failover_kit.agents.filesystem",
     "killnfsd": "failover_kit.agents.killnfsd",
+    "nfsserver": "failover_kit.agents.nfsserver",
 }
 
 
