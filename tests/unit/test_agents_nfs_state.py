@@ -1,14 +1,19 @@
 """nfsserver's memory on the shared disk, and telling NFSv3 clients: files, numbers and datagrams."""
 
 import os
+import socket
+import threading
 from struct import pack, unpack_from
 
 import pytest
 
-from failover_kit.agents import nfsserver_notify, nfsserver_nsm, nfsserver_state
+from failover_kit.agents import nfsserver, nfsserver_notify, nfsserver_nsm, nfsserver_probe, nfsserver_state
 from failover_kit.agents.nfsserver_nsm import Telling
 from failover_kit.agents.nfsserver_state import PENDING
+from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.parameter import check_all
 
 ADDRESS = "192.0.2.220"
 
@@ -263,3 +268,78 @@ def test_names_come_from_the_hosts_file_the_address_first():
 
 def test_notify_arguments_are_padded_to_four_bytes():
     assert nfsserver_nsm.notify_arguments("abcde", 3) == b"\0\0\0\x05abcde\0\0\0\0\0\0\x03"
+
+
+# --- monitor at depth 10 ----------------------------------------------------------------------------
+
+
+class Server:
+    """An NFS server on a loopback port that answers NULL as it is told."""
+
+    def __init__(self, monkeypatch, answer):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        monkeypatch.setattr(nfsserver_probe, "_PORT", self.listener.getsockname()[1])
+        monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
+        self.over = threading.Event()
+        self.listener.settimeout(10)
+        threading.Thread(target=self.serve, args=(answer,), daemon=True).start()
+
+    def serve(self, answer):
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        with connection:
+            data = connection.recv(1024)
+            assert unpack_from(">I", data)[0] == 0x80000000 | (len(data) - 4)
+            reply = answer(data[4:])
+            connection.sendall(pack(">I", 0x80000000 | len(reply)) + reply if reply else b"")
+            if reply is None:
+                self.over.wait(10)
+
+    def close(self):
+        self.over.set()
+        self.listener.close()
+
+
+def asked(ms=20_000):
+    values, _ = check_all(nfsserver.AGENT.parameters, {})
+    return Call(nfsserver.AGENT, values, Deadline(ms))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda call: Statd.reply(unpack_from(">I", call)[0], b""), ""),
+        (lambda call: Statd.reply(7, b""), "does not speak NFSv3"),
+        (lambda call: pack(">6I", unpack_from(">I", call)[0], 1, 0, 0, 0, 2), "does not speak NFSv3"),
+        (lambda call: b"", "closed the connection"),
+    ],
+)
+def test_the_deep_monitor_asks_the_server(monkeypatch, answer, words):
+    server = Server(monkeypatch, answer)
+    try:
+        if words:
+            with pytest.raises(AgentError, match=words):
+                nfsserver_probe.ask(asked())
+        else:
+            nfsserver_probe.ask(asked())
+    finally:
+        server.close()
+
+
+def test_a_server_that_never_answers_is_a_failure_in_time(monkeypatch):
+    server = Server(monkeypatch, lambda call: None)
+    try:
+        with pytest.raises(AgentError, match="state D"):
+            nfsserver_probe.ask(asked(ms=300))
+    finally:
+        server.close()
+
+
+def test_nobody_listens(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        monkeypatch.setattr(nfsserver_probe, "_PORT", once.getsockname()[1])
+    monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
+    with pytest.raises(AgentError, match=r"does not answer: 127\.0\.0\.1"):
+        nfsserver_probe.ask(asked())

@@ -269,6 +269,30 @@ def start_threads(call: "Call", scope: str) -> None:
         raise failed("rpc.nfsd succeeded, but the NFS server has no threads; see dmesg")
 
 
+def reload_agent(call: "Call") -> int:
+    """The number of threads, changed while they serve.
+
+    In the same UTS namespace as at the start: whoever writes ``threads`` gives the server its name anew.
+    """
+    infodir = call.values.text("nfs_shared_infodir")
+    problems = nfsserver.observe(call).problems(bool(infodir))
+    if problems:
+        raise failed("; ".join(problems))
+    count = call.values.number("threads")
+    wanted_scope = call.values.text("nfs_server_scope")
+
+    def work() -> str:
+        name = wanted_scope or (nfsserver_state.scope(infodir) if infodir else "")
+        if name:
+            _rename_host(name)
+        nfsd.set_threads(count)
+        return ""
+
+    if call.values.given("threads") and nfsd.threads() != count:
+        _in_child(call, f"changing the number of threads to {count}", work)
+    return codes.SUCCESS
+
+
 def _rename_host(name: str) -> None:
     import ctypes
     import socket
