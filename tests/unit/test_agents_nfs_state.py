@@ -1,6 +1,7 @@
 """nfsserver's memory on the shared disk, and telling NFSv3 clients: files, numbers and datagrams."""
 
 import os
+import shutil
 import socket
 import threading
 from struct import pack, unpack_from
@@ -100,6 +101,38 @@ def test_who_was_not_told_by_the_last_start_is_told_by_the_next_from_its_address
     prepared(world, "192.0.2.221")
     assert nfsserver_state.names(str(world / PENDING / "192.0.2.220")) == []
     assert sorted(nfsserver_state.names(str(world / PENDING / "192.0.2.221"))) == ["192.0.2.10", "192.0.2.12"]
+
+
+@pytest.mark.parametrize("name", ["", "sm", "sm.bak", "nfsdcld", PENDING, f"{PENDING}/{ADDRESS}"])
+def test_a_link_that_a_client_put_in_place_of_a_directory_is_refused(world, tmp_path, name):
+    """The state directory may lie below an export: its clients' root must not become ours."""
+    prepared(world)
+    victim = tmp_path / "etc"
+    victim.mkdir()
+    (victim / "passwd").write_text("root")
+    place = world / name
+    shutil.rmtree(place)
+    place.symlink_to(victim)
+    with pytest.raises(AgentError, match="symbolic link"):
+        prepared(world)
+    assert [path.name for path in victim.iterdir()] == ["passwd"]
+
+
+@pytest.mark.parametrize("name", ["etab", "rmtab", "sm/192.0.2.66"])
+def test_a_link_in_place_of_a_file_is_not_followed(world, tmp_path, name):
+    prepared(world)
+    victim = tmp_path / "passwd"
+    victim.write_text("root")
+    (world / name).unlink(missing_ok=True)
+    (world / name).symlink_to(victim)
+    if name == "sm/192.0.2.66":
+        prepared(world)
+        assert nfsserver_state.names(str(world / PENDING / ADDRESS)) == []
+    else:
+        with pytest.raises(OSError, match="symbolic links"):
+            prepared(world)
+            nfsserver_state.empty_exports(str(world))
+    assert victim.read_text() == "root"
 
 
 class PowerCut(Exception):

@@ -161,8 +161,7 @@ def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> "tuple[str, i
     def work() -> str:
         nfsserver_state.complete(root, statd)
         number = nfsserver_state.prepare_notification(root, statd, labels(call)) if notify else 0
-        # What another node or another life exported is not exported here.
-        os.truncate(f"{root}/etab", 0)
+        nfsserver_state.empty_exports(root)
         found = wanted_scope
         if infodir:
             found = found or nfsserver_state.scope(root)
