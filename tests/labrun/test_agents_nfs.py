@@ -56,6 +56,11 @@ mkdir -p /n3 /n4
 timeout {PATIENCE_S} mount -t nfs -o vers=3,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n3
 timeout {PATIENCE_S} mount -t nfs -o vers=4.1,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n4
 """
+OTHER_NUMBER = """
+/etc/init.d/nfs-common stop
+usermod -u 1789 statd
+chown -R statd /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/state
+"""
 EXPORT = f"{plan.CLUSTER_ADDRESS.rpartition('.')[0]}.0/24:{POINT}/data"
 TESTER = ("/usr/sbin/ocf-tester", "/usr/lib/ocf/lib", "/usr/share/resource-agents", "/usr/bin/xmllint")
 
@@ -265,7 +270,7 @@ class Writers:
 
 def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> None:
     """The address comes last, names are not resolved, and statd has another number on the other node."""
-    lab.mclaws.sh("usermod -u 1789 statd; chown -R statd /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/state")
+    lab.mclaws.sh(OTHER_NUMBER, timeout_s=PATIENCE_S)
     take(lab.pete)
     lab.kokone.sh(CLIENT, timeout_s=2 * PATIENCE_S)
     writers = Writers(lab.kokone)
