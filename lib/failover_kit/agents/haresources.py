@@ -17,6 +17,8 @@ _MODULES = {
     "IPaddr2": "failover_kit.agents.ipaddr",
     "Filesystem": "failover_kit.agents.filesystem",
     "exportfs": "failover_kit.agents.exportfs",
+    "killnfsd": "failover_kit.agents.killnfsd",
+    "nfsserver": "failover_kit.agents.nfsserver",
 }
 
 
