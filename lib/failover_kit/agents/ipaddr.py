@@ -202,7 +202,9 @@ AGENT = Agent(
     parameters=(
         Parameter("ip", kind="address", required=True, unique_group="address", shortdesc="IPv4 or IPv6 address"),
         Parameter("nic", kind="interface", shortdesc="Network interface"),
-        Parameter("cidr_netmask", kind="prefix", aliases=("netmask",), shortdesc="Prefix length or netmask"),
+        Parameter(
+            "cidr_netmask", kind="address_prefix", aliases=("netmask",), shortdesc="Prefix length or netmask"
+        ),
         Parameter("broadcast", kind="broadcast", shortdesc="Broadcast address"),
         Parameter("iflabel", kind="label", shortdesc="Interface label"),
         Parameter(

@@ -166,4 +166,4 @@ def _raw_text(parameter: Parameter, raw: "Mapping[str, str]") -> str:
 def _nothing(parameter: Parameter) -> "Checked":
     if parameter.kind == "boolean":
         return False
-    return 0 if parameter.kind in ("integer", "prefix") else ""
+    return 0 if parameter.kind in ("integer", "prefix", "address_prefix") else ""

@@ -91,14 +91,21 @@ def check_address(text: str) -> str:
 def check_prefix(text: str) -> int:
     """A prefix length, from CIDR bits (24) or from a dotted mask (255.255.255.0)."""
     if "." not in text:
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= 128:
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= 32:
             return int(text)
-        raise ValueError("is neither a prefix length (1 to 32, IPv6 128) nor a mask like 255.255.255.0")
+        raise ValueError("is neither a prefix length (1 to 32) nor a mask like 255.255.255.0")
     mask = int.from_bytes(ipv4_bytes(text), "big")
     inverse = mask ^ 0xFFFFFFFF
     if mask == 0 or inverse & (inverse + 1):
         raise ValueError("is not a network mask: its one bits must come first and without a hole")
     return 32 - inverse.bit_length()
+
+
+def check_address_prefix(text: str) -> int:
+    """A prefix length of either family; as a dotted mask for IPv4. Which family is not for this check."""
+    if text.isascii() and text.isdigit() and 32 < int(text) <= 128:
+        return int(text)
+    return check_prefix(text)
 
 
 def check_broadcast(text: str) -> str:
@@ -154,6 +161,7 @@ CHECKS: "dict[str, Callable[[str], str | int | bool]]" = {
     "address": check_address,
     "ipv4": check_ipv4,
     "prefix": check_prefix,
+    "address_prefix": check_address_prefix,
     "broadcast": check_broadcast,
     "interface": check_interface,
     "label": check_label,
