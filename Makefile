@@ -73,6 +73,7 @@ install: ## install under DESTDIR (what the packages call)
 	    > $(DESTDIR)$(UNITDIR)/failoverd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/failoverd.service
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
+	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
 	cd docs && find . -name '*.md' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 

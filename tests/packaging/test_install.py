@@ -77,7 +77,7 @@ def test_the_installed_stonith_knows_its_own_plugins_and_runs(tree: pathlib.Path
 
 def test_the_three_example_files_load(tree: pathlib.Path) -> None:
     examples = tree / "usr/share/doc/failover-kit/examples"
-    assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example"}
+    assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example", "failoverd.init"}
 
 
 def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.Path) -> None:
