@@ -165,8 +165,20 @@ class GroupRunner:
         if failure:
             await emptied(cell)
             return f"stop: {failure}"
-        stays = await emptied(cell) or await self._space.clear_services(self.plan.name, caller.instance)
+        stays = (
+            await emptied(cell)
+            or await self._space.clear_services(self.plan.name, caller.instance)
+            or await self._clear_unit(op, caller)
+        )
         return f"after the stop {stays}" if stays else ""
+
+    async def _clear_unit(self, op: int, caller: Caller) -> str:
+        """The same for a unit: what runs on in its control group (KillMode=process) would keep the disk busy."""
+        if caller.kind is not CallKind.UNIT:
+            return ""
+        ended = await self._look(op, caller)
+        left = None if isinstance(ended, str) else caller.left_behind(ended)
+        return await emptied(left) if left is not None else ""
 
     # --- calling an agent ----------------------------------------------------------------------------
 
@@ -196,19 +208,27 @@ class GroupRunner:
             )
 
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
-        """One monitor; whatever it left behind is killed. None is begun while an earlier one cannot be killed."""
+        """One monitor and what it found."""
+        ended = await self._look(op, caller, interval_ms)
+        return (Finding.DOUBT, ended) if isinstance(ended, str) else caller.finding(ended)
+
+    async def _look(self, op: int, caller: Caller, interval_ms: int = 0) -> Ended | str:
+        """One call of a monitor, or why there was none; whatever it left behind is killed.
+
+        None is begun while an earlier one cannot be killed.
+        """
         stuck = self._stuck.get(caller.instance)
         if stuck is not None and stuck.populated():
-            return Finding.DOUBT, "an earlier monitor cannot be killed yet"
+            return "an earlier monitor cannot be killed yet"
         cell = self._cell(op, caller, "monitor")
         if isinstance(cell, str):
-            return Finding.DOUBT, cell
+            return cell
         ended = await self._run(cell, caller, "monitor", interval_ms=interval_ms)
         stays = await emptied(cell)
         if stays:
             self._stuck[caller.instance] = cell
-            return Finding.DOUBT, f"its monitor: {stays}"
-        return caller.finding(ended)
+            return f"its monitor: {stays}"
+        return ended
 
     async def _monitor_all(self, op: int) -> list[tuple[Finding, str]]:
         """All at once: monitors only look, and a switchover waits for them."""
