@@ -21,7 +21,9 @@ POLL_S = 0.5
 PATIENCE_S = 180.0
 """For whatever takes seconds on a quiet machine: emulated processors that share two real ones are slow."""
 
-PASSWORD = "changeme"  # noqa: S105 - the document's
+PASSWORD = "changeme"
+"""The document's."""
+
 DEADTIME_S, FENCE_DELAY_S = 8, 16
 CHECK_S = 2.5
 """How long ``failoverd --check`` takes in a guest on a quiet machine."""
@@ -265,7 +267,8 @@ class Pair:
         for node in self.nodes:
             try:
                 shown = node.run(["failoverctl", "status"], timeout_s=30, check=False)
-                log = node.run(["journalctl", "-u", "failoverd", "-n", "15", "--no-pager"], timeout_s=30, check=False)
+                last = ["journalctl", "-u", "failoverd", "-n", "15", "--no-pager"]
+                log = node.run(last, timeout_s=30, check=False)
                 parts.append(f"{shown.stdout}{shown.stderr}{log.stdout}")
             except LabError as error:
                 parts.append(str(error))
