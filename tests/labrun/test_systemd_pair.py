@@ -20,6 +20,7 @@ from lab.lab import Lab
 from lab.systemd_pair import (
     HARESOURCES_KILLNFSD,
     NFS_GROUP,
+    PATIENCE_S,
     UNITS_GROUP,
     Pair,
     unit_property,
@@ -84,10 +85,10 @@ def mounted(node: Guest) -> bool:
 
 def test_without_configuration_it_ends_with_6_and_is_not_started_again(pair: Pair) -> None:
     mclaws = pair.lab.mclaws
-    mclaws.sh("systemctl stop failoverd\n[ ! -d /etc/ha.d ] || mv /etc/ha.d /etc/ha.d.away\n", timeout_s=180)
+    mclaws.sh("systemctl stop failoverd\n[ ! -d /etc/ha.d ] || mv /etc/ha.d /etc/ha.d.away\n", timeout_s=PATIENCE_S)
     try:
         before = int(unit_property(mclaws, "failoverd", "NRestarts"))
-        answer = mclaws.run(["systemctl", "start", "failoverd"], timeout_s=120, check=False)
+        answer = mclaws.run(["systemctl", "start", "failoverd"], timeout_s=PATIENCE_S, check=False)
         assert answer.code != 0
         assert unit_property(mclaws, "failoverd", "ExecMainStatus") == "6"
         assert unit_property(mclaws, "failoverd", "ActiveState") == "failed"
@@ -127,8 +128,8 @@ def test_active_means_that_it_answers(pair: Pair) -> None:
     """Type=notify: READY=1 comes when the links are open and failoverctl is served, not when it was forked."""
     pair.settle()
     mclaws = pair.lab.mclaws
-    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=120)
-    answer = mclaws.run(["python3", "-I", "-"], input=WATCH_THE_START.encode(), timeout_s=150).stdout
+    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)
+    answer = mclaws.run(["python3", "-I", "-"], input=WATCH_THE_START.encode(), timeout_s=PATIENCE_S).stdout
     seen = [(str(state), bool(answers)) for state, answers in json.loads(answer)]
     assert ("activating", False) in seen, seen
     assert seen[-1] == ("active", True), seen
@@ -175,12 +176,12 @@ def test_stopped_and_started_on_the_passive_node_nothing_moves(pair: Pair) -> No
     pair.settle()
     pete, mclaws = pair.nodes
     since, cuts = started_at(pete), pair.cuts()
-    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=120)
+    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)
     assert unit_property(mclaws, "failoverd", "Result") == "success"
     left = "mclaws has left: failoverd was ended there in good order"
     wait_for(lambda: left in getattr(pair.told(pete), "said", []), "pete has seen mclaws leave", pair)
     pete.run(["sleep", str(pair.deadtime_s)])
-    mclaws.run(["systemctl", "restart", "failoverd"], timeout_s=120)
+    mclaws.run(["systemctl", "restart", "failoverd"], timeout_s=PATIENCE_S)
     wait_for(pair.healthy, "both nodes are healthy", pair)
     assert started_at(pete) == since
     assert pair.cuts() == cuts
@@ -190,13 +191,13 @@ def test_stopped_on_the_active_node_the_groups_move_first(pair: Pair) -> None:
     pair.settle()
     pete, mclaws = pair.nodes
     cuts = pair.cuts()
-    pete.run(["systemctl", "stop", "failoverd"], timeout_s=180)
+    pete.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)
     assert unit_property(pete, "failoverd", "Result") == "success"
     wait_for(lambda: pair.runs_on(mclaws), "mclaws runs the groups", pair)
     assert not mounted(pete)
     assert mounted(mclaws)
     assert pids_of(pete, "/bin/sleep 7777") == []
-    pete.run(["systemctl", "start", "failoverd"], timeout_s=120)
+    pete.run(["systemctl", "start", "failoverd"], timeout_s=PATIENCE_S)
     wait_for(pair.healthy, "both nodes are healthy", pair)
     assert pair.runs_on(mclaws)
     assert pair.cuts() == cuts
@@ -210,7 +211,7 @@ def test_reboot_of_the_active_node_hands_over_before_network_and_disk_go(pair: P
     pete.run(["systemctl", "reboot"], timeout_s=60, check=False)
     wait_for(lambda: pair.runs_on(mclaws), "mclaws runs the groups", pair)
     wait_for(lambda: pete.boot == boots + 1, "pete has reset itself")
-    pete.wait_ready(180)
+    pete.wait_ready(PATIENCE_S)
     wait_for(pair.healthy, "both nodes are healthy", pair)
     assert pair.runs_on(mclaws), "auto_failback is off"
     assert pair.cuts() == cuts
@@ -237,7 +238,7 @@ def test_standby_moves_units_with_the_disk_under_them(pair: Pair) -> None:
     assert unit_property(pete, "nfs-server", "SubState") == "exited"
     assert pete.get("/proc/fs/nfsd/threads").strip() != b"0"
     assert pids_of(pete, "/bin/sleep 7777") != []
-    pete.run(["failoverctl", "standby"], timeout_s=180)
+    pete.run(["failoverctl", "standby"], timeout_s=PATIENCE_S)
     assert pair.runs_on(mclaws)
     assert mounted(mclaws)
     for unit in ("nfs-server.service", "leaver.service", "holder.service"):
@@ -246,7 +247,7 @@ def test_standby_moves_units_with_the_disk_under_them(pair: Pair) -> None:
     assert not mounted(pete)
     assert pete.get("/proc/fs/nfsd/threads").strip() == b"0"
     assert pids_of(pete, "/bin/sleep 7777") == [], "what KillMode=process left was killed by the stop"
-    mclaws.run(["failoverctl", "standby"], timeout_s=180)
+    mclaws.run(["failoverctl", "standby"], timeout_s=PATIENCE_S)
     assert pair.runs_on(pete)
 
 
@@ -263,12 +264,12 @@ def test_processes_left_by_a_unit_are_doubt_until_they_are_gone(pair: Pair) -> N
     """systemd calls the unit inactive and shows no tasks: only its control group knows better."""
     pair.settle()
     mclaws = pair.lab.mclaws
-    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=120)
+    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)
     mclaws.sh("systemctl start leaver.service\nsystemctl stop leaver.service\n", timeout_s=60)
     assert unit_property(mclaws, "leaver.service", "ActiveState") == "inactive"
     assert unit_property(mclaws, "leaver.service", "TasksCurrent") == "[not set]"
     (left,) = pids_of(mclaws, "/bin/sleep 7777")
-    mclaws.run(["systemctl", "start", "failoverd"], timeout_s=120)
+    mclaws.run(["systemctl", "start", "failoverd"], timeout_s=PATIENCE_S)
     wait_for(lambda: pair.state(mclaws, UNITS_GROUP) == "unknown", "the group is in doubt on mclaws", pair)
     reason = f"process {left} (sleep, state S) is left in its control group"
     wait_for(lambda: reason in journal(mclaws, unit="failoverd"), "failoverd says what is left", pair)
@@ -281,14 +282,14 @@ def test_processes_left_by_a_unit_are_doubt_until_they_are_gone(pair: Pair) -> N
 def test_power_cut_of_the_active_node(pair: Pair) -> None:
     pair.settle()
     pete, mclaws = pair.nodes
-    pete.run(["failoverctl", "standby"], timeout_s=180)  # its peer is at home and shoots sooner
+    pete.run(["failoverctl", "standby"], timeout_s=PATIENCE_S)  # its peer is at home and shoots sooner
     pair.lab.pull_cord("mclaws")
     wait_for(lambda: pair.runs_on(pete), "pete has taken over", pair)
     said = journal(pete, unit="failoverd")
     assert "mclaws is fenced: all its plugs read OFF" in said
     assert unit_property(pete, "nfs-server", "ActiveState") == "active"
     pair.lab.plug_in("mclaws")
-    mclaws.wait_ready(180)
+    mclaws.wait_ready(PATIENCE_S)
 
 
 def test_a_unit_whose_stop_failed_is_not_stopped(pair: Pair) -> None:
@@ -297,10 +298,10 @@ def test_a_unit_whose_stop_failed_is_not_stopped(pair: Pair) -> None:
     pete, mclaws = pair.nodes
     pete.run(["touch", "/run/holder-fails"])
     cuts = pair.cuts()
-    pete.run(["failoverctl", "standby", UNITS_GROUP], timeout_s=180, check=False)
+    pete.run(["failoverctl", "standby", UNITS_GROUP], timeout_s=PATIENCE_S, check=False)
     wait_for(lambda: pair.cuts() == [*cuts, "pete"], "pete is cut", pair)
     wait_for(lambda: pair.runs_on(mclaws), "mclaws runs the groups", pair)
-    pete.wait_ready(180)
+    pete.wait_ready(PATIENCE_S)
     said = journal(pete, boot=-1, unit="failoverd")
     assert "holder.service" in said
     assert "its stop failed (Result=exit-code)" in said
@@ -329,15 +330,15 @@ def acknowledged(client: Guest) -> int:
 def test_killnfsd_lets_go_of_a_disk_that_a_client_has_locked(pair: Pair, version: str) -> None:
     pair.settle(HARESOURCES_KILLNFSD)
     pete, mclaws, client = *pair.nodes, pair.lab.kokone
-    pair.lab.boot("kokone", timeout_s=180)
+    pair.lab.boot("kokone", timeout_s=PATIENCE_S)
     client.put("/root/hold.py", HOLD_A_LOCK)
     share, options = f"{plan.CLUSTER_ADDRESS}:{plan.MOUNT_POINT}", f"vers={version},hard,timeo=20"
-    client.run(["mount", "-t", "nfs", "-o", options, share, "/mnt"], timeout_s=120)
+    client.run(["mount", "-t", "nfs", "-o", options, share, "/mnt"], timeout_s=PATIENCE_S)
     try:
         client.spawn(["python3", "/root/hold.py"], log="/root/hold.log")
         wait_for(lambda: b"locked" in client.get("/root/hold.log"), "the client holds its lock")
         wait_for(lambda: acknowledged(client) > 2, "the client writes")
-        pete.run(["failoverctl", "standby"], timeout_s=180)
+        pete.run(["failoverctl", "standby"], timeout_s=PATIENCE_S)
         assert pair.runs_on(mclaws)
         assert unit_property(pete, "nfs-server", "ActiveState") == "inactive"
         assert unit_property(pete, "nfs-server", "Result") == "success"
@@ -374,9 +375,9 @@ def test_watchdog_in_ha_cf_is_read_and_arms_nothing(pair: Pair) -> None:
 
 def test_an_opened_watchdog_that_is_not_fed_resets_the_machine(pair: Pair) -> None:
     """What rule 24 will stand on. The peer hears of a new boot; nobody is shot."""
-    pair.lab.boot("mclaws", timeout_s=180)
+    pair.lab.boot("mclaws", timeout_s=PATIENCE_S)
     mclaws = pair.lab.mclaws
-    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=120)  # in good order: nobody shoots it
+    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)  # in good order: nobody shoots it
     boots = mclaws.boot
     mclaws.sh(
         f"modprobe softdog soft_margin={SOFTDOG_MARGIN_S}\n"
@@ -385,4 +386,4 @@ def test_an_opened_watchdog_that_is_not_fed_resets_the_machine(pair: Pair) -> No
     wait_for(lambda: mclaws.boot == boots + 1, "the watchdog has reset mclaws")
     ended = [event for event in pair.lab.power_events() if (event.guest, event.what) == ("mclaws", "ended")][-1]
     assert ended.by == "own reset"
-    mclaws.wait_ready(180)
+    mclaws.wait_ready(PATIENCE_S)

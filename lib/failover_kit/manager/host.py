@@ -103,8 +103,9 @@ def watchdog_limit_ms(environment: Mapping[str, str], deadtime_ms: int) -> int:
     """How long systemd's watchdog shall bear failoverd standing still; 0 when it is not ours or not armed.
 
     The unit file arms it and cannot know deadtime. A daemon that hangs longer than that is silent for its peer,
-    which shoots ``fence_delay`` later (more than another deadtime): killed after deadtime, the next one is heard
-    before. Not shorter either: with a long keepalive the core rightly stands still for nearly half of it.
+    which shoots ``fence_delay`` later (more than another deadtime) if the groups are here: killed after deadtime,
+    the next one is heard before. Not shorter: a pause that the peer bears would become a restart, under the very
+    load that made it; and with a long keepalive the core rightly stands still for nearly half of deadtime.
     """
     pid = environment.get("WATCHDOG_PID", "")
     usec = environment.get("WATCHDOG_USEC", "")
