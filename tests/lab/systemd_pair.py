@@ -91,10 +91,15 @@ KillMode=process
 TasksAccounting=no
 """
 
-# Like nfs-server.service: no process, and what it set up is gone when its ExecStop succeeded.
+# Like nfs-server.service: no process, and what it set up is gone when its ExecStop succeeded. And like many that
+# carry disks it is ordered before what failoverd comes after, so that at the machine's end systemd wants to stop it
+# only when failoverd has ended.
 HOLDER_UNIT = """\
 [Unit]
 Description=a service of the kernel's kind, without a process
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=network.target shutdown.target
 
 [Service]
 Type=oneshot

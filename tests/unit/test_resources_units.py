@@ -146,9 +146,11 @@ def test_the_reason_of_a_stopped_unit_is_a_sentence(tree: Path) -> None:
 
 SYSTEMCTL = """#!/bin/sh
 cd "$(dirname "$0")" || exit 1
+echo "$@" >> ledger
 [ "$1" = stop ] && { touch stopped; exit 0; }
 [ "$1" = start ] && { rm -f stopped; exit 0; }
 state=active; [ -e stopped ] && state=inactive
+[ -e queued ] && echo Job=415
 printf 'ActiveState=%s\\nTasksCurrent=[not set]\\nControlGroup=/system.slice/kmp.service\\n' $state
 """
 
@@ -222,3 +224,22 @@ def test_a_unit_that_runs_on_after_its_stop_is_not_killed_but_told(bench: Bench)
     assert isinstance(stopped, StopFailed)
     assert "after the stop the monitor says still running" in stopped.reason
     assert bench.sleeper.poll() is None
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_stop_that_systemd_wants_as_well_does_not_wait_for_its_order(bench: Bench, queued: bool) -> None:
+    """At the end of the machine the unit may be ordered to stop after failoverd, which waits for that stop."""
+    folder = bench.systemctl.parent
+    if queued:
+        (folder / "queued").touch()
+    assert asyncio.run(asyncio.wait_for(bench.runner.stop(1), 60)) == Stopped("web", 1)
+    (stop,) = [line for line in (folder / "ledger").read_text().splitlines() if line.startswith("stop")]
+    assert stop == ("stop --job-mode=ignore-dependencies kmp.service" if queued else "stop kmp.service")
+
+
+@pytest.mark.parametrize(
+    ("line", "queued"), [("Job=415\n", True), ("Job=\n", False), ("Job=0\n", False), ("", False)]
+)
+def test_a_job_of_systemd_shows(line: str, queued: bool) -> None:
+    assert units.read(f"ActiveState=active\n{line}").queued is queued

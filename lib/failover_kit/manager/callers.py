@@ -106,15 +106,16 @@ class Caller:
         """The time limit of one call."""
         return dict(self.timeouts_ms).get(action, self.default_timeout_ms)
 
-    def argv(self, action: str) -> tuple[str, ...]:
-        """The command for start, stop or monitor."""
+    def argv(self, action: str, *, now: bool = False) -> tuple[str, ...]:
+        """The command for start, stop or monitor. ``now``: the stop of a unit shall wait for no other unit."""
         if self.kind is CallKind.OCF:
             return (self.program, action)
         if self.kind is CallKind.SCRIPT:
             return (self.program, *self.args, "status" if action == "monitor" else action)
         if action == "monitor":
             return (self.program, "show", f"--property={','.join(units.PROPERTIES)}", self.args[0])
-        return (self.program, action, self.args[0])
+        mode = ("--job-mode=ignore-dependencies",) if now else ()
+        return (self.program, action, *mode, self.args[0])
 
     def environment(self, action: str, interval_ms: int = 0) -> dict[str, str]:
         """What Pacemaker would set, so that any OCF agent feels at home; for scripts what Heartbeat set."""
@@ -163,6 +164,10 @@ class Caller:
             if reason:
                 return found, reason
         return found, "" if found is Finding.RUNNING else self._words(ended)
+
+    def is_queued(self, ended: Ended) -> bool:
+        """Whether systemd has a job for this unit, by the answer of a monitor."""
+        return self.kind is CallKind.UNIT and units.read(ended.stdout).queued
 
     def left_behind(self, ended: Ended) -> Cell | None:
         """Where a unit that was stopped left processes, by the answer of a monitor."""

@@ -157,10 +157,11 @@ class GroupRunner:
 
     async def _stop_one(self, op: int, caller: Caller) -> str:
         """One stop. What the resource left running is killed before the one to its left is stopped."""
+        now = await self._is_queued(op, caller)
         cell = self._cell(op, caller, "stop")
         if isinstance(cell, str):
             return cell
-        ended = await self._run(cell, caller, "stop")
+        ended = await self._run(cell, caller, "stop", now=now)
         failure = caller.failure(ended)
         if failure:
             await emptied(cell)
@@ -171,6 +172,14 @@ class GroupRunner:
             or await self._clear_unit(op, caller)
         )
         return f"after the stop {stays}" if stays else ""
+
+    async def _is_queued(self, op: int, caller: Caller) -> bool:
+        """Whether systemd wants to do something to the unit already: when the machine goes down it wants to stop
+        it, perhaps only after failoverd, which waits for that stop."""
+        if caller.kind is not CallKind.UNIT:
+            return False
+        ended = await self._look(op, caller)
+        return not isinstance(ended, str) and caller.is_queued(ended)
 
     async def _clear_unit(self, op: int, caller: Caller) -> str:
         """The same for a unit: what runs on in its control group (KillMode=process) would keep the disk busy."""
@@ -195,13 +204,15 @@ class GroupRunner:
         caller: Caller,
         action: str,
         freshness: Freshness | None = None,
+        *,
         interval_ms: int = 0,
+        now: bool = False,
     ) -> Ended:
         timeout_ms = caller.timeout_ms(action)
         with self._calls.during(f"{action} of {caller.name}, group {self.plan.name}", timeout_ms):
             return await run_in(
                 cell,
-                caller.argv(action),
+                caller.argv(action, now=now),
                 timeout_ms=timeout_ms,
                 environment=caller.environment(action, interval_ms),
                 freshness=freshness,

@@ -6,7 +6,10 @@ systemd's word "inactive" is about the main process. What was seen with systemd 
   with ``TasksAccounting=no`` TasksCurrent does not show them, ``ControlGroup`` and the group itself do;
 - ``systemctl stop`` exits 0 also when ExecStop failed or timed out. The unit is ``failed`` then, and for one
   like nfs-server.service (oneshot: its work is done by threads of the kernel) no process tells that what it
-  started is still there. A start that failed leaves the same state; only the timestamps tell them apart.
+  started is still there. A start that failed leaves the same state; only the timestamps tell them apart;
+- when the machine goes down systemd wants to stop all units itself, those that are ordered before ours after
+  failoverd has ended. A ``systemctl stop`` of failoverd's joins such a job and waits with it, for ever, unless it
+  says that the order does not matter.
 
 Sources: systemctl(1), systemd.kill(5), systemd.service(5), org.freedesktop.systemd1(5), cgroups(7).
 """
@@ -29,6 +32,7 @@ PROPERTIES = (
     "ControlGroup",
     "Type",
     "Result",
+    "Job",
     "InactiveExitTimestampMonotonic",
     "ActiveEnterTimestampMonotonic",
 )
@@ -68,6 +72,7 @@ class Unit:
     state: str  # ActiveState, "" when systemctl said nothing
     doubt: str = ""  # why a unit that says it is at rest may not be
     left: UnitCell | None = None  # where processes of a unit at rest are left
+    queued: bool = False  # whether a job for it waits or runs
 
     @property
     def runs(self) -> bool:
@@ -83,7 +88,7 @@ class Unit:
 def read(stdout: str) -> Unit:
     """What ``systemctl show`` printed, and what stands in the control group it names."""
     facts = dict(line.split("=", 1) for line in stdout.splitlines() if "=" in line)
-    unit = Unit(facts.get("ActiveState", ""))
+    unit = Unit(facts.get("ActiveState", ""), queued=facts.get("Job", "") not in ("", "0"))
     if not unit.rests:
         return unit
     said = f"systemd says {unit.state}"
