@@ -52,8 +52,8 @@ plug.pete=1 plug.mclaws=5
 
 DISK = f"Filesystem::{plan.SHELF_DEVICE}::{plan.MOUNT_POINT}::xfs"
 ADDRESS = f"IPaddr::{plan.CLUSTER_ADDRESS}/24/eth2"
-HARESOURCES = f"pete {DISK} nfs-server.service {ADDRESS}\npete leaver.service holder.service\n"
-"""The group of the document's page, and one with units that do what units may do."""
+HARESOURCES = f"pete {DISK} nfs-server.service {ADDRESS}\npete leaver.service holder.service sleeper\n"
+"""The group of the document's page, and one with units that do what units may do and a script of Heartbeat's kind."""
 
 HARESOURCES_KILLNFSD = HARESOURCES.replace(" nfs-server", " killnfsd nfs-server")
 NFS_GROUP, UNITS_GROUP = "Filesystem:e0.0", "leaver.service"
@@ -106,6 +106,21 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/touch /run/holder
 ExecStop=/bin/sh -c 'test ! -e /run/holder-fails && rm /run/holder'
+"""
+
+
+# Its process stays in failoverd's own control group, below the unit.
+SLEEPER = """\
+#!/bin/sh
+runs() { [ -e /run/sleeper.pid ] && kill -0 "$(cat /run/sleeper.pid)" 2>/dev/null; }
+case $1 in
+start) runs && exit 0
+    setsid /bin/sleep 6666 </dev/null >/dev/null 2>&1 &
+    echo $! >/run/sleeper.pid ;;
+stop) runs && kill "$(cat /run/sleeper.pid)"
+    rm -f /run/sleeper.pid ;;
+status) if runs; then echo running; else echo stopped; exit 3; fi ;;
+esac
 """
 
 
@@ -204,7 +219,8 @@ class Pair:
         """Write the three files of both nodes; failoverd reads them when it starts."""
         self._measure()
         for node in self.nodes:
-            node.sh("mkdir -p -m 700 /etc/ha.d")
+            node.sh("mkdir -p -m 700 /etc/ha.d /etc/ha.d/resource.d")
+            node.put("/etc/ha.d/resource.d/sleeper", SLEEPER, 0o755)
             node.put("/etc/ha.d/ha.cf", self._ha_cf())
             node.put("/etc/ha.d/haresources", resources)
             node.put("/etc/ha.d/authkeys", "auth 1\n1 sha256 of-the-lab-and-nobody-else\n", 0o600)
@@ -213,6 +229,7 @@ class Pair:
         self.resources = resources
 
     def _measure(self) -> None:
+        """How slow the guests are; a deadtime shorter than their pauses would test nothing but that."""
         took_s = self.lab.pete.run(["failoverd", "--check"], timeout_s=PATIENCE_S, check=False).ms / 1000
         self.pace = max(self.pace, min(MOST_SLOW, round(took_s / CHECK_S)))
 

@@ -66,6 +66,12 @@ def started_at(node: Guest) -> tuple[str, ...]:
     return tuple(unit_property(node, unit, "ActiveEnterTimestampMonotonic") for unit in units)
 
 
+def sleeper(node: Guest) -> tuple[str, str]:
+    """Pid and control group of the process that the script of the group left; fails when there is not one."""
+    (pid,) = pids_of(node, "/bin/sleep 6666")
+    return pid, node.get(f"/proc/{pid}/cgroup").decode().strip()
+
+
 def journal(node: Guest, boot: int = 0, unit: str = "") -> str:
     chosen = ["--unit", unit] if unit else []
     argv = ["journalctl", "--boot", str(boot), "--no-pager", "--output", "short-monotonic", *chosen]
@@ -144,10 +150,12 @@ def test_active_means_that_it_answers(pair: Pair) -> None:
 def test_killed_on_the_active_node_it_comes_back_and_adopts(pair: Pair) -> None:
     pair.settle()
     pete = pair.lab.pete
-    since, pid, cuts = started_at(pete), main_pid(pete), pair.cuts()
+    since, pid, cuts, process = started_at(pete), main_pid(pete), pair.cuts(), sleeper(pete)
+    assert process[1].startswith("0::/system.slice/failoverd.service/failover-kit/pete/leaver.service/services-")
     pete.run(["kill", "-KILL", str(pid)])
     wait_for(lambda: main_pid(pete) not in (0, pid) and pair.runs_on(pete), "failoverd is back on pete", pair)
     assert started_at(pete) == since
+    assert sleeper(pete) == process, "KillMode=process: what a script started outlives failoverd"
     wait_for(pair.healthy, "both nodes are healthy", pair)
     told = pair.told(pete)
     assert told is not None
@@ -160,14 +168,14 @@ def test_one_that_hangs_is_killed_by_the_watchdog_before_its_peer_shoots(pair: P
     """The unit says WatchdogSec=30, which may be later than the peer's shot; failoverd asks for deadtime."""
     pair.settle()
     pete = pair.lab.pete
-    since, pid, cuts = started_at(pete), main_pid(pete), pair.cuts()
+    since, pid, cuts, process = started_at(pete), main_pid(pete), pair.cuts(), sleeper(pete)
     pete.run(["kill", "-STOP", str(pid)])
     wait_for(lambda: main_pid(pete) not in (0, pid), "the watchdog has ended failoverd", pair)
     wait_for(lambda: pair.runs_on(pete), "failoverd is back on pete", pair)
     said = journal(pete, unit="failoverd")
     assert f"Watchdog timeout (limit {pair.deadtime_s}s)!" in said
     assert f"Killing process {pid} (failoverd) with signal SIGKILL" in said
-    assert started_at(pete) == since
+    assert (started_at(pete), sleeper(pete)) == (since, process)
     wait_for(pair.healthy, "both nodes are healthy", pair)
     assert pair.cuts() == cuts
     assert pair.state(pair.lab.mclaws) == "stopped"
@@ -198,6 +206,7 @@ def test_stopped_on_the_active_node_the_groups_move_first(pair: Pair) -> None:
     assert not mounted(pete)
     assert mounted(mclaws)
     assert pids_of(pete, "/bin/sleep 7777") == []
+    assert pids_of(pete, "/bin/sleep 6666") == []
     pete.run(["systemctl", "start", "failoverd"], timeout_s=PATIENCE_S)
     wait_for(pair.healthy, "both nodes are healthy", pair)
     assert pair.runs_on(mclaws)
