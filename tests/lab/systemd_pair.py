@@ -53,7 +53,7 @@ plug.pete=1 plug.mclaws=5
 DISK = f"Filesystem::{plan.SHELF_DEVICE}::{plan.MOUNT_POINT}::xfs"
 ADDRESS = f"IPaddr::{plan.CLUSTER_ADDRESS}/24/eth2"
 HARESOURCES = f"pete {DISK} nfs-server.service {ADDRESS}\npete leaver.service holder.service sleeper\n"
-"""The group of the document's page, and one with units that do what units may do and a script of Heartbeat's kind."""
+"""The group of the document's page; and units that do what units may do, with a script of Heartbeat's kind."""
 
 HARESOURCES_KILLNFSD = HARESOURCES.replace(" nfs-server", " killnfsd nfs-server")
 NFS_GROUP, UNITS_GROUP = "Filesystem:e0.0", "leaver.service"
