@@ -60,6 +60,9 @@ NFS_GROUP, UNITS_GROUP = "Filesystem:e0.0", "leaver.service"
 
 EXPORTS = f"{plan.MOUNT_POINT} 192.0.2.0/24(rw,sync,no_root_squash,no_subtree_check,fsid=1)\n"
 
+# The defaults are 90 s each, in which a client that is new to a server waits.
+NFS_CONF = "[nfsd]\ngrace-time=10\nlease-time=10\n"
+
 # eth1's address, as /etc/network would give it, and the witness of the order at shutdown: what is ordered before
 # network.target goes down after failoverd, and without its links a failoverd that still ran would be alone.
 HEART_UNIT = """\
@@ -178,6 +181,7 @@ class Pair:
             node.put("/etc/systemd/system/leaver.service", LEAVER_UNIT)
             node.put("/etc/systemd/system/holder.service", HOLDER_UNIT)
             node.put("/etc/exports", EXPORTS)
+            node.put("/etc/nfs.conf.d/lab.conf", NFS_CONF)
             node.sh(
                 f"mkdir -p {plan.MOUNT_POINT}\nsystemctl daemon-reload\n"
                 "systemctl enable --now lab-heart.service\nmodprobe aoe xfs nfsd\n",
