@@ -111,7 +111,8 @@ def test_without_configuration_it_ends_with_6_and_is_not_started_again(pair: Pai
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(pair: Pair) -> None:
-    answer = pair.lab.pete.run(["systemd-analyze", "verify", "failoverd.service"], timeout_s=PATIENCE_S, check=False)
+    argv = ["systemd-analyze", "verify", "failoverd.service"]
+    answer = pair.lab.pete.run(argv, timeout_s=PATIENCE_S, check=False)
     assert "failoverd" not in answer.stdout + answer.stderr
     assert answer.code == 0, answer.stderr
 
