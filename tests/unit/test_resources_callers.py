@@ -14,7 +14,6 @@ from failover_kit.manager.callers import (
     Search,
     plan_groups,
     script_finding,
-    unit_finding,
 )
 from failover_kit.manager.children import Ended
 from failover_kit.manager.config import ClusterConfig
@@ -113,6 +112,7 @@ def test_a_unit_stands_in_where_no_script_is(search: Search, tmp_path: Path) -> 
     assert caller.kind is CallKind.UNIT
     assert caller.argv("start") == (str(tmp_path / "systemctl"), "start", "nginx.service")
     assert caller.argv("monitor")[1] == "show"
+    assert caller.argv("monitor")[-1] == "nginx.service"
     assert only_caller("pete app@one\n", search).args == ("app@one.service",)
 
 
@@ -177,24 +177,6 @@ def test_a_killed_monitor_is_doubt(search: Search) -> None:
 )
 def test_the_text_of_status_tells_who_owns_a_script(text: str, code: int, found: Finding) -> None:
     assert script_finding(text, code) is found
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("ActiveState=active\nTasksCurrent=3\n", Finding.RUNNING),
-        ("ActiveState=inactive\nTasksCurrent=[not set]\n", Finding.STOPPED),
-        ("ActiveState=inactive\n", Finding.STOPPED),
-        ("ActiveState=inactive\nTasksCurrent=2\n", Finding.DOUBT),
-        ("ActiveState=failed\nTasksCurrent=[not set]\n", Finding.STOPPED),
-        ("ActiveState=failed\nTasksCurrent=18446744073709551615\n", Finding.STOPPED),
-        ("ActiveState=failed\nTasksCurrent=1\n", Finding.DOUBT),
-        ("ActiveState=deactivating\nTasksCurrent=1\n", Finding.DOUBT),
-        ("", Finding.DOUBT),
-    ],
-)
-def test_a_unit_is_stopped_only_without_tasks(text: str, found: Finding) -> None:
-    assert unit_finding(text) is found
 
 
 def test_the_reason_is_the_agents_exit_reason_without_secrets(search: Search, tmp_path: Path) -> None:

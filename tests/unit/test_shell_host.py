@@ -64,11 +64,20 @@ def test_systemd_is_told_when_it_listens(tmp_path: Path) -> None:
     assert not host.notify("READY=1", {})
 
 
-def test_systemd_s_watchdog_is_fed_at_half_its_time_and_only_when_it_is_ours() -> None:
-    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000"}) == 15_000
-    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}) == 15_000
-    assert host.watchdog_interval_ms({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) == 0
-    assert host.watchdog_interval_ms({}) == 0
+@pytest.mark.parametrize(
+    ("deadtime_ms", "limit_ms"),
+    [(10_000, 10_000), (2_000, 3_000), (120_000, 120_000)],  # as deadtime, never hasty
+)
+def test_systemd_s_watchdog_bears_a_pause_of_deadtime(deadtime_ms: int, limit_ms: int) -> None:
+    assert host.watchdog_limit_ms({"WATCHDOG_USEC": "30000000"}, deadtime_ms) == limit_ms
+
+
+def test_systemd_s_watchdog_is_fed_only_when_it_is_ours() -> None:
+    armed = {"WATCHDOG_USEC": "30000000"}
+    assert host.watchdog_limit_ms({**armed, "WATCHDOG_PID": str(os.getpid())}, 10_000) == 10_000
+    assert host.watchdog_limit_ms({**armed, "WATCHDOG_PID": "1"}, 10_000) == 0
+    assert host.watchdog_limit_ms({}, 10_000) == 0
+    assert host.watchdog_limit_ms({"WATCHDOG_USEC": "0"}, 10_000) == 0
 
 
 def said(log_lines: list[tuple[Level, str]], *, prefixed: bool) -> str:

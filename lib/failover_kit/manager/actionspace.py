@@ -104,14 +104,14 @@ async def emptied(cell: Cell, wait_ms: int = KILL_WAIT_MS) -> str:
     while cell.populated() or not cell.remove():
         cell.kill()
         if deadline.expired():
-            return f"{_who(cell.pids())} did not end within {wait_ms / 1000:g} s of SIGKILL"
+            return f"{described(cell.pids())} did not end within {wait_ms / 1000:g} s of SIGKILL"
         await asyncio.sleep(min(pause_s, deadline.left_s()))
         pause_s = min(pause_s * 2, _POLL_LONGEST_S)
     return ""
 
 
-def _who(pids: tuple[int, ...]) -> str:
-    """``process 17 (umount, state D)``: what an operator looks for first."""
+def described(pids: tuple[int, ...]) -> str:
+    """Processes for people: ``process 17 (umount, state D)``: what an operator looks for first."""
     shown = [_describe(pid) for pid in pids[:5]]
     more = f" and {len(pids) - 5} more" if len(pids) > 5 else ""
     return ("process " + ", ".join(shown) + more) if shown else "a process that does not show"
@@ -313,7 +313,7 @@ class CgroupSpace(ActionSpace):
                 return
             for pid in pids:
                 _move(pid, cell.path, target)
-        raise ActionSpaceError(f"{_who(cell.pids())} forks faster than it can be moved to {target}")
+        raise ActionSpaceError(f"{described(cell.pids())} forks faster than it can be moved to {target}")
 
     def groups(self) -> list[str]:
         names = {name for base in self._bases for name in _folders(base) if name != FENCING}

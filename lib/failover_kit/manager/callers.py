@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from failover_kit.agents.haresources import parameters_for
+from failover_kit.manager import units
+from failover_kit.manager.actionspace import Cell
 from failover_kit.manager.children import Ended
 from failover_kit.manager.config import ClusterConfig, Group, Resource, ResourceKind
 
@@ -104,15 +106,16 @@ class Caller:
         """The time limit of one call."""
         return dict(self.timeouts_ms).get(action, self.default_timeout_ms)
 
-    def argv(self, action: str) -> tuple[str, ...]:
-        """The command for start, stop or monitor."""
+    def argv(self, action: str, *, now: bool = False) -> tuple[str, ...]:
+        """The command for start, stop or monitor. ``now``: the stop of a unit shall wait for no other unit."""
         if self.kind is CallKind.OCF:
             return (self.program, action)
         if self.kind is CallKind.SCRIPT:
             return (self.program, *self.args, "status" if action == "monitor" else action)
         if action == "monitor":
-            return (self.program, "show", "--property=ActiveState,TasksCurrent", self.args[0])
-        return (self.program, action, self.args[0])
+            return (self.program, "show", f"--property={','.join(units.PROPERTIES)}", self.args[0])
+        mode = ("--job-mode=ignore-dependencies",) if now else ()
+        return (self.program, action, *mode, self.args[0])
 
     def environment(self, action: str, interval_ms: int = 0) -> dict[str, str]:
         """What Pacemaker would set, so that any OCF agent feels at home; for scripts what Heartbeat set."""
@@ -157,8 +160,18 @@ class Caller:
         elif self.kind is CallKind.SCRIPT:
             found = script_finding(ended.stdout, ended.code)
         else:
-            found = unit_finding(ended.stdout)
+            found, reason = unit_finding(units.read(ended.stdout))
+            if reason:
+                return found, reason
         return found, "" if found is Finding.RUNNING else self._words(ended)
+
+    def is_queued(self, ended: Ended) -> bool:
+        """Whether systemd has a job for this unit, by the answer of a monitor."""
+        return self.kind is CallKind.UNIT and units.read(ended.stdout).queued
+
+    def left_behind(self, ended: Ended) -> Cell | None:
+        """Where a unit that was stopped left processes, by the answer of a monitor."""
+        return units.read(ended.stdout).left if self.kind is CallKind.UNIT else None
 
     def _words(self, ended: Ended) -> str:
         """The exit reason an OCF agent gave, else the last line, with the code."""
@@ -196,16 +209,12 @@ def script_finding(stdout: str, code: int) -> Finding:
     return Finding.STOPPED if code in (LSB_NOT_RUNNING, OCF_NOT_RUNNING) else Finding.DOUBT
 
 
-def unit_finding(stdout: str) -> Finding:
-    """``systemctl show``. A unit is stopped only when no task of it is left, as far as systemd counts them."""
-    facts = dict(line.split("=", 1) for line in stdout.splitlines() if "=" in line)
-    state, tasks = facts.get("ActiveState", ""), facts.get("TasksCurrent", "")
-    if state in ("active", "reloading"):
-        return Finding.RUNNING
-    # systemd prints "[not set]", older releases 2^64-1, for a unit without a control group.
-    # A target has no such property.
-    no_tasks = tasks in ("0", "[not set]", str(2**64 - 1)) or (state == "inactive" and not tasks)
-    return Finding.STOPPED if state in ("inactive", "failed") and no_tasks else Finding.DOUBT
+def unit_finding(unit: units.Unit) -> tuple[Finding, str]:
+    """A unit is stopped when systemd says so, no process of it is left, and its last stop did not fail."""
+    if unit.runs:
+        return Finding.RUNNING, ""
+    reason = unit.doubt or (f"systemd says {unit.state}" if unit.state else "")
+    return Finding.STOPPED if unit.rests and not unit.doubt else Finding.DOUBT, reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ class Daemon:
         self._recent = Recent()
         self._life: Shell | None = None
         self._notified_ms = 0
-        self._watchdog_ms = host.watchdog_interval_ms(os.environ)
+        self._watchdog_ms = host.watchdog_limit_ms(os.environ, checked.config.timing.deadtime_ms)
 
     async def run(self) -> int:
         """Until the core says Exit, or cannot go on."""
@@ -248,7 +248,7 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
-            host.notify(f"READY=1\nSTATUS=node {self._checked.node}, peer {self._checked.peer}")
+            host.notify(self._ready())
             return await shell.ended
         finally:
             host.notify("STOPPING=1")
@@ -336,10 +336,20 @@ class Daemon:
     def _warn(self, text: str) -> None:
         self._say(Level.WARNING, text)
 
+    def _ready(self) -> str:
+        """What systemd is told when the node takes part (sd_notify(3))."""
+        words = ["READY=1", f"STATUS=node {self._checked.node}, peer {self._checked.peer}"]
+        if self._watchdog_ms:
+            words.append(f"WATCHDOG_USEC={self._watchdog_ms * 1000}")
+        return "\n".join(words)
+
     def _turned(self) -> None:
-        """systemd's watchdog is fed by turns of the core only: a core that stands still is to be killed."""
+        """systemd's watchdog is fed by turns of the core only: a core that stands still is to be killed.
+
+        At the third part of the limit: between two turns there may be a keepalive, which is less than half of it.
+        """
         now_ms = boottime_ms()
-        if self._watchdog_ms and now_ms - self._notified_ms >= self._watchdog_ms:
+        if self._watchdog_ms and now_ms - self._notified_ms >= self._watchdog_ms // 3:
             self._notified_ms = now_ms
             host.notify("WATCHDOG=1")
 

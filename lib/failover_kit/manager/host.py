@@ -95,13 +95,23 @@ def notify(state: str, environment: Mapping[str, str] | None = None) -> bool:
     return True
 
 
-def watchdog_interval_ms(environment: Mapping[str, str]) -> int:
-    """How often systemd wants a sign, halved as sd_watchdog_enabled(3) advises; 0 when it wants none."""
+WATCHDOG_LEAST_MS = 3_000
+"""A machine under load pauses a process this long now and then; killing it would only add to the load."""
+
+
+def watchdog_limit_ms(environment: Mapping[str, str], deadtime_ms: int) -> int:
+    """How long systemd's watchdog shall bear failoverd standing still; 0 when it is not ours or not armed.
+
+    The unit file arms it and cannot know deadtime. A daemon that hangs longer than that is silent for its peer,
+    which shoots ``fence_delay`` later (more than another deadtime) if the groups are here: killed after deadtime,
+    the next one is heard before. Not shorter: a pause that the peer bears would become a restart, under the very
+    load that made it; and with a long keepalive the core rightly stands still for nearly half of deadtime.
+    """
     pid = environment.get("WATCHDOG_PID", "")
     usec = environment.get("WATCHDOG_USEC", "")
-    if not usec.isdigit() or (pid and pid != str(os.getpid())):
+    if not usec.isdigit() or not int(usec) or (pid and pid != str(os.getpid())):
         return 0
-    return max(1, int(usec) // 2000)
+    return max(deadtime_ms, WATCHDOG_LEAST_MS)
 
 
 def reset_now(_reason: str) -> str:

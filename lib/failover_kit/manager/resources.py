@@ -157,16 +157,37 @@ class GroupRunner:
 
     async def _stop_one(self, op: int, caller: Caller) -> str:
         """One stop. What the resource left running is killed before the one to its left is stopped."""
+        now = await self._is_queued(op, caller)
         cell = self._cell(op, caller, "stop")
         if isinstance(cell, str):
             return cell
-        ended = await self._run(cell, caller, "stop")
+        ended = await self._run(cell, caller, "stop", now=now)
         failure = caller.failure(ended)
         if failure:
             await emptied(cell)
             return f"stop: {failure}"
-        stays = await emptied(cell) or await self._space.clear_services(self.plan.name, caller.instance)
+        stays = (
+            await emptied(cell)
+            or await self._space.clear_services(self.plan.name, caller.instance)
+            or await self._clear_unit(op, caller)
+        )
         return f"after the stop {stays}" if stays else ""
+
+    async def _is_queued(self, op: int, caller: Caller) -> bool:
+        """Whether systemd wants to do something to the unit already: when the machine goes down it wants to stop
+        it, perhaps only after failoverd, which waits for that stop."""
+        if caller.kind is not CallKind.UNIT:
+            return False
+        ended = await self._look(op, caller)
+        return not isinstance(ended, str) and caller.is_queued(ended)
+
+    async def _clear_unit(self, op: int, caller: Caller) -> str:
+        """The same for a unit: what runs on in its control group (KillMode=process) would keep the disk busy."""
+        if caller.kind is not CallKind.UNIT:
+            return ""
+        ended = await self._look(op, caller)
+        left = None if isinstance(ended, str) else caller.left_behind(ended)
+        return await emptied(left) if left is not None else ""
 
     # --- calling an agent ----------------------------------------------------------------------------
 
@@ -183,32 +204,42 @@ class GroupRunner:
         caller: Caller,
         action: str,
         freshness: Freshness | None = None,
+        *,
         interval_ms: int = 0,
+        now: bool = False,
     ) -> Ended:
         timeout_ms = caller.timeout_ms(action)
         with self._calls.during(f"{action} of {caller.name}, group {self.plan.name}", timeout_ms):
             return await run_in(
                 cell,
-                caller.argv(action),
+                caller.argv(action, now=now),
                 timeout_ms=timeout_ms,
                 environment=caller.environment(action, interval_ms),
                 freshness=freshness,
             )
 
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
-        """One monitor; whatever it left behind is killed. None is begun while an earlier one cannot be killed."""
+        """One monitor and what it found."""
+        ended = await self._look(op, caller, interval_ms)
+        return (Finding.DOUBT, ended) if isinstance(ended, str) else caller.finding(ended)
+
+    async def _look(self, op: int, caller: Caller, interval_ms: int = 0) -> Ended | str:
+        """One call of a monitor, or why there was none; whatever it left behind is killed.
+
+        None is begun while an earlier one cannot be killed.
+        """
         stuck = self._stuck.get(caller.instance)
         if stuck is not None and stuck.populated():
-            return Finding.DOUBT, "an earlier monitor cannot be killed yet"
+            return "an earlier monitor cannot be killed yet"
         cell = self._cell(op, caller, "monitor")
         if isinstance(cell, str):
-            return Finding.DOUBT, cell
+            return cell
         ended = await self._run(cell, caller, "monitor", interval_ms=interval_ms)
         stays = await emptied(cell)
         if stays:
             self._stuck[caller.instance] = cell
-            return Finding.DOUBT, f"its monitor: {stays}"
-        return caller.finding(ended)
+            return f"its monitor: {stays}"
+        return ended
 
     async def _monitor_all(self, op: int) -> list[tuple[Finding, str]]:
         """All at once: monitors only look, and a switchover waits for them."""
