@@ -1,4 +1,4 @@
-"""The table of steps as one HTML file that needs nothing else: the rows, the pauses, and each step's evidence. Pure.
+"""The table of steps as one HTML file that needs nothing else: rows, pauses, each step's evidence. Pure.
 
 Everything drawn is made of boxes with percentages, so the page fits a telephone as well as a wide screen; light or
 dark follows the reader's setting. Colour never stands alone: a word says the same.
@@ -10,65 +10,15 @@ from html import escape
 from itertools import pairwise
 
 from lab.report import Lane, Picture, Result, Step, Table, counts, ordered
+from lab.report_style import STYLE
 
 GAP_SHOWN_MS = 1_000
 """A wait shorter than this is the programs' own pace on a slow machine, and is not drawn as one."""
 
-WORDS = {Result.DONE: "done", Result.FAILED: "failed", Result.BY_HAND: "hand", Result.NOT_REACHED: "open"}
+MARKS_APART = 6.0
+"""Percent of the width that the number of a mark needs on a telephone."""
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b2430; --soft: #596575; --paper: #fff; --panel: #f6f7f9; --line: #d5dae1;
-  --good: #17702f; --bad: #b00020; --wait: #c8394e; --mark: #9a6700; --bar: #2f6db5; --goodbar: #3d9a57; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --soft: #9aa6b5; --paper: #14181d; --panel: #1d232a;
-  --line: #343c46; --good: #6cc784; --bad: #ff8a94; --wait: #d9586a; --mark: #e0b050; --bar: #5b95d8;
-  --goodbar: #3f8f57; } }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: var(--ink);
-  background: var(--paper); overflow-wrap: anywhere; }
-h1 { font-size: 1.5em; line-height: 1.25; margin-bottom: .2em; } h2 { font-size: 1.15em; margin: 2.2em 0 .6em; }
-p.soft, .soft { color: var(--soft); } p { margin: .4em 0; }
-.verdict { font-weight: 650; } .done { color: var(--good); } .failed { color: var(--bad); font-weight: 650; }
-.hand, .open { color: var(--soft); }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th { text-align: left; font-weight: 600; color: var(--soft); font-size: 12px; }
-th, td { padding: .35em .7em .35em 0; vertical-align: top; border-bottom: 1px solid var(--line); }
-td.n, th.n { width: 2.6em; text-align: right; font-variant-numeric: tabular-nums; color: var(--soft); }
-td.r { white-space: nowrap; } td.t, th.t, td.p, th.p { white-space: nowrap; text-align: right;
-  font-variant-numeric: tabular-nums; }
-td a { color: inherit; text-decoration-color: var(--line); text-underline-offset: 3px; }
-td .why { display: block; color: var(--soft); font-size: 13px; }
-.chart { display: grid; grid-template-columns: minmax(7em, 15em) 1fr; gap: .3em .8em; font-size: 13px;
-  align-items: center; }
-.chart .label { color: var(--soft); } .chart .head { grid-column: 1 / -1; font-weight: 600; margin-top: .6em; }
-.track { display: flex; align-items: center; gap: .5em; } .track .bar { height: 12px; border-radius: 2px; min-width: 2px;
-  background: var(--bar); flex: none; } .track .bar.lock { background: var(--mark); }
-.track .ms { white-space: nowrap; font-variant-numeric: tabular-nums; }
-article { border: 1px solid var(--line); border-radius: 6px; margin: .7em 0; background: var(--panel); }
-article > details > summary { padding: .5em .8em; cursor: pointer; }
-article .in { padding: 0 .9em .7em; font-size: 14px; } article ul { margin: .3em 0; padding-left: 1.3em; }
-article.failed { border-color: var(--bad); font-weight: inherit; color: inherit; }
-dl.why { margin: .4em 0; } dl.why dt { font-weight: 600; } dl.why dd { margin: 0 0 .4em; }
-pre { background: var(--paper); border: 1px solid var(--line); padding: .7em; overflow-x: auto; font-size: 12px;
-  white-space: pre; overflow-wrap: normal; }
-.picture { margin: .8em 0; font-size: 12px; } .lanes { position: relative; padding-top: 20px; }
-.lane { position: relative; height: 14px; margin: 17px 0 6px; background: var(--line); border-radius: 2px; }
-.lane b { position: absolute; left: 0; top: -16px; font-weight: 600; }
-.lane i { position: absolute; top: 0; bottom: 0; background: var(--goodbar); } .lane i.w { background: var(--wait); }
-.mark { position: absolute; top: 0; bottom: 0; border-left: 2px dashed var(--mark); }
-.mark u { position: absolute; top: -2px; left: 4px; text-decoration: none; color: var(--mark); font-weight: 650; }
-.axis { position: relative; height: 1.5em; color: var(--soft); } .axis span { position: absolute;
-  transform: translateX(-50%); white-space: nowrap; } ol.marks { margin: .2em 0; padding-left: 1.6em; }
-.machines td:first-child { font-weight: 600; }
-@media (max-width: 640px) {
-  body { margin-top: 1em; }
-  table.steps, table.steps tbody, table.steps tr, table.steps td { display: block; border: 0; padding: 0; }
-  table.steps thead { display: none; } table.steps tr { position: relative; padding: .5em 0 .5em 2.6em;
-    border-bottom: 1px solid var(--line); }
-  table.steps td.n { position: absolute; left: 0; width: 2em; } table.steps td.r, table.steps td.t, table.steps td.p {
-    display: inline-block; margin-right: 1em; text-align: left; font-size: 13px; }
-  .chart { grid-template-columns: 1fr; gap: .1em; } .chart .track { margin-bottom: .4em; }
-}
-"""
+WORDS = {Result.DONE: "done", Result.FAILED: "failed", Result.BY_HAND: "hand", Result.NOT_REACHED: "open"}
 
 
 def page(table: Table) -> str:
@@ -80,8 +30,8 @@ def page(table: Table) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{escape(table.heading)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(table.heading)}</h1>",
-        f"<p><span class='verdict {word}'>{verdict}</span> in {_seconds(table.lasted_ms)}: {escape(counts(table))}. "
-        f"<span class='soft'>Begun {escape(table.began)}.</span></p>",
+        f"<p><span class='verdict {word}'>{verdict}</span> in {_seconds(table.lasted_ms)}: "
+        f"{escape(counts(table))}. <span class='soft'>Begun {escape(table.began)}.</span></p>",
     ]
     if table.trouble:
         kept = escape(table.kept)
@@ -133,8 +83,9 @@ def _pauses(lines: list[Step]) -> str:
     known = [p.ms for step in steps for p in step.pauses] + [r.ms or 0 for step in steps for r in step.reclaims]
     longest = max([*known, 1])
     parts = [
-        "<h2>How long the client waited</h2><p class='soft'>For each scene the longest time between two answers, and the "
-        "time from <em>address and server are up</em> until the lock was seen held again.</p><div class='chart'>"
+        "<h2>How long the client waited</h2><p class='soft'>For each scene the longest time between two answers, "
+        "and the time from <em>address and server are up</em> until the lock was seen held again.</p>"
+        "<div class='chart'>"
     ]
     for step in steps:
         part = f" [{step.part}]" if step.part else ""
@@ -150,7 +101,8 @@ def _bar(label: str, ms: int | None, longest: int, kind: str) -> str:
     # The longest bar leaves room for its number, on a telephone, too.
     width = f"{ms / longest * 72:.1f}%"
     return (
-        f"<div class='label'>{escape(label)}</div><div class='track'><span class='{kind}' style='width:{width}'></span>"
+        f"<div class='label'>{escape(label)}</div><div class='track'>"
+        f"<span class='{kind}' style='width:{width}'></span>"
         f"<span class='ms'>{ms} ms</span></div>"
     )
 
@@ -167,7 +119,8 @@ def _step(step: Step, table: Table, index: int) -> str:
     ]
     if failed:
         parts.append(
-            f"<dl class='why'><dt>expected</dt><dd>{escape(step.expected)}</dd><dt>seen</dt><dd>{escape(step.seen)}</dd>"
+            f"<dl class='why'><dt>expected</dt><dd>{escape(step.expected)}</dd>"
+            f"<dt>seen</dt><dd>{escape(step.seen)}</dd>"
             f"<dt>consoles and journals</dt><dd>{escape(table.kept)}</dd></dl>"
         )
     items = [f"did: {deed}" for deed in step.deeds] + step.facts
@@ -203,14 +156,26 @@ def _picture(picture: Picture) -> str:
         f"<div class='picture' role='img' aria-label='{escape(f'waits: {waits}', quote=True)}'><div class='lanes'>"
     ]
     parts += [_lane(lane, picture, scale) for lane in picture.lanes]
-    for number, (t_ms, what) in enumerate(picture.marks, 1):
-        place = f"left:{scale.at(t_ms):.2f}%"
-        parts.append(f"<div class='mark' style='{place}' title='{escape(what, quote=True)}'><u>{number}</u></div>")
+    parts += _marks(picture, scale)
     parts.append("</div><div class='axis'>" + "".join(_ticks(picture, scale, zero_ms)) + "</div>")
     if picture.marks:
         rows = [f"<li>{(t_ms - zero_ms) / 1000:+.1f} s: {escape(what)}</li>" for t_ms, what in picture.marks]
         parts.append(f"<ol class='marks'>{''.join(rows)}</ol>")
     return "".join(parts) + "</div>"
+
+
+def _marks(picture: Picture, scale: _Scale) -> list[str]:
+    """A dashed line for each mark, with its number; the numbers of near neighbours stand on two heights."""
+    parts = []
+    last, high = -100.0, False
+    for number, (t_ms, what) in enumerate(picture.marks, 1):
+        place = scale.at(t_ms)
+        high = not high if place - last < MARKS_APART else False
+        last = place
+        kind = "mark high" if high else "mark"
+        title = escape(what, quote=True)
+        parts.append(f"<div class='{kind}' style='left:{place:.2f}%' title='{title}'><u>{number}</u></div>")
+    return parts
 
 
 def _moments(lane: Lane, picture: Picture) -> list[int]:
@@ -222,8 +187,15 @@ def _longest(lane: Lane, picture: Picture) -> int:
     return max(after - before for before, after in pairwise(_moments(lane, picture)))
 
 
+def _said(lane: Lane, picture: Picture) -> str:
+    """What the lane shows, in words."""
+    if len(_moments(lane, picture)) == 2:
+        return "no answer at all"
+    return f"waited {_longest(lane, picture)} ms at the longest"
+
+
 def _lane(lane: Lane, picture: Picture, scale: _Scale) -> str:
-    parts = [f"<div class='lane'><b>{escape(f'{lane.kind} {lane.who}')}</b>"]
+    parts = [f"<div class='lane'><b>{escape(f'{lane.kind} {lane.who}: {_said(lane, picture)}')}</b>"]
     good_from = picture.begin_ms
     for before, after in pairwise(_moments(lane, picture)):
         if after - before >= GAP_SHOWN_MS:

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.client import audit, guests, mounts
-from lab.client.diary import entries
+from lab.client.diary import Entry, entries
 from lab.client.guests import DIARIES, HOME, EvidenceError, Guest
 from lab.client.locks import LockState, State
 from lab.client.scene import Scene
@@ -179,12 +179,11 @@ class Evidence:
         for program, lines in self._tails(40):
             answers = [line for line in lines if line["what"] == audit.ANSWERS[program.kind]]
             if not any(line["begin"] >= since_ms for line in answers):
-                last = lines[-1] if lines else {"what": "nothing", "t": 0}
-                said = f"last line: {last['what']} at {last['t']} ms"
+                said = f"last line: {lines[-1]['what']} at {lines[-1]['t']} ms" if lines else "no line"
                 found.append(f"{program.kind} {program.name} is without an answer; {said}")
         return found
 
-    def _tails(self, count: int) -> list[tuple[Program, list[dict[str, object]]]]:
+    def _tails(self, count: int) -> list[tuple[Program, list[Entry]]]:
         script = "".join(
             f"tail -n {count} {shlex.quote(program.diary)}; echo ==\n" for program in self.programs.values()
         )
