@@ -16,6 +16,8 @@ _MODULES = {
     "IPaddr": "failover_kit.agents.ipaddr",
     "IPaddr2": "failover_kit.agents.ipaddr",
     "Filesystem": "failover_kit.agents.filesystem",
+    "killnfsd": "failover_kit.agents.killnfsd",
+    "nfsserver": "failover_kit.agents.nfsserver",
 }
 
 

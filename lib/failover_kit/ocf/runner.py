@@ -156,7 +156,7 @@ def _tell(environ: "Mapping[str, str]", reason: str) -> None:
 def _usage(agent: "Agent") -> str:
     verbs = "|".join(dict.fromkeys(action.name for action in agent.actions))
     known = {parameter.name: parameter for parameter in agent.parameters}
-    wide = max(map(len, known))
+    wide = max(map(len, known), default=0)
     lines = [
         f"usage: {agent.name} {verbs}",
         f"{agent.shortdesc}. Parameters come as OCF_RESKEY_<name> in the environment (meta-data tells more):",
