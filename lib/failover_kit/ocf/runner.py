@@ -106,6 +106,10 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
         code = _judge_problems(call, verb, problems)
         if code is not None:
             return code
+    elif agent.consistency is not None and verb not in ("stop", "monitor"):
+        wrong = agent.consistency(values)
+        if wrong:
+            raise AgentError(codes.ERR_CONFIGURED, "; ".join(wrong))
     handler = agent.handlers.get(verb)
     if handler is None or (verb == "validate-all" and call.level < 10):
         # Level 0 of validate-all is the parameters alone, without a look at the host.

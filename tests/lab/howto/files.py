@@ -88,10 +88,26 @@ fi
 
 DEFAULTS_PATH = "/etc/default/nfs-kernel-server"
 
+_SERVER = "::".join((
+    "ocf:failover-kit:nfsserver",
+    f"nfs_shared_infodir={STATE_DIR}",
+    f"nfs_ip={CLUSTER_ADDRESS}",
+    f"nfs_server_scope={CLUSTER}",
+    f"lease_time={LEASE_S}",
+    f"grace_time={GRACE_S}",
+))  # fmt: skip
+_EXPORT = "::".join((
+    "ocf:failover-kit:exportfs",
+    f"directory={MOUNT_POINT}",
+    f"clientspec={CLIENTS}",
+    f"options={EXPORT_OPTIONS.removesuffix(',fsid=1')}",
+    "fsid=1",
+))  # fmt: skip
+
 RECOMMENDED = f"""\
 pete Filesystem::{SHELF_DEVICE}::{MOUNT_POINT}::xfs \\
-     ocf:failover-kit:nfsserver::nfs_shared_infodir={STATE_DIR}::scope={CLUSTER}::lease_time={LEASE_S}::grace_time={GRACE_S} \\
-     ocf:failover-kit:exportfs::directory={MOUNT_POINT}::clientspec={CLIENTS}::options={EXPORT_OPTIONS.replace(",fsid=1", "")}::fsid=1 \\
+     {_SERVER} \\
+     {_EXPORT} \\
      IPaddr::{CLUSTER_ADDRESS}/24/eth2
 """
 """The service as our documentation recommends it: our agents, and the address last."""
