@@ -84,7 +84,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name)."""
-    given = parser().parse_args(argv)
+    own, words = _split(argv)
+    given = parser().parse_args(own)
+    if given.command in PLAYS:
+        given.words = words
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
     try:
@@ -105,6 +108,14 @@ def main(argv: Sequence[str]) -> int:
         traceback.print_exc()
         _complain("this is a bug in the lab")
         return FAILED
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and those behind the name of a play: its options are its own business."""
+    for place, word in enumerate(argv):
+        if word in PLAYS and argv[place - 1 : place] != ["--rundir"]:
+            return list(argv[: place + 1]), list(argv[place + 1 :])
+    return list(argv), []
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
