@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from failover_kit.spec.process import CLEAN_ENV
 from lab import plan
 from lab.errors import LabError
+from lab.image import boot
 from lab.plan import GuestPlan
 from lab.qmp import Monitor, QmpError
 
@@ -66,11 +67,11 @@ def command_line(guest: GuestPlan, hardware: Hardware, console: str, serial_fd: 
     TCG on purpose: a lab must run where there is no KVM. q35, not microvm, which hangs at boot without KVM
     ("TSC unstable", seen in 4 of 8 tries). The machine waits for ``cont``: its cables are put right before.
     """
-    argv = [QEMU, "-name", guest.name, "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
+    argv = [QEMU, "-name", guest.name, "-accel", boot.ACCELERATOR, "-cpu", "max", "-M", "q35", "-smp", "1"]
     argv += ["-m", str(hardware.memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
     argv += ["-no-reboot", "-S"]
     argv += ["-kernel", hardware.kernel, "-initrd", hardware.initrd, "-append", hardware.arguments]
-    argv += ["-drive", f"file={hardware.disk},format=raw,if=virtio,cache=writeback"]
+    argv += ["-drive", f"file={hardware.disk},format=qcow2,if=virtio,cache=writeback"]
     if hardware.project:
         argv += ["-drive", f"file={hardware.project},format=raw,if=virtio,readonly=on"]
     for nic in guest.nics:

@@ -84,9 +84,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name)."""
-    own, words = _split(argv)
-    given = parser().parse_args(own)
-    if given.command in PLAYS:
+    head, words = split(argv)
+    given = parser().parse_args(head)
+    if words is not None:
         given.words = words
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
@@ -110,12 +110,14 @@ def main(argv: Sequence[str]) -> int:
         return FAILED
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own words, and those behind the name of a play: its options are its own business."""
-    for place, word in enumerate(argv):
-        if word in PLAYS and argv[place - 1 : place] != ["--rundir"]:
-            return list(argv[: place + 1]), list(argv[place + 1 :])
-    return list(argv), []
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Before and after the name of a play, whose words are its own (argparse would take its options for ours)."""
+    for at, word in enumerate(argv):
+        if word in PLAYS and (at == 0 or argv[at - 1] != "--rundir"):
+            return list(argv[: at + 1]), list(argv[at + 1 :])
+        if not word.startswith("-") and (at == 0 or argv[at - 1] != "--rundir"):
+            break
+    return list(argv), None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
