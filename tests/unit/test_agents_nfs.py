@@ -1,6 +1,7 @@
 """killnfsd and nfsserver: what they decide, with the kernel, systemd and the clock replaced."""
 
 import os
+import random
 
 import pytest
 
@@ -10,6 +11,7 @@ from failover_kit.kernel.mounts import MountTable
 from failover_kit.kernel.processes import Status
 from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
+from failover_kit.ocf.runner import main
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
 from failover_kit.spec.parameter import check_all
 
@@ -460,3 +462,28 @@ def test_the_record_outlives_a_stop_that_failed(stopping, tmp_path, processes):
     with pytest.raises(DeadlineExpired):
         nfsserver_stop.stop(asked)
     assert os.path.exists(nfsserver.record_path(asked))
+
+
+# --- any environment ---------------------------------------------------------------------------------
+
+WORDS = ("", " ", "0", "-1", "99999999999999999999", "yes", "/", "/../x", "//a//b/", "é", "\n", "a" * 300, "3,4.1")
+WORDS += ("192.0.2.1", "192.0.2.1,192.0.2.2", "192.0.2.256", "::1", "%s", "$(id)", "/mnt/e0.0/.nfs", "1e3")
+
+
+@pytest.mark.parametrize("agent", [killnfsd.AGENT, nfsserver.AGENT], ids=lambda agent: agent.name)
+def test_no_environment_makes_a_traceback_or_an_undocumented_exit_code(agent, tmp_path, capsys):
+    """Random parameters and surroundings; verbs that look only, for this runs on the tester's machine."""
+    rng = random.Random(20261126)
+    names = [parameter.name for parameter in agent.parameters]
+    names += ["CRM_meta_timeout", "CRM_meta_interval", "OCF_CHECK_LEVEL"]
+    for _ in range(400):
+        environ = {f"OCF_RESKEY_{name}": rng.choice(WORDS) for name in names if rng.random() < 0.5}
+        environ["HA_RSCTMP"] = str(tmp_path)
+        verb = rng.choice(["monitor", "validate-all", "reload-agent", "nonsense", ""])
+        if verb == "reload-agent" and agent is killnfsd.AGENT:
+            continue
+        code = main(agent, [agent.name, verb], environ)
+        said = capsys.readouterr().err
+        assert code in {0, 1, 3, 5, 6, 7}, (verb, environ, said)
+        assert "bug" not in said and "Traceback" not in said, (verb, environ, said)
+        assert said.count("ocf-exit-reason:") <= 1

@@ -1,14 +1,20 @@
 """nfsserver's memory on the shared disk, and telling NFSv3 clients: files, numbers and datagrams."""
 
 import os
+import shutil
+import socket
+import threading
 from struct import pack, unpack_from
 
 import pytest
 
-from failover_kit.agents import nfsserver_notify, nfsserver_nsm, nfsserver_state
+from failover_kit.agents import nfsserver, nfsserver_notify, nfsserver_nsm, nfsserver_probe, nfsserver_state
 from failover_kit.agents.nfsserver_nsm import Telling
 from failover_kit.agents.nfsserver_state import PENDING
+from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.parameter import check_all
 
 ADDRESS = "192.0.2.220"
 
@@ -95,6 +101,38 @@ def test_who_was_not_told_by_the_last_start_is_told_by_the_next_from_its_address
     prepared(world, "192.0.2.221")
     assert nfsserver_state.names(str(world / PENDING / "192.0.2.220")) == []
     assert sorted(nfsserver_state.names(str(world / PENDING / "192.0.2.221"))) == ["192.0.2.10", "192.0.2.12"]
+
+
+@pytest.mark.parametrize("name", ["", "sm", "sm.bak", "nfsdcld", PENDING, f"{PENDING}/{ADDRESS}"])
+def test_a_link_that_a_client_put_in_place_of_a_directory_is_refused(world, tmp_path, name):
+    """The state directory may lie below an export: its clients' root must not become ours."""
+    prepared(world)
+    victim = tmp_path / "etc"
+    victim.mkdir()
+    (victim / "passwd").write_text("root")
+    place = world / name
+    shutil.rmtree(place)
+    place.symlink_to(victim)
+    with pytest.raises(AgentError, match="symbolic link"):
+        prepared(world)
+    assert [path.name for path in victim.iterdir()] == ["passwd"]
+
+
+@pytest.mark.parametrize("name", ["etab", "rmtab", "sm/192.0.2.66"])
+def test_a_link_in_place_of_a_file_is_not_followed(world, tmp_path, name):
+    prepared(world)
+    victim = tmp_path / "passwd"
+    victim.write_text("root")
+    (world / name).unlink(missing_ok=True)
+    (world / name).symlink_to(victim)
+    if name == "sm/192.0.2.66":
+        prepared(world)
+        assert nfsserver_state.names(str(world / PENDING / ADDRESS)) == []
+    else:
+        with pytest.raises(OSError, match="symbolic links"):
+            prepared(world)
+            nfsserver_state.empty_exports(str(world))
+    assert victim.read_text() == "root"
 
 
 class PowerCut(Exception):
@@ -263,3 +301,78 @@ def test_names_come_from_the_hosts_file_the_address_first():
 
 def test_notify_arguments_are_padded_to_four_bytes():
     assert nfsserver_nsm.notify_arguments("abcde", 3) == b"\0\0\0\x05abcde\0\0\0\0\0\0\x03"
+
+
+# --- monitor at depth 10 ----------------------------------------------------------------------------
+
+
+class Server:
+    """An NFS server on a loopback port that answers NULL as it is told."""
+
+    def __init__(self, monkeypatch, answer):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        monkeypatch.setattr(nfsserver_probe, "_PORT", self.listener.getsockname()[1])
+        monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
+        self.over = threading.Event()
+        self.listener.settimeout(10)
+        threading.Thread(target=self.serve, args=(answer,), daemon=True).start()
+
+    def serve(self, answer):
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        with connection:
+            data = connection.recv(1024)
+            assert unpack_from(">I", data)[0] == 0x80000000 | (len(data) - 4)
+            reply = answer(data[4:])
+            connection.sendall(pack(">I", 0x80000000 | len(reply)) + reply if reply else b"")
+            if reply is None:
+                self.over.wait(10)
+
+    def close(self):
+        self.over.set()
+        self.listener.close()
+
+
+def asked(ms=20_000):
+    values, _ = check_all(nfsserver.AGENT.parameters, {})
+    return Call(nfsserver.AGENT, values, Deadline(ms))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda call: Statd.reply(unpack_from(">I", call)[0], b""), ""),
+        (lambda call: Statd.reply(7, b""), "does not speak NFSv3"),
+        (lambda call: pack(">6I", unpack_from(">I", call)[0], 1, 0, 0, 0, 2), "does not speak NFSv3"),
+        (lambda call: b"", "closed the connection"),
+    ],
+)
+def test_the_deep_monitor_asks_the_server(monkeypatch, answer, words):
+    server = Server(monkeypatch, answer)
+    try:
+        if words:
+            with pytest.raises(AgentError, match=words):
+                nfsserver_probe.ask(asked())
+        else:
+            nfsserver_probe.ask(asked())
+    finally:
+        server.close()
+
+
+def test_a_server_that_never_answers_is_a_failure_in_time(monkeypatch):
+    server = Server(monkeypatch, lambda call: None)
+    try:
+        with pytest.raises(AgentError, match="state D"):
+            nfsserver_probe.ask(asked(ms=300))
+    finally:
+        server.close()
+
+
+def test_nobody_listens(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        monkeypatch.setattr(nfsserver_probe, "_PORT", once.getsockname()[1])
+    monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
+    with pytest.raises(AgentError, match=r"does not answer: 127\.0\.0\.1"):
+        nfsserver_probe.ask(asked())

@@ -167,13 +167,17 @@ def observe(call: "Call") -> Observation:
 
 
 def monitor(call: "Call") -> int:
-    """Kernel files and one record; no child process, nothing that waits for a disk."""
+    """Kernel files and one record; no child process, nothing that waits for a disk. Depth 10 asks the server."""
     seen = observe(call)
     if not seen.anything():
         return codes.NOT_RUNNING
     problems = seen.problems(bool(call.values.text("nfs_shared_infodir")))
     if problems:
         raise failed("; ".join(problems))
+    if call.level >= 10:
+        from failover_kit.agents.nfsserver_probe import ask
+
+        ask(call)
     return codes.SUCCESS
 
 
@@ -187,6 +191,12 @@ def stop(call: "Call") -> int:
     from failover_kit.agents.nfsserver_stop import stop
 
     return stop(call)
+
+
+def reload_agent(call: "Call") -> int:
+    from failover_kit.agents.nfsserver_start import reload_agent
+
+    return reload_agent(call)
 
 
 def validate(call: "Call") -> int:
@@ -205,12 +215,24 @@ AGENT = Agent(
         Parameter("nfs_ip", check=check_addresses, shortdesc="Addresses clients mount by"),
         Parameter("nfs_no_notify", kind="boolean", default="no", shortdesc="Tell no client to reclaim locks"),
         Parameter(
-            "nfs_smnotify_retry_time", kind="integer", minimum=1, maximum=1440, shortdesc="Minutes to notify for"
+            "nfs_smnotify_retry_time",
+            kind="integer",
+            reloadable=True,
+            minimum=1,
+            maximum=1440,
+            shortdesc="Minutes to notify for",
         ),
         Parameter("nfs_server_scope", check=check_scope, shortdesc="NFSv4 server scope"),
         Parameter("nfsv4_only", kind="boolean", default="no", shortdesc="Serve NFSv4 alone"),
         Parameter("versions", check=check_versions, shortdesc="Protocol versions to serve"),
-        Parameter("threads", kind="integer", minimum=1, maximum=4096, shortdesc="Number of server threads"),
+        Parameter(
+            "threads",
+            kind="integer",
+            reloadable=True,
+            minimum=1,
+            maximum=4096,
+            shortdesc="Number of server threads",
+        ),
         Parameter("lease_time", kind="integer", minimum=10, maximum=3600, shortdesc="NFSv4 lease, in seconds"),
         Parameter("grace_time", kind="integer", minimum=10, maximum=240, shortdesc="Grace period, in seconds"),
         Parameter("rpcpipefs_dir", kind="path", shortdesc="Where rpc_pipefs is mounted"),
@@ -219,9 +241,17 @@ AGENT = Agent(
         Action("start", 60),
         Action("stop", 60),
         Action("monitor", 20, interval_s=10, depth=0),
+        Action("monitor", 20, interval_s=60, depth=10),
+        Action("reload-agent", 20),
         Action("validate-all", 30),
         Action("meta-data", 5),
     ),
-    handlers={"start": start, "stop": stop, "monitor": monitor, "validate-all": validate},
+    handlers={
+        "start": start,
+        "stop": stop,
+        "monitor": monitor,
+        "reload-agent": reload_agent,
+        "validate-all": validate,
+    },
     positional=("nfs_shared_infodir", "nfs_ip"),
 )

@@ -161,8 +161,7 @@ def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> "tuple[str, i
     def work() -> str:
         nfsserver_state.complete(root, statd)
         number = nfsserver_state.prepare_notification(root, statd, labels(call)) if notify else 0
-        # What another node or another life exported is not exported here.
-        os.truncate(f"{root}/etab", 0)
+        nfsserver_state.empty_exports(root)
         found = wanted_scope
         if infodir:
             found = found or nfsserver_state.scope(root)
@@ -267,6 +266,30 @@ def start_threads(call: "Call", scope: str) -> None:
     _in_child(call, "starting the NFS server's threads", work)
     if not nfsd.running():
         raise failed("rpc.nfsd succeeded, but the NFS server has no threads; see dmesg")
+
+
+def reload_agent(call: "Call") -> int:
+    """The number of threads, changed while they serve.
+
+    In the same UTS namespace as at the start: whoever writes ``threads`` gives the server its name anew.
+    """
+    infodir = call.values.text("nfs_shared_infodir")
+    problems = nfsserver.observe(call).problems(bool(infodir))
+    if problems:
+        raise failed("; ".join(problems))
+    count = call.values.number("threads")
+    wanted_scope = call.values.text("nfs_server_scope")
+
+    def work() -> str:
+        name = wanted_scope or (nfsserver_state.scope(infodir) if infodir else "")
+        if name:
+            _rename_host(name)
+        nfsd.set_threads(count)
+        return ""
+
+    if call.values.given("threads") and nfsd.threads() != count:
+        _in_child(call, f"changing the number of threads to {count}", work)
+    return codes.SUCCESS
 
 
 def _rename_host(name: str) -> None:

@@ -74,37 +74,52 @@ def require_shared(infodir: str) -> str:
 
 def complete(root: str, statd: Statd) -> None:
     """Make whatever is missing in ``root``, with the modes of this node's STATE, and give statd its files."""
-    os.makedirs(root, mode=0o755, exist_ok=True)
+    _directory(root, STATE)
     if statd.base:
         _directory(f"{root}/statd", f"{STATE}/statd")
     for name in _DIRECTORIES:
         place = statd.base + name if name in _OF_STATD else name
         _directory(f"{root}/{place}", f"{STATE}/{place}")
     for name in _FILES:
-        with open(f"{root}/{name}", "a", encoding="ascii"):
-            pass
+        os.close(_open(f"{root}/{name}", os.O_WRONLY | os.O_CREAT))
     state = f"{root}/{statd.base}state"
-    if not os.path.exists(state):
+    if not os.path.lexists(state):
         write_number(state, 1)
-    os.chown(state, statd.uid, statd.gid)
+    os.lchown(state, statd.uid, statd.gid)
     for name in ("sm", "sm.bak"):
         directory = f"{root}/{statd.base}{name}"
-        os.chown(directory, statd.uid, statd.gid)
+        os.lchown(directory, statd.uid, statd.gid)
         for record in os.listdir(directory):
             os.lchown(f"{directory}/{record}", statd.uid, statd.gid)
 
 
+def empty_exports(root: str) -> None:
+    """What another node or another life exported is not exported here."""
+    os.close(_open(f"{root}/etab", os.O_WRONLY | os.O_TRUNC))
+
+
 def _directory(path: str, model: str) -> None:
-    """Make ``path`` with owner and mode of ``model``, where that exists."""
-    if os.path.isdir(path):
-        return
-    os.mkdir(path, 0o700)
+    """Make ``path`` with owner and mode of ``model``, where that exists; AgentError if it is anything else.
+
+    Clients may write to the shared disk: what they put in place of a directory is never followed.
+    """
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            return
+        raise failed(f"{path} is not a directory (or a symbolic link to one); look who made it, and remove it")
+    except FileNotFoundError:
+        os.mkdir(path, 0o700)
     try:
         seen = os.stat(model)
     except FileNotFoundError:
         return
     os.chmod(path, stat.S_IMODE(seen.st_mode))
     os.chown(path, seen.st_uid, seen.st_gid)
+
+
+def _open(path: str, flags: int) -> int:
+    """A file of ours, never what a symbolic link leads to (OSError ELOOP)."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 
 def scope(root: str) -> str:
@@ -156,8 +171,10 @@ def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> in
     """
     sources = [f"{root}/{statd.base}{name}" for name in ("sm", "sm.bak")]
     pending = f"{root}/{PENDING}"
-    if os.path.isdir(pending):
-        sources += [f"{pending}/{label}" for label in os.listdir(pending)]
+    if os.path.lexists(pending):
+        _directory(pending, "")
+        with os.scandir(pending) as entries:
+            sources += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     records: dict[str, bytes] = {}
     for source in sources:
         for name in names(source):
@@ -165,13 +182,14 @@ def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> in
                 records.setdefault(name, file.read())
     targets = [f"{pending}/{label}" for label in labels]
     for target in targets:
-        os.makedirs(target, mode=0o700, exist_ok=True)
+        _directory(pending, "")
+        _directory(target, "")
         for name, data in records.items():
             _durably(f"{target}/{name}", data)
         _sync(target)
     number = next_number(read_number(f"{root}/{statd.base}state"))
     write_number(f"{root}/{statd.base}state", number)
-    os.chown(f"{root}/{statd.base}state", statd.uid, statd.gid)
+    os.lchown(f"{root}/{statd.base}state", statd.uid, statd.gid)
     for source in sources:
         if source not in targets:
             for name in names(source):
@@ -192,7 +210,7 @@ def names(directory: str) -> "list[str]":
 def _durably(path: str, data: bytes) -> None:
     """The whole file or the old one, on the disk."""
     aside = path + _ASIDE
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    fd = _open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         os.write(fd, data)
         os.fsync(fd)

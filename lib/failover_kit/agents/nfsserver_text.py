@@ -42,7 +42,10 @@ name is made once and kept in nfs_shared_infodir; without that it is the host na
 The versions to serve, separated by commas, out of 3, 4 (all of its minor versions), 4.0, 4.1, 4.2.
 Left out, what /etc/nfs.conf says.
 """,
-    "threads": "How many threads serve. Left out, what /etc/nfs.conf says, else 8.",
+    "threads": """
+How many threads serve. Left out, what /etc/nfs.conf says, else 8. Can be changed while the resource runs;
+do not change it by hand, which would give the server another name for its NFSv4 clients.
+""",
     "lease_time": """
 NFSv4 lease in seconds: a client that is silent for so long may lose its locks. Left out, what /etc/nfs.conf
 or the kernel says (90). Short leases make failovers short.

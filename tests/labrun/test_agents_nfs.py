@@ -1,0 +1,297 @@
+"""killnfsd and nfsserver on Debian's kernel: what ends, what moves with the disk, what a client keeps.
+
+One lab for the file: pete and mclaws serve in turn, kokone mounts. No manager: the agents are called as one would.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab import plan
+from lab.guest import Guest, Result
+from lab.lab import Lab
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="not root: a lab needs namespaces and mounts"),
+    pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
+]
+
+HERE = pathlib.Path(__file__).resolve().parent
+AGENTS = "/usr/lib/ocf/resource.d/failover-kit"
+POINT, DEVICE, ADDRESS = plan.MOUNT_POINT, plan.SHELF_DEVICE, plan.CLUSTER_ADDRESS
+LEASE_S = 10
+PATIENCE_S = 240
+"""A guest may be ten times slower than on an idle machine."""
+
+SERVER = {
+    "nfs_shared_infodir": f"{POINT}/.nfs",
+    "nfs_ip": ADDRESS,
+    "lease_time": str(LEASE_S),
+    "grace_time": str(LEASE_S),
+    "threads": "4",
+}
+DISK = f"""
+[ -b {DEVICE} ] || modprobe aoe
+[ -b {DEVICE} ] || aoe-discover
+for i in $(seq 300); do [ -b {DEVICE} ] && break; sleep 0.2; done
+mkdir -p {POINT}
+blkid -p {DEVICE} >/dev/null || mkfs.xfs -q {DEVICE}
+"""
+CLIENT = f"""
+pidof rpcbind >/dev/null || rpcbind -w
+pidof rpc.statd >/dev/null || rpc.statd --no-notify
+mkdir -p /n3 /n4
+timeout {PATIENCE_S} mount -t nfs -o vers=3,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n3
+timeout {PATIENCE_S} mount -t nfs -o vers=4.1,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n4
+"""
+OTHER_NUMBER = """
+/etc/init.d/nfs-common stop
+usermod -u 1789 statd
+chown -R statd /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/state
+"""
+EXPORT = f"{plan.CLUSTER_ADDRESS.rpartition('.')[0]}.0/24:{POINT}/data"
+TESTER = ("/usr/sbin/ocf-tester", "/usr/lib/ocf/lib", "/usr/share/resource-agents", "/usr/bin/xmllint")
+
+
+def agent(guest: Guest, name: str, verb: str, **parameters: str) -> Result:
+    """One action with a minute by its own clock, and as much again for a slow machine."""
+    words = {"CRM_meta_timeout": "120000", "CRM_meta_interval": "10000", **parameters}
+    argv = ["env", *(f"OCF_RESKEY_{key}={value}" for key, value in words.items()), f"{AGENTS}/{name}", verb]
+    return guest.run(argv, check=False, timeout_s=PATIENCE_S)
+
+
+def does(guest: Guest, name: str, verb: str, code: int = 0, **parameters: str) -> Result:
+    result = agent(guest, name, verb, **parameters)
+    assert result.code == code, f"{name} {verb}: {result.code} {result.stderr}"
+    return result
+
+
+def threads(guest: Guest) -> int:
+    return int(guest.get("/proc/fs/nfsd/threads").decode() or "0")
+
+
+def take(guest: Guest) -> None:
+    """The group, left to right: disk, server, exports, address."""
+    guest.sh(DISK, timeout_s=PATIENCE_S)
+    does(guest, "Filesystem", "start", device=DEVICE, directory=POINT, fstype="xfs")
+    guest.sh(f"mkdir -p {POINT}/data; chmod 1777 {POINT}/data")
+    does(guest, "nfsserver", "start", **SERVER)
+    guest.run(["exportfs", "-o", "rw,sync,no_root_squash,no_subtree_check,fsid=7", EXPORT], timeout_s=PATIENCE_S)
+    does(guest, "IPaddr", "start", ip=ADDRESS, cidr_netmask="24", nic="eth2")
+
+
+def release(guest: Guest) -> None:
+    """Right to left; the disk must be free after it, which Filesystem's stop proves."""
+    does(guest, "IPaddr", "stop", ip=ADDRESS, cidr_netmask="24", nic="eth2")
+    guest.run(["exportfs", "-u", EXPORT], timeout_s=PATIENCE_S, check=False)
+    does(guest, "nfsserver", "stop", **SERVER)
+    does(guest, "nfsserver", "monitor", 7, **SERVER)
+    does(guest, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
+
+
+def locks(guest: Guest) -> int:
+    """Locks on the shared disk. AoE's block devices have the major number 152 (98 hex)."""
+    return sum(" 98:" in line and "POSIX" in line for line in guest.get("/proc/locks").decode().splitlines())
+
+
+def eventually(what: str, condition: object, limit_s: float = PATIENCE_S) -> None:
+    assert callable(condition)
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"never happened within {limit_s:g} s: {what}")
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    base = tempfile.mkdtemp(prefix="fk-nfs-", dir="/var/tmp")
+    try:
+        with Lab.open(f"{base}/lab") as running:
+            running.boot("pete", "mclaws", "kokone", timeout_s=900)
+            for node in (running.pete, running.mclaws):
+                node.put("/root/nfs_interrupted.py", (HERE / "nfs_interrupted.py").read_bytes())
+            running.kokone.put("/root/nfs_writer.py", (HERE / "nfs_writer.py").read_bytes())
+            yield running
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def pete(lab: Lab) -> Iterator[Guest]:
+    """pete with the disk mounted and no server; nothing is left of one afterwards."""
+    lab.pete.sh(DISK, timeout_s=PATIENCE_S)
+    does(lab.pete, "Filesystem", "start", device=DEVICE, directory=POINT, fstype="xfs")
+    yield lab.pete
+    for name in ("nfsserver", "killnfsd"):
+        does(lab.pete, name, "stop", **(SERVER if name == "nfsserver" else {}))
+    does(lab.pete, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
+    assert "BUG:" not in lab.pete.run(["dmesg"], timeout_s=PATIENCE_S).stdout
+
+
+def test_debian_s_init_script_leaves_the_threads_and_killnfsd_ends_them(pete: Guest) -> None:
+    """In the HOWTO's order: killnfsd nfs-common nfs-kernel-server, and back."""
+    pete.put("/etc/exports", f"{POINT} 192.0.2.0/24(rw,sync,no_root_squash,no_subtree_check)\n")
+    does(pete, "killnfsd", "start")
+    for script in ("nfs-common", "nfs-kernel-server"):
+        pete.run([f"/etc/init.d/{script}", "start"], timeout_s=PATIENCE_S)
+    assert threads(pete) == 8
+    does(pete, "killnfsd", "monitor")
+    does(pete, "killnfsd", "start")
+    assert threads(pete) == 8, "a started killnfsd leaves the service alone"
+    for script in ("nfs-kernel-server", "nfs-common"):
+        assert pete.run([f"/etc/init.d/{script}", "stop"], timeout_s=PATIENCE_S).code == 0
+    assert threads(pete) == 8, "the finding of docs/design/0022: SIGINT ends no nfsd"
+    does(pete, "killnfsd", "stop")
+    does(pete, "killnfsd", "monitor", 7)
+    assert threads(pete) == 0
+    pete.put("/etc/exports", "")
+
+
+def ocf_tester(guest: Guest, name: str, **parameters: str) -> Result:
+    options = [word for key, value in parameters.items() for word in ("-o", f"{key}={value}")]
+    argv = ["ocf-tester", "-n", "tested", *options, f"{AGENTS}/{name}"]
+    return guest.run(argv, check=False, timeout_s=3 * PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def tester(lab: Lab) -> None:
+    """ocf-tester and xmllint with its libraries, of this machine: the guest is the same Debian."""
+    missing = [path for path in TESTER if not os.path.exists(path)]
+    if missing or "bookworm" not in pathlib.Path("/etc/os-release").read_text():
+        pytest.skip(f"no ocf-tester for the guest: {', '.join(missing) or 'this is not Debian 12'}")
+    linked = subprocess.run(["ldd", "/usr/bin/xmllint"], check=True, capture_output=True, text=True, timeout=60)
+    libraries = [line.split()[2] for line in linked.stdout.splitlines() if "=> /" in line]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", dereference=True) as archive:
+        for path in (*TESTER, *libraries):
+            archive.add(path)
+    lab.pete.put("/root/tester.tar.gz", packed.getvalue())
+    lab.pete.run(["tar", "-x", "-z", "-C", "/", "--skip-old-files", "-f", "/root/tester.tar.gz"], timeout_s=120)
+
+
+def test_ocf_tester_passes_killnfsd(pete: Guest, tester: None) -> None:
+    result = ocf_tester(pete, "killnfsd")
+    assert "passed all tests" in result.stdout, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("parameters", [SERVER, {"nfsv4_only": "yes"}], ids=["shared", "version-4-alone"])
+def test_ocf_tester_passes_nfsserver(pete: Guest, tester: None, parameters: dict[str, str]) -> None:
+    result = ocf_tester(pete, "nfsserver", **parameters)
+    assert "passed all tests" in result.stdout, result.stdout + result.stderr
+
+
+def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
+    does(pete, "nfsserver", "start", **SERVER, versions="3,4.1")
+    kernel = "/proc/fs/nfsd"
+    assert threads(pete) == 4
+    assert pete.get(f"{kernel}/versions").decode().split() == ["+3", "+4", "-4.0", "+4.1", "-4.2"]
+    assert [int(pete.get(f"{kernel}/nfsv4{name}time")) for name in ("lease", "grace")] == [LEASE_S, LEASE_S]
+    assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == LEASE_S
+    assert pete.run(["hostname"]).stdout == "pete\n", "the scope is not the host's name"
+    assert "Using nfsdcld" in pete.sh("dmesg | grep NFSD: | tail -2").stdout
+
+
+@pytest.mark.parametrize("name", ["rpc.mountd", "rpc.statd", "nfsdcld"])
+def test_a_dead_helper_is_a_failure_and_stop_and_start_mend_it(pete: Guest, name: str) -> None:
+    does(pete, "nfsserver", "start", **SERVER)
+    pete.sh(f"kill -9 $(pidof {name})")
+    assert f"{name} (pid " in does(pete, "nfsserver", "monitor", 1, **SERVER).stderr
+    does(pete, "nfsserver", "start", **SERVER)
+    does(pete, "nfsserver", "monitor", **SERVER)
+
+
+def test_a_server_that_somebody_else_started_is_not_running_and_not_stopped(pete: Guest) -> None:
+    does(pete, "nfsserver", "monitor", 7, **SERVER)
+    pete.sh("pidof rpcbind >/dev/null || rpcbind -w; rpc.mountd; rpc.nfsd 2", timeout_s=PATIENCE_S)
+    assert "not started by this resource" in does(pete, "nfsserver", "monitor", 1, **SERVER).stderr
+    does(pete, "nfsserver", "start", **SERVER)
+    assert threads(pete) == 4
+
+
+def test_the_disk_must_be_mounted_first(pete: Guest) -> None:
+    does(pete, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
+    assert "on the root filesystem" in does(pete, "nfsserver", "start", 1, **SERVER).stderr
+    does(pete, "nfsserver", "monitor", 7, **SERVER)
+    assert pete.run(["ls", "-A", POINT]).stdout == "", "nothing is written below the mount point"
+
+
+def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest) -> None:
+    argv = ["python3", "/root/nfs_interrupted.py", f"{AGENTS}/nfsserver", DEVICE, POINT, "12", "20261126"]
+    result = pete.run(argv, check=False, timeout_s=1800)
+    print(result.stdout)
+    assert result.code == 0, result.stdout + result.stderr
+
+
+class Writers:
+    """One writer with a locked file over each protocol."""
+
+    def __init__(self, client: Guest) -> None:
+        self.client = client
+        for version in (3, 4):
+            argv = ["python3", "/root/nfs_writer.py", f"/n{version}/file{version}", f"/root/log{version}"]
+            client.spawn(argv, log=f"/root/out{version}")
+        for version in (3, 4):
+            eventually(f"the writer over NFSv{version} writes", lambda version=version: self.lines(version)[2:])
+
+    def lines(self, version: int) -> list[str]:
+        return self.client.sh(f"cat /root/log{version} 2>/dev/null || true").stdout.splitlines()
+
+    def go_on(self) -> None:
+        """Both write again, since now."""
+        for version in (3, 4):
+            count = len(self.lines(version))
+            eventually(f"NFSv{version} goes on", lambda v=version, c=count: len(self.lines(v)) > c + 3)
+
+    def judge(self, version: int, content: bytes) -> int:
+        """The longest pause in ms; every acknowledged write is in ``content``, and nobody saw an error."""
+        head, *lines = self.lines(version)
+        assert head == "locked"
+        assert not [line for line in lines if line.startswith("ERROR")]
+        acknowledged = [int(line.split()[0]) for line in lines]
+        assert acknowledged == list(range(len(lines)))
+        written = [int(line) for line in content.split()]
+        assert written[: len(acknowledged)] == acknowledged
+        times = [int(line.split()[1]) for line in lines]
+        return max(after - before for before, after in itertools.pairwise(times))
+
+
+def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> None:
+    """The address comes last, names are not resolved, and statd has another number on the other node."""
+    lab.mclaws.sh(OTHER_NUMBER, timeout_s=PATIENCE_S)
+    take(lab.pete)
+    lab.kokone.sh(CLIENT, timeout_s=2 * PATIENCE_S)
+    writers = Writers(lab.kokone)
+    assert locks(lab.pete) == 2
+
+    release(lab.pete)
+    take(lab.mclaws)
+    writers.go_on()
+    eventually("both locks are reclaimed on mclaws", lambda: locks(lab.mclaws) == 2)
+    owner = lab.mclaws.run(["stat", "-c", "%U", f"{POINT}/.nfs/sm"]).stdout.strip()
+    assert owner == "statd"
+    assert lab.mclaws.run(["ls", f"{POINT}/.nfs/sm"]).stdout.split() == ["192.0.2.10"], "recorded for the next time"
+
+    lab.pull_cord("mclaws")
+    take(lab.pete)
+    writers.go_on()
+    eventually("both locks are reclaimed on pete", lambda: locks(lab.pete) == 2)
+    lab.kokone.sh("kill $(pidof python3)")
+    for version in (3, 4):
+        content = lab.pete.get(f"{POINT}/data/file{version}")
+        print(f"NFSv{version}: longest pause {writers.judge(version, content)} ms")
+    lab.kokone.sh("umount /n3 /n4", timeout_s=PATIENCE_S)
+    release(lab.pete)
+    lab.pete.run(["xfs_repair", "-n", DEVICE], timeout_s=PATIENCE_S)
