@@ -276,6 +276,18 @@ def test_killed_at_any_moment_the_next_actions_go_on(server):
             assert [agent("stop"), agent("monitor"), server.lines()] == [0, 7, []]
 
 
+def test_many_at_the_same_time(server):
+    """Pacemaker starts and stops several at once; exportfs must not lose a line of another."""
+    agents = [server.agent(directory=server.directory(f"d{number}"), fsid=number) for number in range(1, 9)]
+    for verb, lines in (("start", 8), ("stop", 0)):
+        children = [
+            subprocess.Popen([str(one.path), verb], env=one.environment(40, 10, 0, {}), stderr=subprocess.DEVNULL)
+            for one in agents
+        ]
+        assert [child.wait(timeout=60) for child in children] == [0] * 8
+        assert len(server.lines()) == lines
+
+
 def test_ocf_tester_beside_the_peer(server, installed, tmp_path):
     path = server.directory()
     Path("/var/lib/nfs/rmtab").touch()

@@ -3,6 +3,8 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from failover_kit.agents import exportfs, exportfs_release, exportfs_start, exportfs_stop
 from failover_kit.agents.haresources import parameters_for
@@ -142,6 +144,29 @@ def test_stop_takes_back_what_is_in_etab_without_a_record(world):
     assert world.etab == []
 
 
+def test_stop_takes_back_both_what_a_link_meant_before_the_reboot_and_what_it_means_now(world, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/mnt/e0.0")
+    world.start(directory=str(link))
+    world.boot = "boot-2"
+    link.unlink()
+    link.symlink_to("/srv")
+    world.etab.append(exports.Entry("/srv", "192.0.2.0/24", "rw"))
+    assert world.stop(directory=str(link)) == 0
+    assert world.etab == []
+
+
+def test_stop_takes_back_what_was_started_although_the_link_has_moved(world, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/mnt/e0.0")
+    world.start(directory=str(link))
+    link.unlink()
+    link.symlink_to("/srv")
+    world.etab.append(exports.Entry("/srv", "192.0.2.0/24", "rw"))
+    assert world.stop(directory=str(link)) == 0
+    assert world.lines() == [("/srv", "192.0.2.0/24", "")], "which is another resource's"
+
+
 def test_changed_options_are_a_failure_and_start_mends_them(world):
     world.start()
     world.etab[0].options = world.etab[0].options.replace("rw", "ro")
@@ -156,6 +181,25 @@ def test_the_order_of_options_does_not_matter_and_their_sum_does(world):
     assert world.monitor() == 0
     assert world.monitor(options="sync,rw") == 0
     assert "other options than declared" in reason(world.monitor, options="ro,sync")
+
+
+def test_reload_agent_changes_options_in_place(world):
+    reload = exportfs.AGENT.handlers["reload-agent"]
+    assert reload(world.call({"options": "ro"})) == 7
+    assert world.told == []
+    world.start()
+    assert reload(world.call({"options": "ro"})) == 0
+    assert [arguments[0] for arguments in world.told] == ["-i", "-i"], "never unexported in between"
+    assert (world.monitor(options="ro"), world.etab[0].options) == (0, "ro,fsid=1,wdelay,sec=sys")
+
+
+def test_a_record_that_cannot_be_read_is_not_a_missing_one(world):
+    world.start()
+    path = world.call().state_path(exportfs.pairs(world.call().values)[0].record_name())
+    os.unlink(path)
+    os.mkdir(path)
+    with pytest.raises(OSError):
+        world.monitor()
 
 
 def test_1430_one_directory_for_several_clients_in_one_resource_or_in_several(world):
@@ -320,6 +364,16 @@ def test_nfsv4_clients_that_hold_files(world, capsys, parameters, status, done):
     assert warned != done[1]
 
 
+def test_a_kernel_that_does_not_list_clients_has_its_lease_waited_out_whole(world, monkeypatch):
+    slept = []
+    monkeypatch.setattr(exportfs_release.time, "sleep", slept.append)
+    world.threads = 8
+    world.start()
+    world.holders = None
+    assert exportfs.stop(world.call({"wait_for_leasetime_on_stop": "1"}, timeout_s=120)) == 0
+    assert slept == [92]
+
+
 def test_a_lease_that_does_not_fit_is_said_at_once(world):
     world.threads = 8
     world.start()
@@ -353,6 +407,22 @@ def test_wrong_parameters_are_wrong_everywhere(world, capsys, parameters, words)
     for verb, code in (("validate-all", 6), ("start", 6), ("stop", 0)):
         assert runner.main(exportfs.AGENT, ["exportfs", verb], {**environment, "HA_RSCTMP": world.state}) == code
         assert code == 0 or words in capsys.readouterr().err
+
+
+LIKELY = ["/mnt/e0.0", '"/a b" /c', "*", "fe80::1", "rw", "1", "root"]
+
+
+@given(
+    environment=st.dictionaries(
+        st.sampled_from([parameter.name for parameter in exportfs.AGENT.parameters]),
+        st.one_of(st.text(max_size=30), st.sampled_from(LIKELY)),
+    ),
+    verb=st.sampled_from(["start", "stop", "monitor", "validate-all", "reload-agent"]),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_environment_is_a_traceback(world, environment, verb):
+    given_ = {f"OCF_RESKEY_{name}": text for name, text in environment.items()}
+    assert runner.main(exportfs.AGENT, ["exportfs", verb], {**given_, "HA_RSCTMP": world.state}) in (0, 1, 6, 7)
 
 
 def test_the_arguments_of_haresources():

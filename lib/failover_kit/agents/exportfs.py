@@ -204,14 +204,14 @@ class Record:
 
 
 def read_record(call: "Call", pair: Pair) -> "Record | None":
-    """The record of ``pair``; None when there is none, or it cannot be read as one."""
+    """The record of ``pair``; None when there is none, or it is none. OSError when that cannot be told."""
     try:
         with open(call.state_path(pair.record_name()), "rb") as file:
             fields = [exports.unescape(field) for field in file.read().rstrip(b"\n").split(b"\t")]
         boot, state, declared, path, client, options, device, root, point = fields
         major, _, minor = device.partition(":")
         place = Place(os.makedev(int(major), int(minor)), root, point)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
     entry = exports.Entry(path, client, options)
     return Record(boot=boot, done=state == "done", declared=declared, entry=entry, place=place)
@@ -303,6 +303,13 @@ def start(call: "Call") -> int:
     return start(call)
 
 
+def reload_agent(call: "Call") -> int:
+    """Give running exports the options that are declared now; exportfs changes them in place."""
+    if not any(state.exported for _, _, state in observe(call)):
+        return codes.NOT_RUNNING
+    return start(call)
+
+
 def stop(call: "Call") -> int:
     from failover_kit.agents.exportfs_stop import stop
 
@@ -323,25 +330,46 @@ AGENT = Agent(
     parameters=(
         Parameter("directory", required=True, check=check_directories, shortdesc="Directories to export"),
         Parameter("clientspec", required=True, check=check_clients, shortdesc="Clients that may mount them"),
-        Parameter("options", check=check_options, shortdesc="Export options"),
+        Parameter("options", check=check_options, reloadable=True, shortdesc="Export options"),
         Parameter("fsid", check=check_fsid, shortdesc="Filesystem number in file handles"),
-        Parameter("unlock_on_stop", kind="boolean", default="yes", shortdesc="Drop clients' locks on stop"),
         Parameter(
-            "wait_for_leasetime_on_stop", kind="boolean", default="no", shortdesc="Wait out the NFSv4 lease on stop"
+            "unlock_on_stop",
+            kind="boolean",
+            default="yes",
+            reloadable=True,
+            shortdesc="Drop clients' locks on stop",
         ),
         Parameter(
-            "expire_clients_on_stop", kind="boolean", default="no", shortdesc="End NFSv4 leases in the way on stop"
+            "wait_for_leasetime_on_stop",
+            kind="boolean",
+            default="no",
+            reloadable=True,
+            shortdesc="Wait out the NFSv4 lease on stop",
         ),
-        Parameter("rmtab_backup", default="none", shortdesc="Accepted and not used"),
+        Parameter(
+            "expire_clients_on_stop",
+            kind="boolean",
+            default="no",
+            reloadable=True,
+            shortdesc="End NFSv4 leases in the way on stop",
+        ),
+        Parameter("rmtab_backup", default="none", reloadable=True, shortdesc="Accepted and not used"),
     ),
     actions=(
         Action("start", 40),
         Action("stop", 120),
         Action("monitor", 20, interval_s=10, depth=0),
+        Action("reload-agent", 40),
         Action("validate-all", 20),
         Action("meta-data", 5),
     ),
-    handlers={"start": start, "stop": stop, "monitor": monitor, "validate-all": validate},
+    handlers={
+        "start": start,
+        "stop": stop,
+        "monitor": monitor,
+        "reload-agent": reload_agent,
+        "validate-all": validate,
+    },
     positional=("directory", "clientspec", "options", "fsid"),
     consistency=consistency,
 )

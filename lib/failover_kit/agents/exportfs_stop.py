@@ -29,7 +29,7 @@ def stop(call: "Call") -> int:
     """Take every pair back and wait until nothing of it is left in the kernel."""
     declared = exportfs.pairs(call.values)
     touched = any(os.path.exists(call.state_path(pair.record_name())) for pair in declared)
-    targets = [target(call, pair) for pair in declared]
+    targets = [left for pair in declared for left in targets_of(call, pair)]
     unexported = [left for left in targets if unexport(left, call.deadline)]
     if unexported or exports_cache.leftovers(exports_cache.pinned(), targets, still_exported()):
         touched = True
@@ -49,14 +49,18 @@ def stop(call: "Call") -> int:
     return codes.SUCCESS
 
 
-def target(call: "Call", pair: Pair) -> Left:
-    """What to take back for ``pair``: as recorded, else as far as names lead without touching a disk."""
+def targets_of(call: "Call", pair: Pair) -> "list[Left]":
+    """What to take back for ``pair``: as recorded, else as far as names lead without touching a disk.
+
+    A record of an earlier boot tells what of a surviving etab was ours, but not where a link leads now: both.
+    """
     record = exportfs.read_record(call, pair)
     if record is not None and record.boot == exports.boot_id():
-        return of_record(record)
+        return [of_record(record)]
     table = mounts.table(pair.directory)
     real = mounts.real_path(pair.directory, table)
-    return Left(real, pair.bare_client(), exportfs.place_of(real, table).point)
+    now = Left(real, pair.bare_client(), exportfs.place_of(real, table).point)
+    return [now] if record is None else [now, of_record(record)]
 
 
 def of_record(record: Record) -> Left:
