@@ -54,24 +54,37 @@ def test_boot_links_of_a_service_and_of_no_other() -> None:
 
 
 def test_daemons_and_kernel_threads_of_nfs() -> None:
-    assert readings.daemons_of_nfs("init\nrpcbind\nrpc.statd\nnfsd\nnfsd\nlockd\nnfsiod\n") == ["lockd", "nfsd", "rpc.statd"]
+    assert readings.daemons_of_nfs("init\nrpcbind\nrpc.statd\nnfsd\nnfsd\nlockd\nnfsiod\n") == [
+        "lockd",
+        "nfsd",
+        "rpc.statd",
+    ]
     assert readings.daemons_of_nfs("init\nrpcbind\nrpciod\nnfsiod\n") == []
 
 
 def test_plugs_of_the_fence_agent() -> None:
-    assert readings.plugs("1,pete,on\n2,,on\n5,mclaws,OFF\n") == {"1": ("pete", "on"), "2": ("", "on"), "5": ("mclaws", "off")}
+    assert readings.plugs("1,pete,on\n2,,on\n5,mclaws,OFF\n") == {
+        "1": ("pete", "on"),
+        "2": ("", "on"),
+        "5": ("mclaws", "off"),
+    }
 
 
-SCREEN = """\
+SCREEN = (
+    """\
 DEBUG: received: Internet Power Switch v1.41h    Site ID: (undefined)
 DEBUG: received: Plug | Name             | Password    | Status | Boot/Seq. Delay | Default |
 DEBUG: received: -----+------------------+-------------+--------+-----------------+---------+
-""" + "".join(
-    f"DEBUG: received:  {plug}   | (undefined)      | (undefined) |   ON   |     0.5 Secs    |   ON    |\n" for plug in range(1, 9)
-) + """\
+"""
+    + "".join(
+        f"DEBUG: received:  {plug}   | (undefined)      | (undefined) |   ON   |     0.5 Secs    |   ON    |\n"
+        for plug in range(1, 9)
+    )
+    + """\
 DEBUG: received: "/H" for help.
 DEBUG: received: IPS>
 """
+)
 
 
 def test_the_document_s_screen() -> None:

@@ -65,8 +65,8 @@ NFS_CONF = f"""\
 [nfsd]
 lease-time={LEASE_S}
 grace-time={GRACE_S}
-# NFSv3 clients know the server by the cluster's name and address, whichever node it is. sm-notify runs once per boot
-# unless forced; a service that comes back to a node must notify again.
+# NFSv3 clients know the server by the cluster's name and address, whichever node it is. sm-notify runs once per
+# boot unless forced; a service that comes back to a node must notify again.
 [statd]
 name={CLUSTER}
 [sm-notify]

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from lab.client.evidence import EvidenceError
 from lab.errors import LabError
 from lab.howto import story
 from lab.howto.keep import collect
@@ -46,11 +45,20 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--round", action="append", choices=ROUNDS, dest="rounds", help="only this round (repeatable); both"
     )
-    options.add_argument("--text", metavar="FILE", default="", help="write the table as text, too; it is printed anyway")
-    options.add_argument("--json", metavar="FILE", default="howto.json", help="the table as JSON; '' for none (%(default)s)")
-    options.add_argument("--html", metavar="FILE", default="howto.html", help="the table as a page; '' for none (%(default)s)")
     options.add_argument(
-        "--logs", metavar="DIR", default="howto-logs", help="consoles, journals and diaries after a failure (%(default)s)"
+        "--text", metavar="FILE", default="", help="write the table as text, too; it is printed anyway"
+    )
+    options.add_argument(
+        "--json", metavar="FILE", default="howto.json", help="the table as JSON; '' for none (%(default)s)"
+    )
+    options.add_argument(
+        "--html", metavar="FILE", default="howto.html", help="the table as a page; '' for none (%(default)s)"
+    )
+    options.add_argument(
+        "--logs",
+        metavar="DIR",
+        default="howto-logs",
+        help="consoles, journals and diaries after a failure (%(default)s)",
     )
     options.add_argument("--keep", action="store_true", help="after a failure leave the lab running until Ctrl-C")
     options.add_argument("--quiet", action="store_true", help="no lines while it runs, only the table")
@@ -100,14 +108,25 @@ def run(given: argparse.Namespace) -> int:
     finally:
         publish(given, reports)
         shutil.rmtree(reports, ignore_errors=True)
-    print(f"howto: {'all of it held' if code == PASSED else 'not all of it held'}, {time.monotonic() - begun:.0f} s in all")
+    verdict = "all of it held" if code == PASSED else "not all of it held"
+    print(f"howto: {verdict}, {time.monotonic() - begun:.0f} s in all")
     return code
 
 
-def _played(given: argparse.Namespace, choice: Choice, rundir: str, reports: str, say: Callable[[str], None]) -> int:
+def _played(
+    given: argparse.Namespace, choice: Choice, rundir: str, reports: str, say: Callable[[str], None]
+) -> int:
     say("building the lab (the image is made once, and kept)")
     with Lab.open(rundir, image="sysv", say=say) as lab:
-        table = Table(HEADING, reports, rows=HOWTO, by_hand=BY_HAND, say=say, now_ms=lab.now_ms, kept=os.path.abspath(given.logs))
+        table = Table(
+            HEADING,
+            reports,
+            rows=HOWTO,
+            by_hand=BY_HAND,
+            say=say,
+            now_ms=lab.now_ms,
+            kept=os.path.abspath(given.logs),
+        )
         pair = Pair(lab, say)
         try:
             with table:
@@ -140,7 +159,7 @@ def publish(given: argparse.Namespace, reports: str) -> None:
 
 
 def teller(quiet: bool) -> Callable[[str], None]:
-    """Prints lines with the seconds since the beginning; quiet, only the table, which is the longest text by far."""
+    """Prints lines with the seconds since the beginning; quiet, only the table, which is the one long text."""
     begun = time.monotonic()
 
     def say(text: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from failover_kit.rehearsal.status import Status, parse
@@ -17,6 +16,7 @@ from lab.howto.readings import ReadingError
 from lab.report import StepFailed
 
 if TYPE_CHECKING:
+    from lab.client.evidence import Evidence
     from lab.guest import Guest, Result
     from lab.lab import Lab
 
@@ -50,6 +50,12 @@ def until(what: str, look: Look, limit_s: float, pause_s: float = 0.5) -> int:
     return round((time.monotonic() - begun) * 1000)
 
 
+def brief(text: str, most: int = 200) -> str:
+    """The end of a text as one line, for the table."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"…{line[-most:]}"
+
+
 class Pair:
     """``lab`` has three guests; ``say`` takes progress lines."""
 
@@ -58,6 +64,18 @@ class Pair:
         self.say = say
         self.pete, self.mclaws, self.kokone = lab.pete, lab.mclaws, lab.kokone
         self.nodes: tuple[Guest, Guest] = (lab.pete, lab.mclaws)
+        self._evidence: Evidence | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the client's programs record, from step 21 on."""
+        if self._evidence is None:
+            raise StepFailed("the client's programs run", "they were not started yet")
+        return self._evidence
+
+    @evidence.setter
+    def evidence(self, found: Evidence) -> None:
+        self._evidence = found
 
     def other(self, node: Guest) -> Guest:
         """The node that is not this one."""
@@ -69,9 +87,9 @@ class Pair:
         """failoverctl on a node."""
         return node.run([CTL, *words], timeout_s=limit_s, check=check)
 
-    def on_both(self, argv: Sequence[str], limit_s: float = COMMAND_S) -> list[Result]:
+    def on_both(self, argv: Sequence[str], limit_s: float = COMMAND_S, *, check: bool = True) -> list[Result]:
         """The same command on both nodes at the same time. The first error is raised when both have ended."""
-        return both(self.nodes, lambda node: node.run(list(argv), timeout_s=limit_s))
+        return both(self.nodes, lambda node: node.run(list(argv), timeout_s=limit_s, check=check))
 
     def script_on_both(self, script: str, limit_s: float = COMMAND_S) -> list[Result]:
         """The same script on both nodes at the same time."""
@@ -105,7 +123,9 @@ class Pair:
             if status.state != state:
                 return f"{node.name} says the group is {status.state} there ({status.doing or status.reason})"
             if status.exit_code != 0:
-                return f"{node.name} says {status.health}: {status.reason or 'see status'} (exit {status.exit_code})"
+                return (
+                    f"{node.name} says {status.health}: {status.reason or 'see status'} (exit {status.exit_code})"
+                )
         return ""
 
     def wait_served_by(self, active: Guest, limit_s: float = SERVE_S) -> int:
@@ -114,11 +134,15 @@ class Pair:
         return until(what, lambda: self.not_served_by(active), limit_s)
 
     def started_on(self, node: Guest) -> str:
-        """"" when the group is started there, else what is so."""
+        """ "" when the group is started there, else what is so."""
         status = self.status(node)
         if isinstance(status, str):
             return status
-        return "" if status.state == "started" else f"{node.name} says {status.state} ({status.doing or status.reason})"
+        return (
+            ""
+            if status.state == "started"
+            else f"{node.name} says {status.state} ({status.doing or status.reason})"
+        )
 
     # --- managers --------------------------------------------------------------------------------------------
 
@@ -168,7 +192,9 @@ class Pair:
         for node, wanted in ((active, True), (self.other(active), False)):
             if self.mounted(node) is not wanted:
                 state = "not mounted" if wanted else "mounted"
-                raise StepFailed(f"the disk is mounted on {active.name} and nowhere else", f"{state} on {node.name}")
+                raise StepFailed(
+                    f"the disk is mounted on {active.name} and nowhere else", f"{state} on {node.name}"
+                )
 
 
 def both(nodes: Sequence[Guest], work: Callable[[Guest], Result]) -> list[Result]:
@@ -190,24 +216,3 @@ def both(nodes: Sequence[Guest], work: Callable[[Guest], Result]) -> list[Result
     if errors:
         raise errors[0]
     return [results[node.name] for node in nodes]
-
-
-@contextmanager
-def background(work: Callable[[], None]) -> Iterator[None]:
-    """Run ``work`` beside the block; its error is raised after the block."""
-    errors: list[Exception] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    if errors:
-        raise errors[0]

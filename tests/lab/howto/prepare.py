@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab import plan
 from lab.howto import files, readings
-from lab.howto.pair import BOOT_S, COMMAND_S, INIT, Pair, both
-from lab.report import Step, Table
+from lab.howto.pair import BOOT_S, COMMAND_S, INIT, Pair, brief, until
+from lab.report import Step, StepFailed, Table
 
 if TYPE_CHECKING:
     from lab.guest import Guest
 
+THREE = ("ha.cf", "haresources", "authkeys")
 OCF_FOLDER = "/usr/lib/ocf/resource.d/failover-kit"
 LINKS = "ls -d /etc/rc?.d/* 2>/dev/null || true\n"
 PROCESSES = "ps -e -o comm=\n"
@@ -20,21 +22,25 @@ PROCESSES = "ps -e -o comm=\n"
 def unconfigured(table: Table, pair: Pair) -> None:
     """Steps 1 and 2, on machines as they come out of the installation."""
     with table.step("1", "failoverd without configuration says what is missing and exits 6") as step:
-        for node in pair.nodes:
-            for argv in (["failoverd"], [INIT, "start"]):
-                told = node.run(argv, timeout_s=COMMAND_S, check=False)
+        for argv in (["failoverd"], [INIT, "start"]):
+            step.did(f"both: {' '.join(argv)}")
+            for node, told in zip(pair.nodes, pair.on_both(argv, check=False), strict=True):
                 text = told.stdout + told.stderr
-                names = [f"{name}: not found in /etc/ha.d" for name in ("ha.cf", "haresources", "authkeys")]
-                step.check(f"{node.name}: {' '.join(argv)} exits 6", told.code == 6, seen=f"{told.code}: {text[-200:]}")
-                step.check("it names all three files", not readings.lacking(text, names), seen=told.last_line())
-            running = node.run(["pgrep", "-x", "failoverd"], check=False).stdout.split()
-            step.check("and nothing was started", not running, seen=str(running))
-    with table.step("2", "the agents are installed on both nodes") as step:
+                lacking = readings.lacking(text, [f"{name}: not found in /etc/ha.d" for name in THREE])
+                step.check(f"{node.name}: exit code 6", told.code == 6, seen=f"{told.code}: {brief(text)}")
+                step.check(f"{node.name}: it names all three files", not lacking, seen=brief(text))
         for node in pair.nodes:
-            for agent in files.AGENTS:
-                told = node.run([f"{OCF_FOLDER}/{agent}", "meta-data"], timeout_s=COMMAND_S, check=False)
-                good = told.code == 0 and f'<resource-agent name="{agent}"' in told.stdout
-                step.check(f"{node.name}: {agent} describes itself", good, seen=f"exit {told.code}")
+            running = node.run(["pgrep", "-x", "failoverd"], check=False).stdout.split()
+            step.check(f"{node.name}: nothing was started", not running, seen=", ".join(running) or "no failoverd")
+    with table.step("2", "the agents are installed on both nodes") as step:
+        script = "".join(
+            f"{OCF_FOLDER}/{agent} meta-data | grep -o '<resource-agent name=[^ >]*'\n" for agent in files.AGENTS
+        )
+        for node, told in zip(pair.nodes, pair.script_on_both(script), strict=True):
+            missing = readings.lacking(told.stdout, [f'name="{agent}"' for agent in files.AGENTS])
+            step.check(
+                f"{node.name}: {', '.join(files.AGENTS)} describe themselves", not missing, seen=brief(told.stdout)
+            )
 
 
 def disk(table: Table, pair: Pair) -> None:
@@ -43,7 +49,11 @@ def disk(table: Table, pair: Pair) -> None:
         for node in pair.nodes:
             listed = readings.aoe_devices(node.run(["aoe-stat"], timeout_s=COMMAND_S).stdout)
             seen = listed.get("e0.0")
-            step.check(f"{node.name}: aoe-stat shows e0.0 up, over eth3", seen is not None and seen.state == "up" and seen.interfaces == ("eth3",), seen=str(seen))
+            step.check(
+                f"{node.name}: aoe-stat shows e0.0 up, over eth3",
+                seen is not None and seen.state == "up" and seen.interfaces == ("eth3",),
+                seen=str(seen),
+            )
         begun = pair.lab.now_ms()
         step.did(f"pete: mkfs -t xfs {plan.SHELF_DEVICE}")
         pair.pete.run(["mkfs", "-t", "xfs", plan.SHELF_DEVICE], timeout_s=COMMAND_S)
@@ -69,7 +79,9 @@ def boot_links(table: Table, pair: Pair) -> None:
         reboot(step, pair)
         for node in pair.nodes:
             after = readings.daemons_of_nfs(node.sh(PROCESSES).stdout)
-            step.check(f"{node.name}: after a boot nothing of NFS runs", not after, seen=", ".join(after) or "nothing")
+            step.check(
+                f"{node.name}: after a boot nothing of NFS runs", not after, seen=", ".join(after) or "nothing"
+            )
 
 
 def reboot(step: Step, pair: Pair) -> None:
@@ -79,18 +91,17 @@ def reboot(step: Step, pair: Pair) -> None:
         step.did(f"{node.name}: reboot")
         node.spawn(["reboot"], log="/dev/null")
 
-    def booted(node: Guest) -> str:
-        from lab.howto.pair import until
-
-        until(f"{node.name} boots", lambda: "" if node.boot > boots[node.name] else "still the old boot", BOOT_S)
-        node.wait_ready(BOOT_S)
-        return node.name
-
     for node in pair.nodes:
-        booted(node)
+        until(f"{node.name} boots", partial(_same_boot, node, boots[node.name]), BOOT_S)
+        node.wait_ready(BOOT_S)
         step.check(f"{node.name} has booted once", node.boot == boots[node.name] + 1, seen=f"boot {node.boot}")
-    pair.say("  both nodes are up again")
 
+
+def _same_boot(node: Guest, before: int) -> str:
+    return "" if node.boot > before else f"it is still boot {before}"
+
+
+HEARD = "/run/heard"
 
 STATE = f"""\
 mount -t xfs {plan.SHELF_DEVICE} {plan.MOUNT_POINT}
@@ -128,9 +139,13 @@ def nfs_state(table: Table, pair: Pair) -> None:
         pair.pete.sh(STATE, timeout_s=COMMAND_S)
         step.did(f"both: /var/lib/nfs is a link to {files.STATE_DIR}")
         pair.script_on_both(LINK)
-        step.did(f"both: {files.NFS_CONF_PATH}: lease and grace {files.GRACE_S} s, the cluster's name for NFSv3 clients")
+        step.did(
+            f"both: {files.NFS_CONF_PATH}: lease and grace {files.GRACE_S} s, the cluster's name for NFSv3 clients"
+        )
         pair.put_on_both(files.NFS_CONF_PATH, files.NFS_CONF)
-        step.did(f"both: {files.DEFAULTS_PATH}: nfsd starts under the host name {plan.CLUSTER}, its scope for NFSv4.1 clients")
+        step.did(
+            f"both: {files.DEFAULTS_PATH}: nfsd starts under the host name {plan.CLUSTER}, the scope of NFSv4.1"
+        )
         for node in pair.nodes:
             node.put(files.DEFAULTS_PATH, node.get(files.DEFAULTS_PATH).decode() + files.SCOPE)
         for node in pair.nodes:
@@ -146,14 +161,22 @@ def cable_test(table: Table, pair: Pair) -> None:
             step.did(f"{listener.name}: cat /dev/ttyS0; {speaker.name}: echo hello there > /dev/ttyS0")
             step.check(f"{listener.name} reads it", heard == "hello there", seen=repr(heard))
         pair.lab.panel.cut("pete")
-        heard = _heard(pair, pair.pete, pair.mclaws)
+        heard = _heard(pair, pair.pete, pair.mclaws, limit_s=16)
         pair.lab.panel.join("pete", "mclaws")
         step.check("with the cable pulled nothing is heard", heard == "", seen=repr(heard))
 
 
-def _heard(pair: Pair, speaker: Guest, listener: Guest) -> str:
-    both(pair.nodes, lambda node: node.sh("stty -F /dev/ttyS0 9600 raw -echo\n"))
-    listener.spawn(["timeout", "8", "cat", "/dev/ttyS0"], log="/run/heard")
-    speaker.sh("sleep 2; stty -F /dev/ttyS0 9600 raw -echo; echo hello there > /dev/ttyS0\n")
-    listener.sh("sleep 7\n", timeout_s=60)
-    return listener.get("/run/heard").decode("ascii", "replace").strip()
+def _heard(pair: Pair, speaker: Guest, listener: Guest, limit_s: float = 40) -> str:
+    """What the listener's port gives when the other end says something; "" when nothing comes."""
+    pair.script_on_both("stty -F /dev/ttyS0 9600 raw -echo\n")
+    listener.spawn(["timeout", f"{limit_s:g}", "head", "-n", "1", "/dev/ttyS0"], log=HEARD)
+    opened = "fuser -s /dev/ttyS0 || exit 1\n"
+    until(
+        f"{listener.name} listens", lambda: "" if listener.sh(opened, check=False).code == 0 else "not yet", limit_s
+    )
+    speaker.sh("echo hello there > /dev/ttyS0\n")
+    try:
+        until("a line", lambda: "" if listener.get(HEARD) else "nothing was heard", limit_s / 2)
+    except StepFailed:
+        return ""
+    return listener.get(HEARD).decode("ascii", "replace").strip()

@@ -1,7 +1,7 @@
 """What the frames on the storage network prove: at each moment only one node writes. Pure.
 
-The witness stands at the shelf and sees what arrives there, whatever the nodes say of themselves. A passive node may
-look (it finds the disk at its boot, and asks for its size); it may not write.
+The witness stands at the shelf and sees what arrives there, whatever the nodes say of themselves. A passive node
+may look (it finds the disk at its boot, and asks for its size); it may not write.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ def handover(giver: Sequence[Seen], taker: Sequence[Seen], names: tuple[str, str
     late = [t for t in given if t >= taken[0]]
     trouble = ""
     if late:
-        trouble = f"{len(late)} frames of {names[0]} wrote after the first of {names[1]}, up to {late[-1] - taken[0]} ms"
+        last_ms = late[-1] - taken[0]
+        trouble = f"{len(late)} frames of {names[0]} wrote after the first of {names[1]}, up to {last_ms:.0f} ms"
     return Handover(len(given), len(taken), taken[0] - given[-1], trouble)
 
 
-def silent(frames: Sequence[Seen], begin_ms: int, end_ms: int, name: str) -> str:
-    """"" when no frame at all came in that time, else the sentence."""
+def silent(frames: Sequence[Seen], begin_ms: float, end_ms: float, name: str) -> str:
+    """Empty when no frame at all came in that time, else the sentence."""
     found = [frame for frame in frames if begin_ms <= frame.t_ms < end_ms]
     if not found:
         return ""
     kinds = ", ".join(sorted({frame.kind for frame in found}))
-    return f"{len(found)} frames of {name} ({kinds}) reached the shelf while it was off, the last {found[-1].t_ms - begin_ms} ms after"
+    last_ms = found[-1].t_ms - begin_ms
+    return f"{len(found)} frames of {name} ({kinds}) came while it was off, the last {last_ms:.0f} ms after"
 
 
 def writes(frames: Sequence[Seen]) -> int:
@@ -59,7 +61,9 @@ def writes(frames: Sequence[Seen]) -> int:
 
 def turns(frames: Mapping[str, Sequence[Seen]]) -> list[str]:
     """The nodes in the order in which they wrote, each run of writes of one node once."""
-    merged = sorted((frame.t_ms, name) for name, found in frames.items() for frame in found if frame.kind == "write")
+    merged = sorted(
+        (frame.t_ms, name) for name, found in frames.items() for frame in found if frame.kind == "write"
+    )
     order: list[str] = []
     for _, name in merged:
         if not order or order[-1] != name:

@@ -13,11 +13,12 @@ class ReadingError(Exception):
 
 def answering_mac(arping: str) -> str:
     """The one hardware address that answered ``arping`` (iputils). Two different ones are two holders."""
-    found = {mac.lower() for mac in re.findall(r"reply from \S+ \[([0-9A-Fa-f:]{17})\]", arping)}
+    found: set[str] = {mac.lower() for mac in re.findall(r"reply from \S+ \[([0-9A-Fa-f:]{17})\]", arping)}
     if len(found) != 1:
         what = f"{len(found)} machines answer: {', '.join(sorted(found))}" if found else "nobody answers"
         raise ReadingError(f"{what}: {arping.strip()[-300:]!r}")
-    return found.pop()
+    (mac,) = found
+    return mac
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,10 @@ def screen(text: str) -> Screen:
     """What of the document's screen is in a dialogue with the switch."""
     rule = r"-----\+------------------\+-------------\+--------\+-----------------\+---------\+"
     heads = r"\s*\|\s*".join(re.escape(head) for head in HEADS)
-    rows = {int(number) for number in re.findall(r"^[^\n]*?\b([1-8])\s*\|[^\n|]*\|[^\n|]*\|\s*ON\s*\|", text, re.MULTILINE)}
+    rows = {
+        int(number)
+        for number in re.findall(r"^[^\n]*?\b([1-8])\s*\|[^\n|]*\|[^\n|]*\|\s*ON\s*\|", text, re.MULTILINE)
+    }
     return Screen(
         banner="Internet Power Switch v1.41h" in text,
         heads=re.search(heads, text) is not None and re.search(rule, text) is not None,

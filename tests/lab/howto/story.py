@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.client.evidence import Evidence
 from lab.howto import client, configure, files, prepare, rounds, scenes, switch
 from lab.howto.pair import BOOT_S, Pair
 from lab.report import Table
@@ -69,7 +68,9 @@ def promise(table: Table, choice: Choice) -> None:
                 table.plan(number, title, part=PARTS[one])
     for scene in SCENES:
         if scene not in choice.scenes:
-            table.by_hand(SCENE_ROWS[scene], f"not played in this run, which was asked for {', '.join(choice.scenes)} only")
+            table.by_hand(
+                SCENE_ROWS[scene], f"not played in this run, which was asked for {', '.join(choice.scenes)} only"
+            )
 
 
 def play(table: Table, pair: Pair, choice: Choice) -> None:
@@ -80,22 +81,19 @@ def play(table: Table, pair: Pair, choice: Choice) -> None:
     machines(table, pair)
     prepared(table, pair)
     begun_ms = pair.lab.shelf.mark()
-    evidence: Evidence | None = None
-    for one in choice.rounds:
+    for number, one in enumerate(choice.rounds):
         table.part(PARTS[one])
-        if evidence is None:
-            evidence = first_round(table, pair, one)
+        if number == 0:
+            first_round(table, pair, one)
         else:
-            active = pair.lab.guests["mclaws" if POWER_CUT in choice.scenes else "pete"]
-            rounds.change(table, pair, evidence, active)
+            rounds.change(table, pair, pair.lab.guests["mclaws" if POWER_CUT in choice.scenes else "pete"])
         if MOVE in choice.scenes:
-            scenes.move(table, pair, evidence)
+            scenes.move(table, pair)
         if POWER_CUT in choice.scenes:
-            scenes.power_cut(table, pair, evidence)
+            scenes.power_cut(table, pair)
     table.part("the end")
-    assert evidence is not None, "a choice has at least one round"
     active = pair.lab.guests[choice.active_at_the_end()]
-    rounds.finish(table, pair, evidence, active, begun_ms, choice.turns())
+    rounds.finish(table, pair, active, begun_ms, choice.turns())
 
 
 def prepared(table: Table, pair: Pair) -> None:
@@ -113,8 +111,8 @@ def prepared(table: Table, pair: Pair) -> None:
         step(table, pair)
 
 
-def first_round(table: Table, pair: Pair, name: str) -> Evidence:
-    """The document's files (they are checked in every run), then the service of the chosen round, and the client."""
+def first_round(table: Table, pair: Pair, name: str) -> None:
+    """The document's files (checked in every run), then the service of the chosen round, and the client."""
     configure.three_files(table, pair, files.HARESOURCES)
     if name == DOCUMENT:
         prepare.nfs_state(table, pair)
@@ -123,7 +121,7 @@ def first_round(table: Table, pair: Pair, name: str) -> Evidence:
         pair.put_on_both("/etc/exports", "")
         rounds.start_recommended(table, pair)
     scenes.look(table, pair)
-    return client.mount_and_copy(table, pair)
+    client.mount_and_copy(table, pair)
 
 
 PACKAGES = ("nfs-kernel-server", "xfsprogs", "aoetools", "sysvinit-core")
