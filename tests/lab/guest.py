@@ -25,7 +25,8 @@ from lab.wire import RequestError
 
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SSH_FAILED = 255
-READY = re.compile(r"^LAB-READY\b", re.MULTILINE)
+READY = re.compile(rb"^LAB-READY\b", re.MULTILINE)
+CONSOLE_BYTES = 16 << 20
 POLL_S = 0.1
 READY_S = 300.0
 """For a boot of 10 to 20 s, when the machine has no processor to spare."""
@@ -142,7 +143,11 @@ class Guest:
         self.run(["true"], timeout_s=max(5.0, deadline.left_s()))
 
     def _said_ready(self, boot: int) -> bool:
-        return READY.search(tail(self._places.console(self.name, boot), 100_000)) is not None
+        try:
+            with open(self._places.console(self.name, boot), "rb") as file:
+                return READY.search(file.read(CONSOLE_BYTES)) is not None  # its first word may be long ago
+        except FileNotFoundError:
+            return False
 
     @staticmethod
     def _why_off(seen: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ RESET_LIMIT, RESET_WINDOW_S = 4, 60.0
 """More resets of its own in that time are a boot loop, which would hide what is wrong: the machine stays off."""
 
 REASON_S = 2.0
+KILL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ class Machine:
     # --- power -------------------------------------------------------------------------------------------
 
     def set_outlet(self, on: bool) -> None:
-        """The relay has moved. Raises LabError when QEMU cannot be started."""
+        """The relay has moved. Raises LabError when QEMU cannot be started, or does not end."""
         with self._lock:
             self.outlet = on
             self._follow("outlet")
 
     def set_cord(self, plugged: bool) -> None:
-        """Pull the cord out, or put it in. Raises LabError when QEMU cannot be started."""
+        """Pull the cord out, or put it in. Raises LabError when QEMU cannot be started, or does not end."""
         with self._lock:
             self.cord = plugged
             self._follow("cord")
@@ -211,11 +212,17 @@ class Machine:
         ).start()
 
     def _kill(self, by: str) -> None:
-        """SIGKILL, reaped, forgotten. Nothing when it is off."""
+        """SIGKILL, reaped, forgotten. Nothing when it is off. LabError: it does not die, so it is not off."""
         if self._child is None:
             return
         self._child.kill()
-        self._child.wait()
+        try:
+            self._child.wait(KILL_S)
+        except subprocess.TimeoutExpired:
+            raise LabError(
+                f"{self.guest.name}: QEMU's process {self._child.pid} was killed and has not ended within "
+                f"{KILL_S:g} s; is the disk of the run directory stuck?"
+            ) from None
         self._forget(by)
 
     def _forget(self, by: str) -> None:

@@ -204,9 +204,18 @@ def command(rundir: str, cwd: str | None = None) -> str:
 
 def _down(given: argparse.Namespace) -> int:
     _undisturbed()
-    for line in start.end(Places(given.rundir)) or [f"{given.rundir}: no lab is there"]:
+    said = start.end(Places(given.rundir))
+    if given.rundir == RUNDIR:
+        # A play ends its own lab; what one that was killed has left goes here, one that runs is left alone.
+        for place in map(Places, map(_place_of, PLAYS)):
+            said += [] if place.alive() or not os.path.exists(place.root) else start.end(place)
+    for line in said or [f"{given.rundir}: no lab is there"]:
         _say(line)
     return DONE
+
+
+def _place_of(play: str) -> str:
+    return f"{RUNDIR}-{play}"
 
 
 def _undisturbed() -> None:
@@ -322,7 +331,7 @@ def _play(given: argparse.Namespace) -> int:
         module = importlib.import_module(PLAYS[given.command])
     except ModuleNotFoundError as error:
         raise LabError(f"this checkout has no {given.command}: {error}") from None
-    rundir = f"{given.rundir}-{given.command}" if given.rundir == RUNDIR else given.rundir
+    rundir = _place_of(given.command) if given.rundir == RUNDIR else given.rundir
     return int(module.main(given.words, rundir))
 
 

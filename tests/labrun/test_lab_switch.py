@@ -22,4 +22,4 @@ def test_the_address_set_over_the_serial_line_is_where_the_switch_answers(lab_di
         while lab.pete.run(ping, check=False).code != 0:
             assert time.monotonic() < end, lab.switch.events()
         shown = lab.pete.run(["failoverctl", "switch", "show", "--ip", plan.SWITCH_ADDRESS], timeout_s=PATIENCE_S)
-        assert plan.SWITCH_ADDRESS in shown.stdout or "ON" in shown.stdout
+        assert shown.stdout.count("ON") >= plan.PLUG_COUNT
