@@ -127,9 +127,9 @@ def _step(step: Step, table: Table, index: int) -> str:
     for check in step.checks:
         said = "checked" if check.passed else "NOT so"
         items.append(f"{said}: {check.name}" + (f" ({check.detail})" if check.detail else ""))
+    parts += [_picture(picture) for picture in step.pictures]
     if items:
         parts.append("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>")
-    parts += [_picture(picture) for picture in step.pictures]
     if step.trace:
         parts.append(f"<pre>{escape(step.trace)}</pre>")
     return "".join(parts) + "</div></details></article>"

@@ -40,8 +40,8 @@ pre { background: var(--paper); border: 1px solid var(--line); padding: .7em; ov
   white-space: pre; overflow-wrap: normal; }
 .picture { margin: .8em 0; font-size: 12px; } .lanes { position: relative; padding-top: 30px; }
 .lane { position: relative; height: 14px; margin: 17px 0 6px; background: var(--line); border-radius: 2px; }
-.lane b { position: absolute; left: 0; top: -16px; padding-right: 5px; font-weight: 500; z-index: 1;
-  background: var(--panel); }
+.lane b { position: absolute; left: 0; top: -16px; padding-right: 5px; font-weight: 500;
+  line-height: 15px; z-index: 1; background: var(--panel); }
 .lane i { position: absolute; top: 0; bottom: 0; background: var(--goodbar); }
 .lane i.w { background: var(--wait); }
 .mark { position: absolute; top: 13px; bottom: 0; border-left: 2px dashed var(--mark); }

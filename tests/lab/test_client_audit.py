@@ -323,6 +323,14 @@ def test_a_record_says_what_it_is(sequence: int) -> None:
     )
 
 
+@given(st.integers(0, len(WRITTEN.bodies[0]) - 1), st.integers(1, 255))
+def test_a_record_with_a_changed_byte_is_none(at: int, change: int) -> None:
+    """By its own checksum, without knowing what was written."""
+    body = bytearray(WRITTEN.bodies[0])
+    body[at] ^= change
+    assert records.decode(bytes(body), 0).fault
+
+
 def test_records_are_of_a_page_or_small_and_end_anywhere() -> None:
     sizes = [len(records.encode("v3", RUN, number)) for number in range(1, 101)]
     assert sum(size > 4_000 for size in sizes) == 80

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from lab.client import guests, mounts
-from lab.client.audit import Window
+from lab.client.audit import Proof, Waited, Window, note_trouble
 from lab.client.diary import now_ms
 from lab.client.evidence import Evidence
 from lab.client.guests import EvidenceError
 from lab.client.locks import State
-from lab.client.scene import tell
+from lab.client.scene import Reclaimed, tell
 from lab.report import Result, StepFailed, Table
 from lab.test_client_mounts import MOUNTS, MOUNTSTATS
 
@@ -284,3 +284,26 @@ def test_machine_facts_name_kernel_and_packages(place: Place) -> None:
     facts = guests.machine_facts(place.client)
     assert facts["kernel"] == os.uname().release
     assert facts["python3"]
+
+
+def test_a_scene_with_an_error_or_without_an_answer_fails_its_step(place: Place, tmp_path: Path) -> None:
+    scene = place.evidence.scene("made up")
+    scene.window = Window("made up", 0, 5_000)
+    proof = Proof("v3", "writer", answered_ms=[100], waited=[Waited("v3", "writer", "made up", 4_900, 100, 30, 1)])
+    scene.proofs = [proof]
+    table = step_of(tmp_path)
+    with table.step("22", "good") as step:
+        scene.tell(step)
+    lines = [{"what": "error", "t": 9, "during": "fsync", "name": "EIO", "message": "Input/output error"}]
+    note_trouble(proof, lines)
+    with pytest.raises(StepFailed, match=r"fsync: EIO .* 1 errors in all"), table.step("22", "error") as step:
+        scene.tell(step)
+    proof.errors = 0
+    proof.findings.clear()
+    proof.find("nothing", "no answer in it")
+    with pytest.raises(StepFailed, match="no answer in it"), table.step("22", "empty") as step:
+        scene.tell(step)
+    proof.findings.clear()
+    scene.reclaims = [Reclaimed("v3", 10, 20, None, None)]
+    with pytest.raises(StepFailed, match="before: lock; seen: address at 10 ms"), table.step("22", "lock") as step:
+        scene.tell(step)

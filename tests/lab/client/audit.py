@@ -135,18 +135,24 @@ def read_diary(who: str, kind: str, text: str) -> tuple[Proof, list[Entry]]:
     if not lines or lines[-1]["what"] != "end":
         last = f"{lines[-1]['what']} at {lines[-1]['t']} ms" if lines else "nothing"
         proof.find("unfinished", f"it does not end with the program's end; its last line: {last}")
+    note_trouble(proof, lines)
+    proof.answered_ms = [line["end"] for line in lines if line["what"] == ANSWERS[kind]]
+    proof.answers = len(proof.answered_ms)
+    if not proof.answers:
+        proof.find("nothing", "not a single answer of the server is recorded; nothing was tested")
+    return proof, lines
+
+
+def note_trouble(proof: Proof, lines: Iterable[Entry]) -> None:
+    """A finding for each error and each difference that the program met."""
     for line in lines:
         if line["what"] == "error":
             proof.errors += 1
             place = "".join(f" of {key} {line[key]}" for key in ("seq", "path", "kind") if key in line)
             proof.find("error", f"{line['during']}{place}: {line['name']} ({line['message']}) at {line['t']} ms")
         elif line["what"] == "differs":
+            proof.errors += 1
             proof.find("differs", f"{line.get('kind', '')} {line.get('seq', '')} {line['why']}".strip())
-    proof.answered_ms = [line["end"] for line in lines if line["what"] == ANSWERS[kind]]
-    proof.answers = len(proof.answered_ms)
-    if not proof.answers:
-        proof.find("nothing", "not a single answer of the server is recorded; nothing was tested")
-    return proof, lines
 
 
 def prove_writer(who: str, diary: str, data: bytes, *, lock: bool = True) -> Proof:

@@ -63,8 +63,8 @@ class Guest(Protocol):
 
 
 def program(name: str, *arguments: str, home: str = HOME) -> list[str]:
-    """The command of a program of this package in a guest."""
-    return ["env", f"PYTHONPATH={home}", PYTHON, "-m", f"lab.client.{name}", *arguments]
+    """The command of a program of this package in a guest. ``-P``: nothing of its working folder is imported."""
+    return ["env", f"PYTHONPATH={home}", PYTHON, "-P", "-m", f"lab.client.{name}", *arguments]
 
 
 def package() -> bytes:

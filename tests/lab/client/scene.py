@@ -162,7 +162,7 @@ class Scene:
                 tail = tail if tail.startswith('{"what"') else tail.partition("\n")[2]
             lines = list(entries(tail, f"diary of {name}"))
             proof = audit.Proof(name, program.kind)
-            proof.errors = sum(line["what"] in ("error", "differs") for line in lines)
+            audit.note_trouble(proof, lines)
             proof.answered_ms = [line["end"] for line in lines if line["what"] == audit.ANSWERS[program.kind]]
             audit.waits(proof, lines, [self.window])
             self.proofs.append(proof)
@@ -188,17 +188,13 @@ class Scene:
             )
         )
         for proof in self.proofs:
+            trouble = [str(finding) for finding in proof.findings[: audit.TOLD_AT_MOST]]
+            trouble += [f"{proof.errors} errors in all"] if proof.errors else []
             step.check(
-                f"{proof.kind} {proof.who} was served in the scene",
-                not proof.findings,
-                expected="an answer of the server within the scene",
-                seen="; ".join(map(str, proof.findings)) or f"{proof.waited[0].answers} answers",
-            )
-            step.check(
-                f"{proof.kind} {proof.who} met no error",
-                not proof.errors,
-                expected="no error at the client",
-                seen=f"{proof.errors} errors" if proof.errors else "none",
+                f"{proof.kind} {proof.who} was served in the scene and met no error",
+                not trouble,
+                expected=f"answers to {proof.who} within the scene, and no error",
+                seen="; ".join(trouble) or f"{proof.waited[0].answers} answers",
             )
         for one in self.reclaims:
             step.check(
