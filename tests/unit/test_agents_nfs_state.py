@@ -299,6 +299,20 @@ def test_names_come_from_the_hosts_file_the_address_first():
     assert nfsserver_notify.names_of("192.0.2.9", hosts) == ["192.0.2.9"]
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "address"),
+    [
+        ("kokone", f"0100007f 000186b5 00000003 00000010 {'0' * 32} 192.0.2.10 pete", "192.0.2.10"),
+        ("192.0.2.10", f"0100007f 000186b5 00000003 00000010 {'0' * 32} kokone pete", "192.0.2.10"),
+        ("kokone", f"0100007f 000186b5 00000003 00000010 {'0' * 32} kokone.example pete", ""),
+        ("192.0.2.10", "", "192.0.2.10"),
+        ("kokone", "damaged", ""),
+    ],
+)
+def test_the_address_of_a_client_comes_from_its_record_not_from_dns(name, line, address):
+    assert nfsserver_notify.recorded_address(name, line) == address
+
+
 def test_notify_arguments_are_padded_to_four_bytes():
     assert nfsserver_nsm.notify_arguments("abcde", 3) == b"\0\0\0\x05abcde\0\0\0\0\0\0\x03"
 

@@ -159,7 +159,8 @@ def _tell(label: str, ip: str, number: int, trying: Deadline) -> None:
     import socket
 
     directory = f"{STATE}/{PENDING}/{label}"
-    targets = _addresses(nfsserver_state.names(directory))
+    targets = {name: _address(directory, name) for name in nfsserver_state.names(directory)}
+    targets = {name: address for name, address in targets.items() if address}
     with open("/etc/hosts", encoding="utf-8", errors="replace") as file:
         own = names_of(ip, file.read()) if ip else [socket.gethostname()]
     xid = int.from_bytes(os.urandom(4), "big")
@@ -203,21 +204,31 @@ def _bind(sock: "Socket", ip: str) -> None:
     sock.bind((ip, 0))
 
 
-def _addresses(records: "list[str]") -> "dict[str, str]":
-    """Record name to IPv4 address. The kernel records addresses (nsm_use_hostnames is 0); names are looked up."""
+def recorded_address(name: str, line: str) -> str:
+    """The IPv4 address of a client from its record; "" when that has only a name.
+
+    statd names the file for what DNS calls the client; in the line, after address, program, version,
+    procedure and cookie, stands what the kernel called it: its address, unless nsm_use_hostnames is set.
+    """
+    for word in (*line.split()[5:6], name):
+        try:
+            ipv4_bytes(word)
+        except ValueError:
+            continue
+        return word
+    return ""
+
+
+def _address(directory: str, name: str) -> str:
     import socket
 
-    found = {}
-    for record in records:
-        try:
-            ipv4_bytes(record)
-            found[record] = record
-        except ValueError:
-            try:
-                found[record] = socket.gethostbyname(record)
-            except OSError as error:
-                _log("warning", f"the client {record} has no IPv4 address ({error}); not told to reclaim")
-    return found
+    try:
+        with open(f"{directory}/{name}", encoding="ascii", errors="replace") as file:
+            found = recorded_address(name, file.readline())
+        return found or socket.gethostbyname(name)
+    except OSError as error:
+        _log("warning", f"the client {name} has no IPv4 address ({error}); not told to reclaim its NFSv3 locks")
+        return ""
 
 
 def _log(level: str, text: str) -> None:
