@@ -70,8 +70,8 @@ def refused(table: Table, pair: Pair) -> None:
         step.did("192.168.1.1 and 192.168.1.2 on eth1, and in /etc/hosts as the nodes' names, too")
         hosts = [node.get("/etc/hosts") for node in pair.nodes]
         tried = both(pair.nodes, _derived)
-        for node, text in zip(pair.nodes, hosts, strict=True):
-            node.put("/etc/hosts", text)
+        for node, own in zip(pair.nodes, hosts, strict=True):
+            node.put("/etc/hosts", own)
         for node, told in zip(pair.nodes, tried, strict=True):
             text = told.stdout + told.stderr
             good = told.code == 0 and " over eth1" in text
