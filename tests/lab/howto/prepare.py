@@ -140,7 +140,8 @@ def nfs_state(table: Table, pair: Pair) -> None:
         step.did(f"both: /var/lib/nfs is a link to {files.STATE_DIR}")
         pair.script_on_both(LINK)
         step.did(
-            f"both: {files.NFS_CONF_PATH}: lease {files.LEASE_S} s, grace {files.GRACE_S} s, the cluster's name for NFSv3 clients"
+            f"both: {files.NFS_CONF_PATH}: lease {files.LEASE_S} s, grace {files.GRACE_S} s, "
+            "the cluster's name for NFSv3 clients"
         )
         pair.put_on_both(files.NFS_CONF_PATH, files.NFS_CONF)
         step.did(
