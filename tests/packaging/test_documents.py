@@ -59,7 +59,8 @@ def test_the_files_of_the_howto_load(tmp_path: pathlib.Path) -> None:
     config = loaded.config
     assert not loaded.notes
     assert [resource.name for resource in config.groups[0].resources] == [
-        "Filesystem:/dev/etherd/e0.0", "nfs-server.service", "IPaddr:192.0.2.220/24/eth0",
+        "Filesystem:/dev/etherd/e0.0", "nfsserver:/mnt/e0.0/.nfs", "exportfs:/mnt/e0.0",
+        "IPaddr:192.0.2.220/24/eth0",
     ]  # fmt: skip
     assert config.groups[0].name == "Filesystem:e0.0"
     assert config.fence_delay_ms == 16_000, "the page counts with it"
