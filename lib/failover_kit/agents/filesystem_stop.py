@@ -242,9 +242,9 @@ def who_keeps(node: str, device: int) -> str:
     if device and blockdev.filesystem_lives(device):
         # umount(2) of a frozen filesystem succeeds: the mount goes, the superblock stays until it is thawed.
         return (
-            f"{node} is not mounted here any more, but the kernel still has its filesystem: it is in a mount namespace"
-            " /proc does not show, or there was a lazy unmount (umount -l), or it was frozen when it was unmounted"
-            f" (mount {node} by hand, fsfreeze -u, unmount it)"
+            f"{node} is not mounted here any more, but the kernel still has its filesystem: it is in a mount"
+            " namespace /proc does not show, or there was a lazy unmount (umount -l), or it was frozen when it was"
+            f" unmounted (mount {node} by hand, fsfreeze -u, unmount it)"
         )
     return (
         f"{node} is not mounted here any more, but it cannot be opened exclusively: a mount namespace /proc does"
