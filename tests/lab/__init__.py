@@ -1,0 +1,1 @@
+"""The lab: the pair of the HOWTO as virtual machines with kernels of their own. Begin with ``lab.lab``."""
