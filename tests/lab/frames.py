@@ -56,10 +56,9 @@ def record(t_ns: int, data: bytes | memoryview) -> bytes | None:
     if not aflags & _AFLAG_EXTENDED:
         lba &= 0x0FFFFFFF
     # A frame that carries data to the disk is a write, whatever its command is called.
+    kind = READ if ata in _READS else OTHER
     if aflags & _AFLAG_WRITE or ata in _WRITES:
         kind = WRITE
-    else:
-        kind = READ if ata in _READS else OTHER
     return RECORD.pack(t_ns, mac, kind, sectors, lba)
 
 

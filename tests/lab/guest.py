@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV
 from lab.errors import GuestError, LabError
-from lab.plan import GuestPlan
 from lab.places import Places
+from lab.plan import GuestPlan
 from lab.wire import RequestError
 
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

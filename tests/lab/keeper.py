@@ -24,7 +24,7 @@ from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.process import CLEAN_ENV
 from lab import plan, wire
 from lab.errors import LabError
-from lab.machine import Hardware, Machine, PowerEvent, last_line, now_ms
+from lab.machine import Hardware, Machine, PowerEvent, last_line
 from lab.network import Network
 from lab.panel import SWITCH_END, Panel, PanelError
 from lab.places import Places

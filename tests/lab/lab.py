@@ -113,10 +113,7 @@ class Lab:
             config = {
                 "guests": [found.name for found in chosen],
                 "image": kind,
-                "kernel": files.kernel,
-                "initrd": files.initrd,
-                "key": files.key,
-                "known": files.known,
+                **_own_copies(files, places),
                 "project": _project(places) if project else "",
                 "memory_mb": memory_mb or MEMORY_MB.get(kind, 384),
                 "arguments": arguments,
@@ -241,12 +238,30 @@ def _image(image: str | ImageFiles, say: Callable[[str], None]) -> tuple[ImageFi
         return image, "other"
     if image not in MEMORY_MB:
         raise LabError(f"image {image!r}: there are {', '.join(MEMORY_MB)}")
-    from lab.image import build
+    from lab.image import build, tools
 
-    return build.ensure(image, say), image
+    try:
+        return build.ensure(image, say), image
+    except tools.BuildError as error:
+        raise LabError(f"the {image} image: {error}") from None
+
+
+def _own_copies(files: ImageFiles, places: Places) -> dict[str, str]:
+    """The small files of the image, copied: a newer image may take the place of this one while the lab runs."""
+    found = {}
+    for name in ("kernel", "initrd", "key", "known"):
+        source = getattr(files, name)
+        found[name] = os.path.join(places.root, name) if source else ""
+        if source:
+            shutil.copyfile(source, found[name])
+            os.chmod(found[name], 0o600)
+    return found
 
 
 def _project(places: Places) -> str:
-    from lab.image import project
+    from lab.image import project, tools
 
-    return str(project.build(places.root))
+    try:
+        return project.build(places.root)
+    except tools.BuildError as error:
+        raise LabError(f"the project's disk: {error}") from None

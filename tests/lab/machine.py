@@ -67,7 +67,8 @@ def command_line(guest: GuestPlan, hardware: Hardware, console: str, serial_fd: 
     ("TSC unstable", seen in 4 of 8 tries). The machine waits for ``cont``: its cables are put right before.
     """
     argv = [QEMU, "-name", guest.name, "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
-    argv += ["-m", str(hardware.memory_mb), "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-S"]
+    argv += ["-m", str(hardware.memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
+    argv += ["-no-reboot", "-S"]
     argv += ["-kernel", hardware.kernel, "-initrd", hardware.initrd, "-append", hardware.arguments]
     argv += ["-drive", f"file={hardware.disk},format=raw,if=virtio,cache=writeback"]
     if hardware.project:

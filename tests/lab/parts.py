@@ -112,8 +112,10 @@ class Shelf:
         return Testimony(found["count"], found["dropped"])
 
     def frames(self, mac_of: str | None = None, since_ms: float = 0, until_ms: float | None = None) -> list[Frame]:
-        """Requests that reached the shelf from ``since_ms`` on (before ``until_ms``), oldest first; from one guest's
-        storage card, or from anybody. Complete, or LabError (see ``testify``)."""
+        """Requests that reached the shelf from ``since_ms`` on (before ``until_ms``), oldest first.
+
+        From one guest's storage card, or from anybody. Complete, or LabError (see ``testify``).
+        """
         self.testify()
         mac = None if mac_of is None else plan.guest(mac_of).nic("eth3").mac
         return [

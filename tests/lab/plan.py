@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.errors import LabError
+from lab.image import boot
 
 MGMT, HEART, FRONT, SAN = "mgmt", "heart", "front", "san"
 NETWORKS = (MGMT, HEART, FRONT, SAN)
@@ -97,7 +98,7 @@ NODES = (PETE, MCLAWS)
 NAMES = tuple(guest.name for guest in GUESTS)
 
 HEART_IS_BARE = True
-"""eth1 is brought up without its address, as the document leaves it; ``Nic.address`` is what a story may give it."""
+"""eth1 is brought up without its address, as the document leaves it; a story may give it ``Nic.address``."""
 
 
 def guest(name: str) -> GuestPlan:
@@ -146,12 +147,11 @@ def hosts() -> str:
 def kernel_arguments(found: GuestPlan) -> str:
     """What the boot script of the image needs, and what spares an emulated processor work.
 
-    ``NODE=name``; ``NIC=eth0,MAC,ADDRESS/PREFIX`` once for each card, in order, with the address empty when the
-    boot script shall only bring the card up. ``panic=-1``: a panic is a reset at once, and the lab sees it.
+    The words are the image's (``lab.image.boot``); the address of a card is left out when it shall only be up.
     """
-    words = ["console=ttyS1", "root=/dev/vda", "rw", "quiet", "panic=-1", "mitigations=off", "nokaslr"]
-    words += ["net.ifnames=0", f"NODE={found.name}"]
+    cards = []
     for nic in found.nics:
         bare = not nic.address or (nic.network == HEART and HEART_IS_BARE)
-        words.append(f"NIC={nic.name},{nic.mac},{'' if bare else f'{nic.address}/{nic.prefix}'}")
-    return " ".join(words)
+        address = "" if bare else f"{nic.address}/{nic.prefix}"
+        cards.append(boot.Nic(nic.name, nic.mac, tap(found.name, nic), address))
+    return boot.append(found.name, cards)

@@ -39,22 +39,22 @@ class Monitor:
         """Leave negotiation mode. Raises QmpError."""
         self.command("qmp_capabilities")
 
-    def command(self, name: str, **arguments: object) -> None:
+    def command(self, execute: str, /, **arguments: object) -> None:
         """Raises QmpError."""
-        text = json.dumps({"execute": name, "arguments": arguments}) + "\n"
+        text = json.dumps({"execute": execute, "arguments": arguments}) + "\n"
         with self._lock:
             try:
                 self._connection.sendall(text.encode())
                 answer = self._answers.get(timeout=ANSWER_S)
             except OSError as error:
-                raise QmpError(f"{name}: {error.strerror}") from None
+                raise QmpError(f"{execute}: {error.strerror}") from None
             except queue.Empty:
-                raise QmpError(f"{name}: no answer within {ANSWER_S:g} s") from None
+                raise QmpError(f"{execute}: no answer within {ANSWER_S:g} s") from None
         if answer is None:
             self._answers.put(None)
-            raise QmpError(f"{name}: the machine has ended")
+            raise QmpError(f"{execute}: the machine has ended")
         if "error" in answer:
-            raise QmpError(f"{name}: {answer['error'].get('desc')}")
+            raise QmpError(f"{execute}: {answer['error'].get('desc')}")
 
     def close(self) -> None:
         self._connection.close()

@@ -91,7 +91,6 @@ class Masters:
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": self._known or "/dev/null",
             "StrictHostKeyChecking": "yes" if self._known else "no",
-            "HostKeyAlias": name,
             "BatchMode": "yes",
             "ConnectTimeout": "5",
             "ServerAliveInterval": str(ALIVE_S),

@@ -1,4 +1,4 @@
-"""Start a keeper in namespaces of its own, find one that runs, end one. The host's side, without the Lab's comfort."""
+"""Start a keeper in namespaces of its own, find one that runs, end one: the host's side of a lab's life."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def launch(places: Places, lock: int, config: dict[str, Any], *, foreground: boo
         json.dump(config, file, indent=1)
     theirs, ours = os.pipe() if foreground else (-1, -1)
     argv = ["unshare", "--net", "--pid", "--mount", "--propagation", "private", "--fork", "--kill-child"]
-    argv += ["--mount-proc", "/usr/bin/python3", "-s", "-P", "-m", "lab.keeper", places.root, str(lock), str(theirs)]
+    argv += ["--mount-proc", "/usr/bin/python3", "-s", "-P", "-m", "lab.keeper"]
+    argv += [places.root, str(lock), str(theirs)]
     try:
         with open(places.log, "ab") as log:
             child = subprocess.Popen(

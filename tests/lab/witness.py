@@ -12,6 +12,7 @@ RETIRE_MS of the frames in it.
 from __future__ import annotations
 
 import mmap
+import os
 import select
 import socket
 import struct
@@ -51,7 +52,7 @@ class Witness:
         )
         self._ring = mmap.mmap(self._socket.fileno(), BLOCK_BYTES * BLOCK_COUNT)
         self._socket.bind((interface, frames.ETHERTYPE))
-        self._file = open(path, "wb", buffering=0)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._at = 0
         self.count = 0
         self.dropped = 0
@@ -124,7 +125,7 @@ class Witness:
             self.full = True
             found = found[:room]
         if found:
-            self._file.write(b"".join(found))
+            os.write(self._fd, b"".join(found))
             self.count += len(found)
 
     def _count_drops(self) -> None:

@@ -2,10 +2,10 @@
 
 One guest by hand, inside a network namespace that has the tap ``pete-eth0``, ends up as
 
-    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -m 384 -smp 1 -display none -no-reboot -nodefaults
+    qemu-system-x86_64 -accel tcg,thread=multi,tb-size=128 -cpu max -M q35 -m 384 -smp 1 -display none -no-reboot -nodefaults
         -kernel vmlinuz -initrd initrd
         -append "console=ttyS1 quiet … NODE=pete NIC=eth0,02:00:00:00:00:01,10.9.0.1/24"
-        -drive file=pete.qcow2,format=qcow2,if=none,id=root,cache=writeback -device virtio-blk-pci,drive=root
+        -drive file=pete.img,format=raw,if=none,id=root,cache=writeback -device virtio-blk-pci,drive=root
         -drive file=project.img,format=raw,if=none,id=project,readonly=on -device virtio-blk-pci,drive=project
         -netdev tap,id=n0,ifname=pete-eth0,script=no,downscript=no
         -device virtio-net-pci,netdev=n0,mac=02:00:00:00:00:01,romfile=
@@ -31,6 +31,10 @@ KERNEL_WORDS = (
     "cgroup_disable=memory",
     "rw",
 )
+
+
+ACCELERATOR = "tcg,thread=multi,tb-size=128"
+"""128 MiB of translated code are enough for a guest; without the limit QEMU takes 1 GiB of the host's memory each."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def qemu_argv(
     more: Sequence[str] = (),
 ) -> list[str]:
     """QEMU's arguments. ``serial`` is ttyS0 (``null``, a pty's path, ``unix:…``), ``console`` the file of ttyS1."""
-    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35", "-m", str(memory_mib)]
+    argv = ["qemu-system-x86_64", "-accel", ACCELERATOR, "-cpu", "max", "-M", "q35", "-m", str(memory_mib)]
     argv += ["-smp", "1", "-display", "none", "-no-reboot", "-nodefaults", "-kernel", kernel, "-initrd", initrd]
     argv += ["-append", append(node, nics)]
     argv += ["-drive", f"file={root},format={root_format},if=none,id=root,cache=writeback"]

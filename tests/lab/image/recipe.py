@@ -70,36 +70,61 @@ SYSV_DISABLED = ("aoetools", "busybox-klogd", "kmod")
 """Stay as scripts, without boot links: lab-early loads /etc/modules; the kernel's messages are on the console."""
 
 SYSTEMD_MASKED = (
-    # devices, clocks, keymaps, logins and clean-ups that a guest has no use for
-    "apt-daily.timer",
+    # Devices, clocks, keymaps, consoles, logins and clean-ups that a guest has no use for. The coldplug of all
+    # devices (udev-trigger) took the longest: the initrd has loaded what there is; later events reach udev.
     "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
+    "getty-static.service",
     "getty.target",
     "keyboard-setup.service",
+    "kmod-static-nodes.service",
+    "ldconfig.service",
     "logrotate.timer",
+    "modprobe@configfs.service",
+    "modprobe@dm_mod.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
+    "modprobe@loop.service",
+    "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
+    "systemd-binfmt.service",
     "systemd-firstboot.service",
     "systemd-hwdb-update.service",
-    "systemd-journal-flush.service",
+    "systemd-logind.service",
     "systemd-machine-id-commit.service",
+    "systemd-pcrphase-sysinit.service",
+    "systemd-pcrphase.service",
     "systemd-pstore.service",
     "systemd-random-seed.service",
+    "systemd-remount-fs.service",
+    "systemd-repart.service",
+    "systemd-sysctl.service",
     "systemd-sysusers.service",
     "systemd-timesyncd.service",
     "systemd-tmpfiles-clean.timer",
-    "systemd-update-utmp.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-udev-trigger.service",
     "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
     "systemd-user-sessions.service",
-    "systemd-binfmt.service",
-    "ldconfig.service",
-    "dev-hugepages.mount",
-    "dev-mqueue.mount",
-    "sys-kernel-debug.mount",
-    "sys-kernel-tracing.mount",
-    "sys-fs-fuse-connections.mount",
     "xfs_scrub_all.timer",
 )
+SYSTEMD_GENERATORS_KEPT = ("nfs-server-generator", "rpc-pipefs-generator", "systemd-fstab-generator")
+"""Every other generator looks at each boot for something that a guest has not got; systemd-sysv-generator would
+also make a second unit of each init script."""
+
 SYSTEMD_DISABLED = ("nfs-server.service", "nfs-blkmap.service", "nfs-client.target", "remote-fs.target")
 SYSTEMD_ENABLED = ("ssh.service", "rpcbind.service", "lab-ready.service")

@@ -87,6 +87,11 @@ def _dress_systemd(tree: str, log: str) -> None:
     in_chroot(tree, ["systemctl", "disable", *recipe.SYSTEMD_DISABLED], log)
     in_chroot(tree, ["systemctl", "enable", *recipe.SYSTEMD_ENABLED], log)
     in_chroot(tree, ["systemctl", "set-default", "multi-user.target"], log)
+    masked = os.path.join(tree, "etc/systemd/system-generators")
+    os.makedirs(masked, exist_ok=True)
+    for path in glob.glob(os.path.join(tree, "usr/lib/systemd/system-generators", "*")):
+        if os.path.basename(path) not in recipe.SYSTEMD_GENERATORS_KEPT:
+            _link(tree, "/dev/null", f"etc/systemd/system-generators/{os.path.basename(path)}")
     # One for all guests: systemd would make one at the first boot, which takes time and means nothing here.
     with open(os.path.join(tree, "etc/machine-id"), "w", encoding="ascii") as file:
         file.write("fa110fe2000000000000000000000001\n")
