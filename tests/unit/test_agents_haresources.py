@@ -59,5 +59,30 @@ def test_filesystem_refuses(args):
 
 
 def test_scripts_of_others_are_not_ours():
-    assert parameters_for("killnfsd", []) is None
+    assert parameters_for("nfs-common", []) is None
     assert parameters_for("apache", ["/etc/httpd.conf"]) is None
+
+
+@pytest.mark.parametrize(
+    ("args", "parameters"),
+    [
+        ([], {}),
+        (["/mnt/e0.0/.nfs"], {"nfs_shared_infodir": "/mnt/e0.0/.nfs"}),
+        (["/mnt/e0.0/.nfs", "192.0.2.220"], {"nfs_shared_infodir": "/mnt/e0.0/.nfs", "nfs_ip": "192.0.2.220"}),
+        (["", "192.0.2.220,192.0.2.221"], {"nfs_ip": "192.0.2.220,192.0.2.221"}),
+    ],
+)
+def test_nfsserver(args, parameters):
+    assert parameters_for("nfsserver", args) == parameters
+
+
+@pytest.mark.parametrize("args", [["mnt"], ["/"], ["/mnt", "clusterb"], ["/mnt", "192.0.2.220", "4.1"]])
+def test_nfsserver_refuses(args):
+    with pytest.raises(ValueError, match="nfsserver"):
+        parameters_for("nfsserver", args)
+
+
+def test_killnfsd_takes_no_arguments():
+    assert parameters_for("killnfsd", []) == {}
+    with pytest.raises(ValueError, match="one argument too many"):
+        parameters_for("killnfsd", ["nfs-server.service"])

@@ -16,6 +16,9 @@ _MODULES = {
     "IPaddr": "failover_kit.agents.ipaddr",
     "IPaddr2": "failover_kit.agents.ipaddr",
     "Filesystem": "failover_kit.agents.filesystem",
+    "exportfs": "failover_kit.agents.exportfs",
+    "killnfsd": "failover_kit.agents.killnfsd",
+    "nfsserver": "failover_kit.agents.nfsserver",
 }
 
 

@@ -1,4 +1,4 @@
-"""umount2(2), called in the C library: no umount(8), whose own lookups may hang before the call."""
+"""mount(2) and umount2(2), called in the C library: no umount(8), whose own lookups may hang before the call."""
 
 import os
 
@@ -21,3 +21,26 @@ def unmount(point: str, abort_requests: bool = False) -> None:
     if libc.umount2(os.fsencode(point), flags) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+# linux/mount.h: make a directory visible at a second place.
+_MS_BIND = 0x1000
+
+
+def mount(source: str, point: str, fstype: str) -> None:
+    """Mount a filesystem that needs neither options nor a disk; OSError with the kernel's reason."""
+    _mount(source, point, fstype, 0)
+
+
+def bind(source: str, point: str) -> None:
+    """Make the directory ``source`` visible at ``point``, too."""
+    _mount(source, point, "", _MS_BIND)
+
+
+def _mount(source: str, point: str, fstype: str, flags: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(os.fsencode(source), os.fsencode(point), os.fsencode(fstype), ctypes.c_ulong(flags), None) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), point)

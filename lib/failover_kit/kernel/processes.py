@@ -184,8 +184,44 @@ def mounted_in_other_namespaces(device: int) -> "list[Status]":
     return found
 
 
-def _namespace(pid: str) -> str:
+def _namespace(pid: str, kind: str = "mnt") -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/mnt")
+        return os.readlink(f"/proc/{pid}/ns/{kind}")
     except OSError:
         return ""
+
+
+def named(name: str) -> "list[Status]":
+    """The live processes of this network namespace whose name (at most 15 characters) is ``name``.
+
+    Never kernel threads or zombies. Other network namespaces are other machines, to daemons that serve one.
+    """
+    here = _namespace("self", "net")
+    found = []
+    for pid in pids():
+        state = status(pid)
+        if state is None or state.name != name or state.kernel_thread() or state.state in "ZX":
+            continue
+        if _namespace(str(pid), "net") == here:
+            found.append(state)
+    return found
+
+
+def end(state: Status, number: int) -> bool:
+    """Send signal ``number`` to exactly that process; False when it is gone."""
+    import signal
+
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        now = status(state.pid)
+        if now is None or now.start_ticks != state.start_ticks:
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True

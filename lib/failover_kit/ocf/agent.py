@@ -69,8 +69,8 @@ class Agent:
     """A resource agent. ``text_module`` holds the long descriptions and is imported for meta-data only."""
 
     __slots__ = (
-        "actions", "handlers", "name", "parameters", "positional_names", "positional_separator", "shortdesc",
-        "text_module", "version",
+        "actions", "consistency", "handlers", "name", "parameters", "positional_names", "positional_separator",
+        "shortdesc", "text_module", "version",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +85,12 @@ class Agent:
         handlers: "Mapping[str, Handler]",
         positional: "Sequence[str]",
         positional_separator: str = "",
+        consistency: "Callable[[Values], list[str]] | None" = None,
     ) -> None:
         """``positional`` is the order of haresources arguments.
+
+        ``consistency`` names what is wrong *between* parameters that are right one by one; it looks at
+        no host.
 
         With ``positional_separator`` they stand in one argument (``192.0.2.1/24/eth0``), else in
         one each (``Filesystem::/dev/sda1::/mnt::xfs``).
@@ -100,6 +104,7 @@ class Agent:
         self.handlers = handlers
         self.positional_names = positional
         self.positional_separator = positional_separator
+        self.consistency = consistency
 
     def parameter(self, name: str) -> "Parameter":
         for parameter in self.parameters:
@@ -128,9 +133,10 @@ class Agent:
             name = names.pop(0)
             if word:
                 found[name] = word
-        _, problems = check_all(self.parameters, found)
-        if problems:
-            raise ValueError(f"{self.name}: " + "; ".join(map(str, problems)))
+        values, problems = check_all(self.parameters, found)
+        wrong = list(map(str, problems)) or (self.consistency(values) if self.consistency else [])
+        if wrong:
+            raise ValueError(f"{self.name}: " + "; ".join(wrong))
         return found
 
     def _skips(self, name: str, following: str, word: str) -> bool:

@@ -106,6 +106,10 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
         code = _judge_problems(call, verb, problems)
         if code is not None:
             return code
+    elif agent.consistency is not None and verb not in ("stop", "monitor"):
+        wrong = agent.consistency(values)
+        if wrong:
+            raise AgentError(codes.ERR_CONFIGURED, "; ".join(wrong))
     handler = agent.handlers.get(verb)
     if handler is None or (verb == "validate-all" and call.level < 10):
         # Level 0 of validate-all is the parameters alone, without a look at the host.
@@ -156,7 +160,7 @@ def _tell(environ: "Mapping[str, str]", reason: str) -> None:
 def _usage(agent: "Agent") -> str:
     verbs = "|".join(dict.fromkeys(action.name for action in agent.actions))
     known = {parameter.name: parameter for parameter in agent.parameters}
-    wide = max(map(len, known))
+    wide = max(map(len, known), default=0)
     lines = [
         f"usage: {agent.name} {verbs}",
         f"{agent.shortdesc}. Parameters come as OCF_RESKEY_<name> in the environment (meta-data tells more):",

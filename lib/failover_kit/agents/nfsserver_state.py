@@ -1,0 +1,211 @@
+"""The server's memory: the directory on the shared disk, complete and owned by the right users.
+
+What nfs-utils keep in /var/lib/nfs: ``sm``, ``sm.bak`` and ``state`` of statd (which clients hold NFSv3 locks;
+RHEL has them in ``statd/``), the clients of NFSv4 in ``nfsdcld`` (an sqlite database) or ``v4recovery``, the
+exports in ``etab`` and the mounts in ``rmtab``. Numbers of users differ between nodes, so what belongs to
+statd is given to this node's statd at every start.
+
+Records of NFSv3 clients (one file for each) are told once: start moves them aside, into one directory for each
+address, before statd and the server run. sm-notify takes them from there, and what the new statd writes into
+``sm`` meanwhile is left alone. A record is copied and synced before it is removed: a power cut at any moment
+leaves it in one place at least, and the next start collects it from all of them.
+"""
+
+import os
+import stat
+
+from failover_kit.agents.nfsserver import STATE
+from failover_kit.ocf.codes import failed, not_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PENDING = "failover-kit-notify"
+_SCOPE = "failover-kit-scope"
+_DIRECTORIES = ("sm", "sm.bak", "v4recovery", "nfsdcld")
+_FILES = ("etab", "rmtab")
+_OF_STATD = ("sm", "sm.bak", "state")
+_STATE_BYTES = 4  # an int of the machine's byte order; odd while the node is up
+_STATE_FIRST = 3
+_STATE_LIMIT = 0x7FFFFFFF
+
+
+class Statd:
+    """Where statd keeps its files below a state directory, and to whom they belong on this node."""
+
+    __slots__ = ("base", "gid", "uid")
+
+    def __init__(self, uid: int, gid: int, base: str) -> None:
+        """``base``: "statd/" where they have a directory of their own, else ""."""
+        self.uid = uid
+        self.gid = gid
+        self.base = base
+
+
+def local_statd() -> Statd:
+    """As the distribution's own state directory has it; before anything is mounted over that."""
+    base = "statd/" if os.path.isdir(f"{STATE}/statd/sm") else ""
+    try:
+        found = os.stat(f"{STATE}/{base}sm")
+    except FileNotFoundError:
+        raise not_here(f"{STATE}/{base}sm is not on this node; install nfs-common (nfs-utils)") from None
+    return Statd(found.st_uid, found.st_gid, base)
+
+
+def require_shared(infodir: str) -> str:
+    """Refuse a directory that would not move with the service."""
+    parent = os.path.dirname(infodir)
+    place = infodir if os.path.isdir(infodir) else parent
+    try:
+        found = os.stat(place)
+    except OSError as error:
+        raise failed(f"nfs_shared_infodir: {place}: {error.strerror}; is the shared disk mounted?") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise failed(f"nfs_shared_infodir: {place} is not a directory")
+    if found.st_dev == os.stat("/").st_dev:
+        raise failed(
+            f"nfs_shared_infodir: {infodir} is on the root filesystem of this node, not on the shared disk;"
+            " mount that first (a Filesystem resource to the left of this one)"
+        )
+    return ""
+
+
+def complete(root: str, statd: Statd) -> None:
+    """Make whatever is missing in ``root``, with the modes of this node's STATE, and give statd its files."""
+    os.makedirs(root, mode=0o755, exist_ok=True)
+    if statd.base:
+        _directory(f"{root}/statd", f"{STATE}/statd")
+    for name in _DIRECTORIES:
+        place = statd.base + name if name in _OF_STATD else name
+        _directory(f"{root}/{place}", f"{STATE}/{place}")
+    for name in _FILES:
+        with open(f"{root}/{name}", "a", encoding="ascii"):
+            pass
+    state = f"{root}/{statd.base}state"
+    if not os.path.exists(state):
+        write_number(state, 1)
+    os.chown(state, statd.uid, statd.gid)
+    for name in ("sm", "sm.bak"):
+        directory = f"{root}/{statd.base}{name}"
+        os.chown(directory, statd.uid, statd.gid)
+        for record in os.listdir(directory):
+            os.lchown(f"{directory}/{record}", statd.uid, statd.gid)
+
+
+def _directory(path: str, model: str) -> None:
+    """Make ``path`` with owner and mode of ``model``, where that exists."""
+    if os.path.isdir(path):
+        return
+    os.mkdir(path, 0o700)
+    try:
+        seen = os.stat(model)
+    except FileNotFoundError:
+        return
+    os.chmod(path, stat.S_IMODE(seen.st_mode))
+    os.chown(path, seen.st_uid, seen.st_gid)
+
+
+def scope(root: str) -> str:
+    """The name of the server for NFSv4 clients, made once and kept on the shared disk.
+
+    Random, because two servers of one name that are not one server would be taken for one.
+    """
+    path = f"{root}/{_SCOPE}"
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            name = file.read().strip()
+        if name:
+            return name
+    except FileNotFoundError:
+        pass
+    name = f"failover-kit-{os.urandom(8).hex()}"
+    _durably(path, name.encode() + b"\n")
+    return name
+
+
+def read_number(path: str) -> int:
+    """NSM state number; 1 when the file is missing or damaged."""
+    import sys
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_STATE_BYTES)
+    except FileNotFoundError:
+        data = b""
+    return int.from_bytes(data, sys.byteorder) if len(data) == _STATE_BYTES else 1
+
+
+def write_number(path: str, number: int) -> None:
+    import sys
+
+    _durably(path, number.to_bytes(_STATE_BYTES, sys.byteorder))
+
+
+def next_number(number: int) -> int:
+    """The next odd one: clients believe that the server restarted when the number is not the one they know."""
+    following = number + 2 if number % 2 else number + 1
+    return following if _STATE_FIRST <= following <= _STATE_LIMIT else _STATE_FIRST
+
+
+def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> None:
+    """Put the record of every client still to be told into ``PENDING/LABEL/sm`` and raise the state number."""
+    sources = [f"{root}/{statd.base}{name}" for name in ("sm", "sm.bak")]
+    pending = f"{root}/{PENDING}"
+    if os.path.isdir(pending):
+        for label in os.listdir(pending):
+            sources += [f"{pending}/{label}/{name}" for name in ("sm", "sm.bak")]
+    records: dict[str, bytes] = {}
+    for source in sources:
+        for name in _names(source):
+            with open(f"{source}/{name}", "rb") as file:
+                records.setdefault(name, file.read())
+    number = next_number(read_number(f"{root}/{statd.base}state"))
+    targets = []
+    for label in labels:
+        base = f"{pending}/{label}"
+        targets.append(f"{base}/sm")
+        for directory in (pending, base, f"{base}/sm", f"{base}/sm.bak"):
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            os.chown(directory, statd.uid, statd.gid)
+        for name, data in records.items():
+            _durably(f"{base}/sm/{name}", data, statd)
+        # sm-notify adds 2 before it tells: clients shall hear the number that statd reads below.
+        write_number(f"{base}/state", number - 2)
+        os.chown(f"{base}/state", statd.uid, statd.gid)
+        _sync(f"{base}/sm")
+    write_number(f"{root}/{statd.base}state", number)
+    os.chown(f"{root}/{statd.base}state", statd.uid, statd.gid)
+    for source in sources:
+        if source not in targets:
+            for name in _names(source):
+                os.unlink(f"{source}/{name}")
+
+
+def _names(directory: str) -> "list[str]":
+    try:
+        return [name for name in os.listdir(directory) if not name.endswith(".new")]
+    except FileNotFoundError:
+        return []
+
+
+def _durably(path: str, data: bytes, statd: "Statd | None" = None) -> None:
+    """The whole file or the old one, on the disk."""
+    aside = f"{path}.new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, data)
+        if statd is not None:
+            os.fchown(fd, statd.uid, statd.gid)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+
+
+def _sync(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
