@@ -1,12 +1,12 @@
 """What runs on a node and writes to the shared disk: whenever the filesystem is mounted, records are written to it.
 
     recorder.py run --mount /mnt/e0.0 --node pete --acks /var/lib/recorder     # until SIGTERM
-    recorder.py audit --mount /mnt/e0.0 FILE...                                # JSON: what became of what was acknowledged
+    recorder.py audit --mount /mnt/e0.0 FILE...                                # JSON: the fate of what was promised
 
-It stands for an application with a supervisor, which knows nothing of the cluster. The supervisor never touches the
-filesystem: it only looks whether something is mounted, and starts a writer. The writer makes a file for each record,
-syncs it and its directory, adds a line to the journal that both nodes share, syncs that, and only then writes the
-acknowledgement to the node's own disk, and syncs that, too: what stands there was promised to somebody.
+It stands for an application with a supervisor, which knows nothing of the cluster. The supervisor never touches
+the filesystem: it only looks whether something is mounted, and starts a writer. The writer makes a file for each
+record, syncs it and its directory, adds a line to the journal that both nodes share, syncs that, and only then
+writes the acknowledgement to the node's own disk, and syncs that, too: what stands there was promised to somebody.
 
 Runs in the guest as one file: standard library only.
 """
