@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab import plan
@@ -29,6 +30,7 @@ THAWS = (NEVER, BEFORE, DURING)
 LEAST_WAIT_MS = files.DEADTIME_MS + 2 * files.FENCE_DELAY_MS - 2 * files.KEEPALIVE_MS
 BEFORE_MS = 6_000
 TAKEOVER_S = 300
+AUDIT_S = 300
 QUIET_S = 8
 """How long the returned node is watched at the end."""
 
@@ -237,15 +239,16 @@ def on_disk(scene: Scene, outcome: Outcome) -> None:
         step.check("xfs_repair -n finds nothing", told.code == 0, seen=seen)
 
 
-def audit(nodes: Nodes, node: Guest) -> dict[str, dict[str, int]]:
-    """The fate of what was acknowledged on both nodes, looked at on ``node``, where the disk is mounted."""
+def audit(nodes: Nodes, node: Guest, texts: Mapping[str, str] | None = None) -> dict[str, dict[str, int]]:
+    """The fate of what was acknowledged on both nodes, looked at on ``node``, where the disk is mounted.
+
+    ``texts``: the acknowledgements by node; fetched from the nodes when None.
+    """
+    found_texts = {other.name: nodes.acks_text(other) for other in nodes.both} if texts is None else texts
     names = []
-    for other in nodes.both:
-        name = f"/run/acks-{other.name}"
-        node.put(name, nodes.acks_text(other))
-        names.append(name)
-    told = node.run(
-        ["/usr/bin/python3", RECORDER, "audit", "--mount", plan.MOUNT_POINT, *names], timeout_s=COMMAND_S
-    )
-    found: dict[str, dict[str, int]] = json.loads(told.stdout)
+    for name, text in found_texts.items():
+        names.append(f"/run/acks-{name}")
+        node.put(names[-1], text)
+    argv = ["/usr/bin/python3", RECORDER, "audit", "--mount", plan.MOUNT_POINT, *names]
+    found: dict[str, dict[str, int]] = json.loads(node.run(argv, timeout_s=AUDIT_S).stdout)
     return found

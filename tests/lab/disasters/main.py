@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lab.disasters import hung_stop
+from lab.disasters import hung_stop, without_fencing
 from lab.disasters.hung_stop import THAWS
 from lab.disasters.pair import BOOT_S, Nodes
 from lab.disasters.scene import BLOCKS
+from lab.disasters.without_fencing import SCHEDULES
 from lab.howto.keep import collect
 from lab.lab import Lab
 from lab.report import Table
@@ -41,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument(
         "--thaw", choices=THAWS, default=THAWS[0], help="when it lets go, hung-stop only (%(default)s)"
+    )
+    found.add_argument(
+        "--schedule", choices=SCHEDULES, action="append", help="without-fencing only, repeatable (all)"
     )
     found.add_argument("--report", metavar="DIR", default="", help="the table as text, JSON, HTML (NAME-report)")
     found.add_argument("--logs", metavar="DIR", default="", help="consoles and logs after a failure (NAME-logs)")
@@ -82,6 +86,4 @@ def teller() -> Callable[[str], None]:
 def _play(given: argparse.Namespace) -> Callable[[Table, Nodes], None]:
     if given.name == HUNG_STOP:
         return partial(hung_stop.play, block=given.block, thaw=given.thaw)
-    from lab.disasters import without_fencing
-
-    return without_fencing.play
+    return partial(without_fencing.play, schedules=tuple(given.schedule or SCHEDULES))

@@ -14,7 +14,7 @@ from lab.report import StepFailed
 
 if TYPE_CHECKING:
     from lab.client.clocks import ClockMap
-    from lab.guest import Guest
+    from lab.guest import Guest, Result
     from lab.lab import Lab
 
 BOOT_S = 300
@@ -62,11 +62,25 @@ class Nodes:
                 node.put(RECORDER, file.read(), 0o755)
         if fencing:
             self._set_up_switch()
-        see_disk = (
-            f"aoe-discover; i=0; until [ -b {plan.SHELF_DEVICE} ]; do sleep 0.5; i=$((i+1)); [ $i -lt 60 ]; done\n"
-        )
-        both(self.both, lambda node: node.sh(see_disk, timeout_s=COMMAND_S))
+        both(self.both, self.await_disk)
         self.pete.run(["mkfs.xfs", "-q", "-f", plan.SHELF_DEVICE], timeout_s=COMMAND_S)
+
+    def await_disk(self, node: Guest) -> Result:
+        """Until the node sees the shelf."""
+        look = (
+            f"aoe-discover\ni=0\nuntil [ -b {plan.SHELF_DEVICE} ]; do sleep 0.5; i=$((i+1)); [ $i -lt 60 ]; done\n"
+        )
+        return node.sh(look, timeout_s=COMMAND_S)
+
+    def start_over(self) -> None:
+        """Both off and on again, as if nothing of a cluster had ever run there."""
+        for node in self.both:
+            assert node.plan.plug is not None
+            self.lab.switch.press(node.plan.plug, "off")
+        self.heal_heartbeat()
+        self.lab.boot(timeout_s=BOOT_S)
+        for node in self.both:
+            node.run(["rm", "-rf", "/var/lib/failover-kit", ACKS, LOG])
 
     def _set_up_switch(self) -> None:
         words = ["switch", "setup", "--ip", plan.SWITCH_ADDRESS, "--new-password-file", files.PASSWORD_FILE]

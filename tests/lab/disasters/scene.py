@@ -11,16 +11,17 @@ from failover_kit.spec.deadline import boottime_ms
 from lab import plan
 from lab.disasters import evidence, files
 from lab.disasters.evidence import Timeline
-from lab.disasters.pair import CTL, START_S, Nodes
+from lab.disasters.pair import START_S, Nodes
 from lab.errors import LabError
 from lab.guest import Guest
-from lab.howto.pair import until
+from lab.howto.pair import CTL, until
 from lab.report import Step, StepFailed, Table
 
 FREEZE, SAN = "freeze", "san"
 BLOCKS = (FREEZE, SAN)
 """How the stop is made to hang: the filesystem frozen by fsfreeze(8), or the node's storage cable pulled."""
 
+HUNG = "hung-stop"
 STANDBY_LOG = "/run/standby.log"
 HANG_S = 5.0
 """The stop is looked at twice, so far apart."""
