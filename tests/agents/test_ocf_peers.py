@@ -56,7 +56,7 @@ def crm_resource(installed, *args):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["IPaddr", "Filesystem"])
+@pytest.mark.parametrize("name", ["IPaddr", "Filesystem", "killnfsd", "nfsserver"])
 def test_crm_resource_reads_the_metadata(installed, name):
     assert name in crm_resource(installed, "--list-agents", "ocf:failover-kit").stdout.split()
     result = crm_resource(installed, "--show-metadata", f"ocf:failover-kit:{name}")
@@ -74,6 +74,10 @@ def test_crm_resource_reads_the_metadata(installed, name):
         ("Filesystem", ["device=/dev/sdz9", "directory=/mnt/x"], 0),
         ("Filesystem", ["device=sdz9", "directory=/mnt/x"], 6),
         ("Filesystem", ["device=/dev/sdz9", "directory=/"], 6),
+        ("killnfsd", [], 0),
+        ("nfsserver", [], 0),
+        ("nfsserver", ["nfs_shared_infodir=/mnt/e0.0/.nfs", "nfs_ip=192.0.2.220"], 0),
+        ("nfsserver", ["nfs_ip=clusterb"], 6),
     ],
 )
 def test_crm_resource_validates(installed, name, options, code):
@@ -108,7 +112,7 @@ def test_pacemaker_s_own_executor_runs_ipaddr(installed, network, tmp_path):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["IPaddr", "Filesystem"])
+@pytest.mark.parametrize("name", ["IPaddr", "Filesystem", "killnfsd", "nfsserver"])
 def test_metadata_as_nobody_from_the_installed_tree(installed, name):
     result = sh("su", "nobody", "-s", "/bin/sh", "-c", f"{installed}/{PROVIDER}/{name} meta-data")
     root = ET.fromstring(result.stdout)

@@ -6,6 +6,7 @@ socket. It can reach nothing else, in particular no address of this machine's ow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -78,6 +79,17 @@ def tail(path: str, lines: int) -> str:
         return ""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _put_away(child: subprocess.Popen[bytes]) -> None:
+    """End the local ssh. Its pipes are not read to their end: the master holds them until the guest's side ends."""
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 class Guest:
@@ -213,9 +225,7 @@ class Guest:
         except subprocess.TimeoutExpired:
             raise GuestError(str(self.failure(f"did not end {what} within {timeout_s:g} s"))) from None
         finally:
-            if child.poll() is None:
-                child.kill()
-                child.communicate()
+            _put_away(child)
         ms = round((time.monotonic() - began) * 1000)
         if child.returncode == SSH_FAILED and not self._still(master):
             raise GuestError(str(self.failure(f"was lost while it ran {what}")))

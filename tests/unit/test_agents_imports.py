@@ -20,6 +20,11 @@ MONITOR = {
     "Filesystem": SHARED | {
         "select", "failover_kit.agents.filesystem", "failover_kit.kernel.blockdev", "failover_kit.kernel.mounts",
     },
+    "killnfsd": SHARED | {"failover_kit.agents.killnfsd", "failover_kit.kernel.nfsd"},
+    "nfsserver": SHARED | {
+        "select", "failover_kit.agents.nfsserver", "failover_kit.kernel.mounts", "failover_kit.kernel.nfsd",
+        "failover_kit.kernel.processes",
+    },
 }  # fmt: skip
 
 # Runs the launcher as it stands and prints what it imported on top of the bare interpreter.
@@ -59,7 +64,17 @@ def test_filesystem_monitor():
     assert (code, modules) == (7, MONITOR["Filesystem"])
 
 
-@pytest.mark.parametrize("agent", ["IPaddr", "Filesystem"])
+def test_killnfsd_monitor():
+    code, modules = imported("killnfsd", "monitor")
+    assert (code, modules) == (7, MONITOR["killnfsd"])
+
+
+def test_nfsserver_monitor():
+    code, modules = imported("nfsserver", "monitor", nfs_shared_infodir="/mnt/no-such-disk/.nfs")
+    assert (code, modules) == (7, MONITOR["nfsserver"])
+
+
+@pytest.mark.parametrize("agent", ["IPaddr", "Filesystem", "killnfsd", "nfsserver"])
 def test_metadata_adds_its_texts_only(agent):
     code, modules = imported(agent, "meta-data")
     texts = {f"failover_kit.agents.{agent.lower()}_text", "failover_kit.ocf.metadata"}

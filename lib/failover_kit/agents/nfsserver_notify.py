@@ -2,35 +2,45 @@
 
 The address comes after the server (it must not be there while exports are not), so the start of this
 resource cannot tell anybody yet. It leaves a process that waits until an address of ``nfs_ip`` is on this host and
-then runs sm-notify from it. That process has a session of its own and no descriptor of ours, is on
-record before it does anything, waits a bounded time, and is ended by stop, as sm-notify is.
+then tells the clients from it. That process has a session of its own and no descriptor of ours, is on
+record before it does anything, ends by itself after a bounded time, and is ended by stop.
+
+While it runs it holds no file of the shared disk open: a record is removed by its path when its client has
+answered.
 """
 
+import errno
 import os
 import time
 
-from failover_kit.agents import nfsserver_helpers as helpers
+from failover_kit.agents import nfsserver_state
 from failover_kit.agents.nfsserver import STATE
+from failover_kit.agents.nfsserver_nsm import Telling
 from failover_kit.agents.nfsserver_state import PENDING
 from failover_kit.kernel import addresses, netlink, processes
-from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.values import ipv4_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import socket as Socket  # noqa: N812  # a type, as the module of the same name is
+
     from failover_kit.ocf.agent import Call
 
 # A group that needs longer than this for its address has failed, and its stop ends us anyway.
 ADDRESS_WAIT_MS = 300_000
 _POLL_S = 0.2
-_RUN_MS = 20_000
+_RETRY_MINUTES = 15  # as long as sm-notify(8) tries
+# Some systems believe only what comes from a reserved port.
+_RESERVED_PORTS = range(1023, 665, -1)
+_END_GRACE = "/proc/fs/lockd/nlm_end_grace"
 _SIGKILL = 9
 _END_MS = 2000
 _RECORD = "notifier"
 
 
-def begin(call: "Call") -> None:
-    """Leave the process that waits and tells; returns at once."""
+def begin(call: "Call", number: int) -> None:
+    """Leave the process that waits and tells the state ``number``; returns at once."""
     receiver, sender = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -39,7 +49,9 @@ def begin(call: "Call") -> None:
             # Wait until our pid is on record: one that no stop could find must not exist.
             if os.read(receiver, 1) == b"g":
                 os.close(receiver)
-                _notify(call)
+                _notify(call, number)
+        except Exception as error:
+            _log("error", f"NFSv3 clients are not told to reclaim their locks: {error!r}; this is a bug")
         finally:
             os._exit(0)
     os.close(receiver)
@@ -68,7 +80,11 @@ def end(call: "Call") -> None:
         state = processes.status(pid)
         if state is None or state.start_ticks != start_ticks or state.state in "ZX":
             break
-        processes.end(state, _SIGKILL)
+        try:
+            # Its group: it leads a session of its own, and its children are in it.
+            os.killpg(pid, _SIGKILL)
+        except ProcessLookupError:
+            pass
         waiting.require(f"ending the process {pid}, which waits to notify clients")
         time.sleep(0.002)
     os.unlink(path)
@@ -84,22 +100,33 @@ def _detach(keep: int) -> None:
     os.closerange(keep + 1, 1024)
 
 
-def _notify(call: "Call") -> None:
-    """Wait for each address and tell the clients from it. Logs, and never raises: nobody listens."""
+def _notify(call: "Call", number: int) -> None:
+    """Tell the clients from each address; one process for each, as a client may be silent for minutes."""
     ips = call.values.text("nfs_ip").split()
-    waiting = Deadline(ADDRESS_WAIT_MS)
-    if not ips:
-        _tell(call, "default", [])
+    first, *others = ips or ["default"]
+    if not any(nfsserver_state.names(f"{STATE}/{PENDING}/{label}") for label in (first, *others)):
+        end_grace()
         return
-    pending = list(ips)
-    while pending:
-        for ip in [ip for ip in pending if is_here(ip)]:
-            pending.remove(ip)
-            _tell(call, ip, ["-v", ip])
-        if waiting.expired():
-            _log("warning", f"{', '.join(pending)} did not come within {ADDRESS_WAIT_MS // 1000} s: no client told")
+    retry_ms = 60_000 * (call.values.number("nfs_smnotify_retry_time") or _RETRY_MINUTES)
+    for label in others:
+        if os.fork() == 0:
+            _tell_when_here(label, label, number, retry_ms)
             return
-        time.sleep(_POLL_S if pending else 0)
+    _tell_when_here(first, first if ips else "", number, retry_ms)
+    for _ in others:
+        # The first one stays as long as the others: it is the one on record.
+        os.wait()
+
+
+def _tell_when_here(label: str, ip: str, number: int, retry_ms: int) -> None:
+    """Wait for the address ("": for none) and tell the clients on record under ``label`` from it."""
+    waiting = Deadline(ADDRESS_WAIT_MS)
+    while ip and not is_here(ip):
+        if waiting.expired():
+            _log("warning", f"{ip} did not come within {ADDRESS_WAIT_MS // 1000} s; no client is told from it")
+            return
+        time.sleep(_POLL_S)
+    _tell(label, ip, number, Deadline(retry_ms))
 
 
 def is_here(ip: str) -> bool:
@@ -107,23 +134,90 @@ def is_here(ip: str) -> bool:
         return bool(addresses.find(link, ipv4_bytes(ip)))
 
 
-def _tell(call: "Call", label: str, words: "list[str]") -> None:
-    """Run sm-notify, which detaches itself and goes on trying."""
-    from failover_kit.spec.process import CommandMissing, CommandTimeout, run
-
-    retry = call.values.number("nfs_smnotify_retry_time")
-    if retry:
-        words = [*words, "-m", str(retry)]
-    argv = [helpers.NOTIFY, "-f", "-P", f"{STATE}/{PENDING}/{label}", *words]
+def end_grace() -> None:
+    """No client had NFSv3 locks, so none will reclaim: lockd need not keep new ones waiting."""
     try:
-        result = run(argv, Deadline(_RUN_MS))
-    except (CommandMissing, CommandTimeout) as error:
-        _log("error", f"NFSv3 clients of {label} are not told to reclaim their locks: {error}")
-        return
-    if result.ok():
-        _log("info", f"telling the NFSv3 clients of {label} to reclaim their locks")
-    else:
-        _log("error", f"NFSv3 clients of {label} are not told to reclaim their locks: {result.describe()}")
+        with open(_END_GRACE, "w", encoding="ascii") as file:
+            file.write("Y\n")
+    except OSError as error:
+        _log("warning", f"cannot end lockd's grace period: {error}")
+
+
+def names_of(ip: str, hosts: str) -> "list[str]":
+    """What clients may know the address by: itself, and what the text of /etc/hosts says. Asks no DNS."""
+    found = [ip]
+    for line in hosts.splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[0] == ip:
+            found += words[1:]
+    return list(dict.fromkeys(found))
+
+
+def _tell(label: str, ip: str, number: int, trying: Deadline) -> None:
+    """Tell every client on record under ``label`` until it answers."""
+    import select
+    import socket
+
+    directory = f"{STATE}/{PENDING}/{label}"
+    targets = _addresses(nfsserver_state.names(directory))
+    with open("/etc/hosts", encoding="utf-8", errors="replace") as file:
+        own = names_of(ip, file.read()) if ip else [socket.gethostname()]
+    xid = int.from_bytes(os.urandom(4), "big")
+    telling = Telling(targets, own, number, xid=xid, now_ms=boottime_ms())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        _bind(sock, ip)
+        while telling.pending() and not trying.expired():
+            for data, address, port in telling.due(boottime_ms()):
+                _send(sock, data, (address, port))
+            pause_ms = max(0, min(telling.next_ms() - boottime_ms(), trying.left_ms()))
+            if not select.select([sock], [], [], pause_ms / 1000)[0]:
+                continue
+            try:
+                data, (address, _) = sock.recvfrom(2048)
+            except ConnectionRefusedError:
+                continue
+            record = telling.receive(data, address, boottime_ms())
+            if record:
+                os.unlink(f"{directory}/{record}")
+                _log("info", f"{record} is told from {ip or own[0]} to reclaim its NFSv3 locks")
+    if telling.pending():
+        _log("warning", f"{', '.join(telling.pending())} never answered; told again after the next start")
+
+
+def _send(sock: "Socket", data: bytes, target: "tuple[str, int]") -> None:
+    """One datagram; a network that does not want it now is tried again later."""
+    try:
+        sock.sendto(data, target)
+    except OSError as error:
+        _log("warning", f"cannot send to {target[0]}: {error.strerror}")
+
+
+def _bind(sock: "Socket", ip: str) -> None:
+    for port in _RESERVED_PORTS:
+        try:
+            sock.bind((ip, port))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    sock.bind((ip, 0))
+
+
+def _addresses(records: "list[str]") -> "dict[str, str]":
+    """Record name to IPv4 address. The kernel records addresses (nsm_use_hostnames is 0); names are looked up."""
+    import socket
+
+    found = {}
+    for record in records:
+        try:
+            ipv4_bytes(record)
+            found[record] = record
+        except ValueError:
+            try:
+                found[record] = socket.gethostbyname(record)
+            except OSError as error:
+                _log("warning", f"the client {record} has no IPv4 address ({error}); not told to reclaim")
+    return found
 
 
 def _log(level: str, text: str) -> None:

@@ -53,13 +53,13 @@ def start(call: "Call") -> int:
     statd = nfsserver_state.local_statd()
     record = nfsserver.Record([], complete=False)
     nfsserver.write_record(call, record)
-    scope = prepare_state(call, statd)
+    scope, number = prepare_state(call, statd)
     start_helpers(call, record)
     start_threads(call, scope)
     if v3(call) and not call.values.flag("nfs_no_notify"):
         from failover_kit.agents.nfsserver_notify import begin
 
-        begin(call)
+        begin(call, number)
     record.complete = True
     nfsserver.write_record(call, record)
     missing = nfsserver.observe(call).problems(bool(infodir))
@@ -92,7 +92,7 @@ def check_host(call: "Call") -> None:
     """What this node must have: all that is missing in one sentence, exit 5."""
     wanted = ["rpc.nfsd", "rpc.mountd", "exportfs"]
     if v3(call):
-        wanted += ["rpc.statd", "sm-notify"]
+        wanted.append("rpc.statd")
     missing = [name for name in wanted if not program(name)]
     if missing:
         raise not_here(f"{', '.join(missing)} not found; install nfs-kernel-server (nfs-utils)")
@@ -124,6 +124,8 @@ def _in_child(call: "Call", what: str, work: "Callable[[], str]") -> str:
             return f"0 {work()}"
         except AgentError as error:
             return f"{error.code} {error}"
+        except OSError as error:
+            return f"1 {what}: {error}"
 
     try:
         code, _, text = Attempts().run(what, guarded, call.deadline).partition(" ")
@@ -146,8 +148,11 @@ def prepare_kernel(call: "Call") -> None:
         nfsd.mount()
 
 
-def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> str:
-    """The state directory as the daemons shall find it; the server's name for NFSv4 clients ("": the host's)."""
+def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> "tuple[str, int]":
+    """The state directory as the daemons shall find it.
+
+    Returns the server's name for NFSv4 clients ("": the host's) and the number NFSv3 clients are told.
+    """
     infodir = call.values.text("nfs_shared_infodir")
     root = infodir or STATE
     notify = v3(call) and not call.values.flag("nfs_no_notify")
@@ -155,17 +160,17 @@ def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> str:
 
     def work() -> str:
         nfsserver_state.complete(root, statd)
-        if notify:
-            nfsserver_state.prepare_notification(root, statd, labels(call))
+        number = nfsserver_state.prepare_notification(root, statd, labels(call)) if notify else 0
         # What another node or another life exported is not exported here.
         os.truncate(f"{root}/etab", 0)
-        if not infodir:
-            return wanted_scope
-        found = wanted_scope or nfsserver_state.scope(root)
-        mounting.bind(root, STATE)
-        return found
+        found = wanted_scope
+        if infodir:
+            found = found or nfsserver_state.scope(root)
+            mounting.bind(root, STATE)
+        return f"{number} {found}"
 
-    return _in_child(call, f"preparing {root}", work)
+    number, _, scope = _in_child(call, f"preparing {root}", work).partition(" ")
+    return scope, int(number)
 
 
 def start_helpers(call: "Call", record: "nfsserver.Record") -> None:

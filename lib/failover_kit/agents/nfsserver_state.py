@@ -5,8 +5,8 @@ RHEL has them in ``statd/``), the clients of NFSv4 in ``nfsdcld`` (an sqlite dat
 exports in ``etab`` and the mounts in ``rmtab``. Numbers of users differ between nodes, so what belongs to
 statd is given to this node's statd at every start.
 
-Records of NFSv3 clients (one file for each) are told once: start moves them aside, into one directory for each
-address, before statd and the server run. sm-notify takes them from there, and what the new statd writes into
+Each NFSv3 client (one file in ``sm``) is told once: start moves the records aside, into one directory for each
+address, before statd and the server run. The notifier takes them from there, and what the new statd writes into
 ``sm`` meanwhile is left alone. A record is copied and synced before it is removed: a power cut at any moment
 leaves it in one place at least, and the next start collects it from all of them.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PENDING = "failover-kit-notify"
 _SCOPE = "failover-kit-scope"
+_ASIDE = ".new"
 _DIRECTORIES = ("sm", "sm.bak", "v4recovery", "nfsdcld")
 _FILES = ("etab", "rmtab")
 _OF_STATD = ("sm", "sm.bak", "state")
@@ -148,55 +149,52 @@ def next_number(number: int) -> int:
     return following if _STATE_FIRST <= following <= _STATE_LIMIT else _STATE_FIRST
 
 
-def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> None:
-    """Put the record of every client still to be told into ``PENDING/LABEL/sm`` and raise the state number."""
+def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> int:
+    """Put the record of every client still to be told into ``PENDING/LABEL`` and raise the state number.
+
+    Returns the new number, which the clients are told and statd reads.
+    """
     sources = [f"{root}/{statd.base}{name}" for name in ("sm", "sm.bak")]
     pending = f"{root}/{PENDING}"
     if os.path.isdir(pending):
-        for label in os.listdir(pending):
-            sources += [f"{pending}/{label}/{name}" for name in ("sm", "sm.bak")]
+        sources += [f"{pending}/{label}" for label in os.listdir(pending)]
     records: dict[str, bytes] = {}
     for source in sources:
-        for name in _names(source):
+        for name in names(source):
             with open(f"{source}/{name}", "rb") as file:
                 records.setdefault(name, file.read())
-    number = next_number(read_number(f"{root}/{statd.base}state"))
-    targets = []
-    for label in labels:
-        base = f"{pending}/{label}"
-        targets.append(f"{base}/sm")
-        for directory in (pending, base, f"{base}/sm", f"{base}/sm.bak"):
-            os.makedirs(directory, mode=0o755, exist_ok=True)
-            os.chown(directory, statd.uid, statd.gid)
+    targets = [f"{pending}/{label}" for label in labels]
+    for target in targets:
+        os.makedirs(target, mode=0o700, exist_ok=True)
         for name, data in records.items():
-            _durably(f"{base}/sm/{name}", data, statd)
-        # sm-notify adds 2 before it tells: clients shall hear the number that statd reads below.
-        write_number(f"{base}/state", number - 2)
-        os.chown(f"{base}/state", statd.uid, statd.gid)
-        _sync(f"{base}/sm")
+            _durably(f"{target}/{name}", data)
+        _sync(target)
+    number = next_number(read_number(f"{root}/{statd.base}state"))
     write_number(f"{root}/{statd.base}state", number)
     os.chown(f"{root}/{statd.base}state", statd.uid, statd.gid)
     for source in sources:
         if source not in targets:
-            for name in _names(source):
+            for name in names(source):
                 os.unlink(f"{source}/{name}")
+    return number
 
 
-def _names(directory: str) -> "list[str]":
+def names(directory: str) -> "list[str]":
+    """The records of clients in a directory: files named for the client."""
     try:
-        return [name for name in os.listdir(directory) if not name.endswith(".new")]
+        with os.scandir(directory) as entries:
+            files = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
+    return [name for name in files if not name.endswith(_ASIDE)]
 
 
-def _durably(path: str, data: bytes, statd: "Statd | None" = None) -> None:
+def _durably(path: str, data: bytes) -> None:
     """The whole file or the old one, on the disk."""
-    aside = f"{path}.new"
+    aside = path + _ASIDE
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, data)
-        if statd is not None:
-            os.fchown(fd, statd.uid, statd.gid)
         os.fsync(fd)
     finally:
         os.close(fd)

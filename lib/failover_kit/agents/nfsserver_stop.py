@@ -52,14 +52,13 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
 
     attempts = Attempts()
     end_notifier(call)
-    helpers.end([helpers.NOTIFY], call.deadline)
     before = nfsd.threads()
     try:
         if nfsd.end(attempts, call.deadline):
             call.log("info", f"ended the NFS server, {before} threads")
     except GivenUp as error:
         raise failed(f"{error}; see the processes named nfsd in state D, and the disk they wait for") from None
-    names = [helpers.MOUNTD, helpers.CLD, "fsidd"]
+    names = [helpers.NOTIFY, helpers.MOUNTD, helpers.CLD, "fsidd"]
     names += [helpers.STATD] if statd else []
     names += [helpers.IDMAPD] if idmapd else []
     helpers.end(names, call.deadline)

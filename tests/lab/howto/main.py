@@ -1,4 +1,4 @@
-"""The command ``howto``: plays the story of the HOWTO and leaves its table of steps.
+"""The command ``lab howto``: plays the story of the HOWTO and leaves its table of steps.
 
 Exit codes: 0 all of it held, 1 something did not (the table says what, and where consoles and journals are kept),
 2 usage, or this machine lacks something, 130 interrupted.
@@ -32,7 +32,7 @@ HEADING = "The failover HOWTO, played from its first step to its last"
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(
-        prog="howto",
+        prog="lab howto",
         description="Plays every step of the failover HOWTO that a machine can do, in order, on two virtual nodes "
         "with kernels of their own, a shared AoE disk, an emulated power switch, a serial cable and a client whose "
         "programs read and write all the time. Two rounds: the document's haresources with Debian's NFS scripts, "
@@ -50,9 +50,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--json", metavar="FILE", default="howto.json", help="the table as JSON; '' for none (%(default)s)")
     options.add_argument("--html", metavar="FILE", default="howto.html", help="the table as a page; '' for none (%(default)s)")
     options.add_argument(
-        "--rundir", metavar="DIR", default="", help="where the lab lives while it runs (a new one below /var/tmp)"
-    )
-    options.add_argument(
         "--logs", metavar="DIR", default="howto-logs", help="consoles, journals and diaries after a failure (%(default)s)"
     )
     options.add_argument("--keep", action="store_true", help="after a failure leave the lab running until Ctrl-C")
@@ -60,32 +57,15 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def main(argv: Sequence[str]) -> int:
-    """Play it; the exit code."""
+def main(argv: Sequence[str], rundir: str) -> int:
+    """Play it in a lab of its own in ``rundir``; the exit code. That the machine has all it needs was looked at."""
     given = parser().parse_args(list(argv))
+    given.rundir = rundir
     for path in (given.text, given.json, given.html):
         if path and (refusal := no_place_for(path)):
             print(f"howto: {path}: {refusal}", file=sys.stderr)
             return USAGE
-    lacking = missing()
-    for line in lacking:
-        print(f"howto: {line}", file=sys.stderr)
-    if lacking:
-        return USAGE
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     return run(given)
-
-
-def missing() -> list[str]:
-    """What this machine lacks, one sentence each with the remedy."""
-    if os.geteuid() != 0:
-        return ["not root; the lab makes namespaces, network cards and a disk image: run it as root"]
-    try:
-        from lab.needs import missing as lab_missing
-    except ImportError:
-        return []
-    return list(lab_missing())
 
 
 def no_place_for(path: str) -> str:
@@ -108,11 +88,10 @@ def run(given: argparse.Namespace) -> int:
         tuple(name for name in SCENES if not given.scene or name in given.scene),
         tuple(name for name in ROUNDS if not given.rounds or name in given.rounds),
     )
-    rundir = given.rundir or tempfile.mkdtemp(prefix="howto-", dir="/var/tmp")
     reports = tempfile.mkdtemp(prefix="howto-report-", dir="/var/tmp")
     code = FAILED
     try:
-        code = _played(given, choice, rundir, reports, say)
+        code = _played(given, choice, given.rundir, reports, say)
     except KeyboardInterrupt:
         print("howto: interrupted", file=sys.stderr)
         code = INTERRUPTED
@@ -121,8 +100,6 @@ def run(given: argparse.Namespace) -> int:
     finally:
         publish(given, reports)
         shutil.rmtree(reports, ignore_errors=True)
-        if not given.rundir:
-            shutil.rmtree(rundir, ignore_errors=True)
     print(f"howto: {'all of it held' if code == PASSED else 'not all of it held'}, {time.monotonic() - begun:.0f} s in all")
     return code
 
@@ -146,7 +123,7 @@ def _played(given: argparse.Namespace, choice: Choice, rundir: str, reports: str
 def keep(lab: Lab) -> None:
     """Leave the lab as it is until Ctrl-C."""
     print(f"howto: the lab runs until Ctrl-C; its directory is {lab.rundir}")
-    print(f"howto: python3 tests/lab shell pete --rundir {lab.rundir}")
+    print(f"howto: python3 tests/lab --rundir {lab.rundir} shell pete")
     try:
         signal.pause()
     except KeyboardInterrupt:
@@ -173,13 +150,3 @@ def teller(quiet: bool) -> Callable[[str], None]:
             print(f"{time.monotonic() - begun:6.1f} {text}", flush=True)
 
     return say
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-__all__ = ["EvidenceError", "main"]
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

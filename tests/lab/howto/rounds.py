@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab import plan
-from lab.client.evidence import Evidence, tell
+from lab.client.evidence import Evidence
+from lab.client.scene import tell
 from lab.howto import client, files, prepare, proofs
 from lab.howto.configure import FOLDER
 from lab.howto.pair import COMMAND_S, JOURNAL, SERVE_S, Pair
