@@ -251,12 +251,14 @@ def main(argv: list[str]) -> int:
         traceback.print_exc()
         os.write(1, f"a bug in the lab's keeper: {type(error).__name__}: {error}\n".encode())
         code = 1
-    if keeper is not None:
-        keeper.close()
-    if code == 0:
-        shutil.rmtree(places.root, ignore_errors=True)
-    # At once: this process is pid 1, and its end is the end of everything that may still run here.
-    os._exit(code)
+    try:
+        if keeper is not None:
+            keeper.close()
+        if code == 0:
+            shutil.rmtree(places.root, ignore_errors=True)
+    finally:
+        # At once: this process is pid 1, and its end is the end of everything that may still run here.
+        os._exit(code)
 
 
 if __name__ == "__main__":

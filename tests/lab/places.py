@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 
 from lab.errors import LabError
 
@@ -50,6 +51,7 @@ class Places:
 
         What a dead lab left there is removed; what is no lab's is not touched.
         """
+        self._check_owner()
         if os.path.isdir(self.root) and os.listdir(self.root):
             if not os.path.exists(self.lock):
                 raise LabError(f"{self.root}: not empty, and not a lab's; name another directory")
@@ -59,8 +61,8 @@ class Places:
                     f"{self.root}: a lab runs there already; look at it with 'status', end it with 'down', or give "
                     "another run directory"
                 )
-            os.close(lock)
             shutil.rmtree(self.root)
+            os.close(lock)
         try:
             for path in (self.root, self.masters, self.consoles, self.disks):
                 os.makedirs(path, mode=0o700, exist_ok=True)
@@ -71,9 +73,20 @@ class Places:
             raise LabError(f"{self.root}: another lab is starting there")
         return lock
 
+    def _check_owner(self) -> None:
+        """Others may write beside it (/var/tmp), so what stands there already may be theirs. Raises LabError."""
+        try:
+            facts = os.lstat(self.root)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+            raise LabError(
+                f"{self.root}: not a directory that belongs to this user alone; remove it, or name another one"
+            )
+
     def take(self) -> int | None:
         """The lock's descriptor, or None: a lab lives here."""
-        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -83,10 +96,14 @@ class Places:
 
     def alive(self) -> bool:
         """Whether a lab lives here."""
-        if not os.path.exists(self.lock):
-            return False
-        lock = self.take()
-        if lock is None:
+        try:
+            lock = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False  # looking must not make one
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        os.close(lock)
+        finally:
+            os.close(lock)
         return False

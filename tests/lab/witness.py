@@ -38,29 +38,32 @@ _FRAME_HEAD = struct.Struct("=IIIIIIH")  # struct tpacket3_hdr: next, sec, nsec,
 
 
 class Witness:
-    """Begins when made, in the network namespace of the caller. ``path`` takes the records."""
+    """Begins when made, in the network namespace of the caller. ``path`` takes the records; ``blocks`` is the size
+    of the ring, a power of two; not ``running``: nobody reads it (a test of what a lost frame does)."""
 
-    def __init__(self, interface: str, path: str) -> None:
+    def __init__(self, interface: str, path: str, *, blocks: int = BLOCK_COUNT, running: bool = True) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         attach_filter(self._socket)
         self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
-        count = BLOCK_BYTES * BLOCK_COUNT // FRAME_BYTES
+        count = BLOCK_BYTES * blocks // FRAME_BYTES
         self._socket.setsockopt(
             SOL_PACKET,
             PACKET_RX_RING,
-            struct.pack("=7I", BLOCK_BYTES, BLOCK_COUNT, FRAME_BYTES, count, RETIRE_MS, 0, 0),
+            struct.pack("=7I", BLOCK_BYTES, blocks, FRAME_BYTES, count, RETIRE_MS, 0, 0),
         )
-        self._ring = mmap.mmap(self._socket.fileno(), BLOCK_BYTES * BLOCK_COUNT)
+        self._ring = mmap.mmap(self._socket.fileno(), BLOCK_BYTES * blocks)
         self._socket.bind((interface, frames.ETHERTYPE))
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._at = 0
+        self._blocks = blocks
         self.count = 0
         self.dropped = 0
         self.full = False
         self.problem = ""
         self._read_through_ns = 0
         self._moved = threading.Condition()
-        threading.Thread(target=self._serve, name="witness", daemon=True).start()
+        if running:
+            threading.Thread(target=self._serve, name="witness", daemon=True).start()
 
     def testify(self, timeout_s: float) -> dict[str, object]:
         """Wait until everything that arrived before now is in the file; then what is known about the record.
@@ -87,7 +90,7 @@ class Witness:
                 poll.poll(RETIRE_MS)
                 while self._block():
                     pass
-                self._count_drops()
+                self.count_drops()
                 with self._moved:
                     # A frame older than this was in a block that had been retired before we looked.
                     self._read_through_ns = began_ns - SETTLE_MS * 1_000_000
@@ -115,7 +118,7 @@ class Witness:
                     found.append(line)
                 at += following
         struct.pack_into("=I", self._ring, base + 8, STATUS_KERNEL)
-        self._at = (self._at + 1) % BLOCK_COUNT
+        self._at = (self._at + 1) % self._blocks
         self._write(found)
         return True
 
@@ -128,7 +131,8 @@ class Witness:
             os.write(self._fd, b"".join(found))
             self.count += len(found)
 
-    def _count_drops(self) -> None:
+    def count_drops(self) -> None:
+        """Add the kernel's count of frames that found the ring full."""
         # struct tpacket_stats_v3; reading it sets the kernel's counters to zero.
         _, drops, _ = struct.unpack("=3I", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12))
         self.dropped += drops

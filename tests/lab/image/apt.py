@@ -174,7 +174,7 @@ def _usable(stanza: Stanza, release: str) -> bool:
 
 
 def _ours(suite: str, release: str) -> bool:
-    """bookworm, bookworm-updates, bookworm-security, bookworm/updates; not backports, whose versions nobody asked for."""
+    """bookworm, bookworm-updates, bookworm-security; not backports, whose versions nobody asked for."""
     name = suite.strip("/")
     if name.endswith("-backports"):
         return False

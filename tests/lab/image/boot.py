@@ -2,7 +2,8 @@
 
 One guest by hand, inside a network namespace that has the tap ``pete-eth0``, ends up as
 
-    qemu-system-x86_64 -accel tcg,thread=multi,tb-size=128 -cpu max -M q35 -m 384 -smp 1 -display none -no-reboot -nodefaults
+    qemu-system-x86_64 -accel tcg,thread=multi,tb-size=128 -cpu max -M q35 -m 384 -smp 1
+        -display none -no-reboot -nodefaults
         -kernel vmlinuz -initrd initrd
         -append "console=ttyS1 quiet … NODE=pete NIC=eth0,02:00:00:00:00:01,10.9.0.1/24"
         -drive file=pete.img,format=raw,if=none,id=root,cache=writeback -device virtio-blk-pci,drive=root
@@ -34,12 +35,12 @@ KERNEL_WORDS = (
 
 
 ACCELERATOR = "tcg,thread=multi,tb-size=128"
-"""128 MiB of translated code are enough for a guest; without the limit QEMU takes 1 GiB of the host's memory each."""
+"""128 MiB of translated code are enough for a guest; without the limit QEMU takes 1 GiB of host memory for it."""
 
 
 @dataclass(frozen=True)
 class Nic:
-    """A network card of a guest: its name inside, its MAC address, the tap outside, and an address with prefix or ''."""
+    """A network card of a guest: name inside, MAC address, the tap outside, an address with prefix or ''."""
 
     name: str
     mac: str

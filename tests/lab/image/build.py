@@ -82,7 +82,7 @@ def _build(kind: str, kernel: str, versions: dict[str, str], folder: str, say: S
     work = tempfile.mkdtemp(prefix=f"building-{kind}-", dir=store)
     begun = time.monotonic()
     try:
-        _make(kind, kernel, versions[kernel], work, log, say)
+        _make(kind, kernel, versions[kernel], work=work, log=log, say=say)
         cache.write_receipt(work)
         cache.publish(work, folder)
     finally:
@@ -91,7 +91,8 @@ def _build(kind: str, kernel: str, versions: dict[str, str], folder: str, say: S
     say(f"The {kind} image is built: {time.monotonic() - begun:.1f} s in all, kept in {folder}.")
 
 
-def _make(kind: str, kernel: str, version: str, work: str, log: str, say: Say) -> None:
+def _make(kind: str, kernel: str, version: str, *, work: str, log: str, say: Say) -> None:
+    """All files of an image into ``work``."""
     disks.check_static()
     release = apt.codename()
     scratch = os.path.join(work, "scratch")
@@ -102,7 +103,7 @@ def _make(kind: str, kernel: str, version: str, work: str, log: str, say: Say) -
     sources = _write(scratch, "lab.sources", apt.sources(release))
     options = _write(scratch, "apt.conf", apt.acquire_options(tools.output(["apt-config", "dump", "Acquire"])))
     with _stage(say, f"Unpacked {len(recipe.PACKAGES[kind])} packages of {release} and what they need"):
-        tree.bootstrap(files, kind, sources, options, release, log)
+        tree.bootstrap(files, kind, release, sources=sources, options=options, log=log)
     with _stage(say, "Added the kernel's modules, the lab's files and the boot order"):
         vmlinuz, modules = tree.add_kernel(files, archive, os.path.join(scratch, "kernel"), log)
         key = os.path.join(work, "id_ed25519")

@@ -30,7 +30,7 @@ def root(checkout: str) -> str:
 
 
 def content_key(kind: str, folders: Sequence[str], versions: Mapping[str, str]) -> str:
-    """16 hex digits over everything that an image is made of: the build's files, the guest's files, package versions."""
+    """16 hex digits over all that an image is made of: files of the build and the guest, package versions."""
     digest = hashlib.sha256(f"{kind}\0".encode())
     for folder in folders:
         for path in _files(folder):
@@ -120,7 +120,7 @@ def publish(work: str, folder: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove ``path``, unless something is mounted in it. BuildError then: removing would reach through the mount."""
+    """Remove ``path``. BuildError when something is mounted in it: removing would reach through the mount."""
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
         points = [line.split()[1].replace("\\040", " ") for line in file]
     inside = [point for point in points if point == path or point.startswith(f"{path}/")]
@@ -132,7 +132,8 @@ def remove_tree(path: str) -> None:
 def _files(folder: str) -> Iterator[str]:
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
-        yield from (os.path.join(where, name) for name in sorted(names) if not name.endswith(".pyc") and name not in NOT_IN_IMAGES)
+        counted = (name for name in sorted(names) if not name.endswith(".pyc") and name not in NOT_IN_IMAGES)
+        yield from (os.path.join(where, name) for name in counted)
 
 
 def _mode(path: str) -> str:
@@ -166,7 +167,7 @@ def _wait_for_lock(descriptor: int, cache: str, wait_s: float) -> None:
     end = time.monotonic() + wait_s
     while not _try_lock(descriptor):
         if time.monotonic() > end:
-            raise BuildError(f"another run has held {cache}/lock for {wait_s:.0f} s; see what it does (fuser {cache}/lock)")
+            raise BuildError(f"another run has held {cache}/lock for {wait_s:.0f} s; `fuser {cache}/lock` finds it")
         time.sleep(0.2)
 
 

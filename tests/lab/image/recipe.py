@@ -63,6 +63,7 @@ SYSV_REPLACED = (
     "mountnfs-bootclean.sh",
     "mountnfs.sh",
     "procps",
+    "rc.local",
     "rmnologin",
     "urandom",
 )

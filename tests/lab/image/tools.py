@@ -32,10 +32,13 @@ def apart(argv: Sequence[str]) -> list[str]:
     The tools mount /proc and /dev inside the tree they make; removing a half tree with a mount left in it
     would remove the machine's own files.
     """
-    return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", *argv]
+    private = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return ["unshare", *private, *argv]
 
 
-def run(argv: Sequence[str], *, log: str, timeout_s: float, remedy: str = "", cwd: str = "/", input_text: str = "") -> None:
+def run(
+    argv: Sequence[str], *, log: str, timeout_s: float, remedy: str = "", cwd: str = "/", input_text: str = ""
+) -> None:
     """Run ``argv`` with its output added to the file ``log``. BuildError when it fails or takes too long."""
     with open(log, "ab") as sink:
         sink.write(f"$ {' '.join(argv)}\n".encode())
@@ -63,7 +66,12 @@ def output(argv: Sequence[str], *, timeout_s: float = 60) -> str:
     """Standard output of a quick query. BuildError when it fails."""
     try:
         done = subprocess.run(
-            list(argv), env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+            list(argv),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
         )
     except FileNotFoundError:
         raise BuildError(missing(argv[0])) from None
@@ -88,7 +96,7 @@ def _own_words(argv: Sequence[str]) -> list[str]:
 
 
 def _wait(argv: Sequence[str], sink: int, timeout_s: float, cwd: str, input_text: str) -> int | None:
-    """The exit code, or None when the deadline came first. The child and all of its children are gone afterwards."""
+    """The exit code, or None when the deadline came first. The child's whole group is gone afterwards."""
     try:
         child = subprocess.Popen(
             list(argv),

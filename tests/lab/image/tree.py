@@ -14,10 +14,10 @@ GUEST_FILES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 
-def bootstrap(tree: str, kind: str, sources: str, options: str, release: str, log: str) -> None:
-    """Unpack and configure the packages of ``kind`` into ``tree``; ``sources`` and ``options`` are files for apt."""
+def bootstrap(tree: str, kind: str, release: str, *, sources: str, options: str, log: str) -> None:
+    """Unpack and configure the packages of ``kind`` into ``tree``. ``sources``, ``options``: files for apt."""
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--aptopt={options}"]
-    argv += ["--aptopt=APT::Sandbox::User \"root\"", f"--include={','.join(recipe.PACKAGES[kind])}"]
+    argv += ['--aptopt=APT::Sandbox::User "root"', f"--include={','.join(recipe.PACKAGES[kind])}"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.LEFT_OUT]
     argv += [release, tree, sources]
     tools.run(tools.apart(argv), log=log, timeout_s=1800, remedy=apt.UPDATE)
@@ -34,7 +34,8 @@ def add_kernel(tree: str, archive: str, scratch: str, log: str) -> tuple[str, st
     if len(images) != 1:
         raise BuildError(f"{archive} holds {len(images)} kernels, not one; see {log}")
     version = os.path.basename(images[0]).removeprefix("vmlinuz-")
-    found = [path for top in ("lib", "usr/lib") for path in glob.glob(os.path.join(scratch, top, "modules", version))]
+    places = [os.path.join(scratch, top, "modules", version) for top in ("lib", "usr/lib")]
+    found = [place for place in places if os.path.isdir(place)]
     if len(found) != 1:
         raise BuildError(f"{archive} has no modules of {version}; see {log}")
     modules = os.path.join(tree, "usr/lib/modules", version)
