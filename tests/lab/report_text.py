@@ -32,17 +32,13 @@ def table(table: Table) -> str:
     verdict = "PASSED" if table.passed else "FAILED"
     lines += ["", f"{verdict} in {table.lasted_ms / 1000:.1f} s: {counts(table)}"]
     for name, facts in table.machines.items():
-        lines += textwrap.wrap(
-            f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()),
-            WIDTH,
-            subsequent_indent="    ",
-        )
+        lines += _wrapped(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()), "", "    ")
     return "\n".join(lines) + "\n"
 
 
 def _row(step: Step, *, in_rows: bool) -> list[str]:
     title = f"{step.title} [{step.part}]" if step.part and in_rows else step.title
-    wrapped = textwrap.wrap(title, _TITLE) or [""]
+    wrapped = textwrap.wrap(title, _TITLE, break_on_hyphens=False) or [""]
     time = f"{step.ms / 1000:.1f} s" if step.started else "-"
     pause = step.longest_pause
     waited = f"{pause.ms} ms ({pause.who})" if pause else ""
@@ -53,8 +49,13 @@ def _row(step: Step, *, in_rows: bool) -> list[str]:
     if step.result in (Result.BY_HAND, Result.NOT_REACHED) and step.why:
         notes.append(step.why)
     for note in notes:
-        rest += textwrap.wrap(note, WIDTH - 9, initial_indent="         ", subsequent_indent="         ")
+        rest += _wrapped(note, "         ", "         ")
     return [first, *rest]
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    """Lines of ``text``; names of packages and commands are not broken at their hyphens."""
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
 
 
 def failure(step: Step, kept: str) -> list[str]:
@@ -63,5 +64,5 @@ def failure(step: Step, kept: str) -> list[str]:
     told = [*(f"did: {deed}" for deed in step.deeds), *(f"saw: {fact}" for fact in step.facts)]
     told += [f"expected: {step.expected}", f"seen: {step.seen}", f"consoles and journals: {kept}"]
     for text in told:
-        lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+        lines += _wrapped(text, "  ", "    ")
     return lines + [f"  {line}" for line in step.trace.splitlines()]

@@ -165,7 +165,10 @@ class Evidence:
         return Scene(self, name, self._scenes, taker, limit_s)
 
     def wait_going_on(self, timeout_s: int = 180) -> None:
-        """Until each program has got an answer to something it asked after this call. EvidenceError: who waits."""
+        """Until each program has got an answer to something it asked after this call.
+
+        EvidenceError: who waits when the time is over, or, at once, who has ended.
+        """
         begin_ms = guests.uptime_ms(self.client)
         until_ms = self.now_ms() + timeout_s * 1000
         while waiting := self._waiting(begin_ms):
@@ -177,11 +180,22 @@ class Evidence:
         """A sentence for each program that got no answer to a question asked after ``since_ms``."""
         found = []
         for program, lines in self._tails(40):
+            if lines and lines[-1]["what"] == "end":
+                said = f"has ended after {lines[-1]['errors']} errors, the last: {self._last_error(program)}"
+                raise EvidenceError(f"{self.client.name}: {program.kind} {program.name} {said}")
             answers = [line for line in lines if line["what"] == audit.ANSWERS[program.kind]]
             if not any(line["begin"] >= since_ms for line in answers):
                 said = f"last line: {lines[-1]['what']} at {lines[-1]['t']} ms" if lines else "no line"
                 found.append(f"{program.kind} {program.name} is without an answer; {said}")
         return found
+
+    def _last_error(self, program: Program) -> str:
+        text = self.client.run(["grep", "-aE", '"what":"(error|differs)"', program.diary], check=False).stdout
+        last = list(entries(text, f"diary of {program.name}"))[-1:]
+        return (
+            "".join(f"{line.get('during', '')}: {line.get('message') or line.get('why')}" for line in last)
+            or "none"
+        )
 
     def _tails(self, count: int) -> list[tuple[Program, list[Entry]]]:
         script = "".join(
@@ -254,7 +268,8 @@ class Evidence:
         return found
 
     def _mountstats(self) -> dict[str, mounts.NfsMount]:
-        return mounts.nfs_mounts(self.client.run(["cat", mounts.MOUNTSTATS]).stdout)
+        stats = self.client.run(["cat", mounts.MOUNTSTATS]).stdout
+        return mounts.nfs_mounts(stats, self.client.run(["cat", mounts.MOUNTS]).stdout)
 
     # -- the end ------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@
 
 One process, a look every few ms, a line in the diary for every change (``thing``, ``there``). It keeps nothing open
 on the mount and never asks nfsd's control files but one that does not wait (``v4_end_grace``), so it can neither
-hold an unmount nor be held by a server that is starting. With ``--until-held`` it ends once every file was seen
-locked while address and server were up, and they still are.
+hold an unmount nor be held by a server that is starting. With ``--until-held`` it ends once address, disk and
+server are there and every file is locked again, after each was seen without its lock.
 
 Exit: 0 ended by SIGTERM or all held, 1 the time was over, 2 usage.
 """
@@ -70,19 +70,23 @@ class Watch:
         self._files = files
         self._diary = diary
         self._known: dict[str, bool] = {}
+        self._absent: set[str] = set()
         self._inodes: dict[str, tuple[tuple[int, int], int]] = {}
 
     def look(self) -> bool:
-        """One look at everything; True when all is there and every lock held."""
+        """One look at everything; True when all is there, and every lock held again that was not before."""
         now = {"address": address_here(self._address), "mount": os.path.ismount(self._mount)}
         now["server"] = listening(NFS_PORT)
         now["grace over"] = grace_over()
-        now |= {f"lock {name}": held for name, held in self._held(now["mount"]).items()}
+        locked = self._held(now["mount"])
+        self._absent |= {name for name, held in locked.items() if not held}
+        now |= {f"lock {name}": held for name, held in locked.items()}
         for thing, there in now.items():
             if self._known.get(thing) != there:
                 self._known[thing] = there
                 self._diary.note("seen", thing=thing, there=there)
-        return all(there for thing, there in now.items() if thing != "grace over")
+        there = all(here for thing, here in now.items() if thing != "grace over")
+        return there and self._absent == set(self._files)
 
     def _held(self, mounted: bool) -> dict[str, bool]:
         if not mounted:

@@ -1,8 +1,9 @@
 """What the client's kernel says of its NFS mounts. Pure; standard library only.
 
 ``/proc/self/mountstats`` (net/sunrpc/stats.c, fs/nfs/super.c of Linux): a line ``device D mounted on M with fstype
-T``, for NFS followed by indented lines: ``opts:`` with ``vers=`` and ``addr=``, and ``per-op statistics`` with one
-line per operation, its first number the count of requests.
+T``, for NFS followed by indented lines: ``opts:`` with ``vers=``, and ``per-op statistics`` with one line per
+operation, its first number the count of requests. The server's address (``addr=``) stands in ``/proc/self/mounts``
+only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 MOUNTSTATS = "/proc/self/mountstats"
+MOUNTS = "/proc/self/mounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,12 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
-def nfs_mounts(mountstats: str) -> dict[str, NfsMount]:
-    """The NFS mounts by mount point; of mounts upon each other the last, which is the one that is seen."""
+def nfs_mounts(mountstats: str, table: str = "") -> dict[str, NfsMount]:
+    """The NFS mounts by mount point; of mounts upon each other the last, which is the one that is seen.
+
+    ``table`` is ``/proc/self/mounts``, for the servers' addresses.
+    """
+    servers = _servers(table)
     found: dict[str, NfsMount] = {}
     for block in re.split(r"^(?=device )", mountstats, flags=re.MULTILINE):
         head = re.match(r"device (.*) mounted on (.*) with fstype (\S+)", block)
@@ -46,8 +52,18 @@ def nfs_mounts(mountstats: str) -> dict[str, NfsMount]:
         options = tuple(opts.group(1).split(",")) if opts else ()
         values = dict(option.partition("=")[::2] for option in options)
         found[point] = NfsMount(
-            device, point, fstype, values.get("vers", ""), values.get("addr", ""), options, _operations(block)
+            device, point, fstype, values.get("vers", ""), servers.get(point, ""), options, _operations(block)
         )
+    return found
+
+
+def _servers(table: str) -> dict[str, str]:
+    found = {}
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) > 3:
+            values = dict(option.partition("=")[::2] for option in words[3].split(","))
+            found[unescaped(words[1])] = values.get("addr", "")
     return found
 
 
