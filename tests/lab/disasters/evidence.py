@@ -164,10 +164,15 @@ def add_shelf(timeline: Timeline, frames: Sequence[Frame], node: str, pause_ms: 
     spell: list[Frame] = []
     for frame in [*writes(by_node(frames, node)), None]:
         if spell and (frame is None or frame.t_ms - spell[-1].t_ms > pause_ms):
-            timeline.add(spell[0].t_ms, "shelf", f"{node} begins to write")
-            timeline.add(
-                spell[-1].t_ms, "shelf", f"last write of {node} for now ({len(spell)} writes since it began)"
-            )
+            _add_spell(timeline, node, spell)
             spell = []
         if frame is not None:
             spell.append(frame)
+
+
+def _add_spell(timeline: Timeline, node: str, spell: Sequence[Frame]) -> None:
+    if len(spell) == 1:
+        timeline.add(spell[0].t_ms, "shelf", f"one write of {node}")
+        return
+    timeline.add(spell[0].t_ms, "shelf", f"{node} begins to write")
+    timeline.add(spell[-1].t_ms, "shelf", f"last write of {node} for now, {len(spell)} since it began")

@@ -156,7 +156,7 @@ class Nodes:
 
     def mounted(self, node: Guest) -> bool:
         """The kernel's own word; it comes without touching the filesystem."""
-        return recorder_mounted(node.get("/proc/mounts").decode())
+        return disk_mounted(node.get("/proc/mounts").decode())
 
     def writer(self, node: Guest) -> dict[str, str]:
         """The recorder's writer in /proc: ``pid``, ``state`` (a letter), ``waits_in``, ``kill`` (yes: SIGKILL is
@@ -195,6 +195,6 @@ class Nodes:
             self.lab.link(node.name, "eth1").up()
 
 
-def recorder_mounted(mounts: str) -> bool:
+def disk_mounted(mounts: str) -> bool:
     """Whether /proc/mounts has the shared disk at its mount point."""
     return any(line.split()[:2] == [plan.SHELF_DEVICE, plan.MOUNT_POINT] for line in mounts.splitlines())

@@ -83,10 +83,15 @@ def write_synced(path: str, data: bytes, directory: int, flags: int) -> None:
         os.close(fd)
 
 
+def stands_on_a_mount(directory: int, mount: str) -> bool:
+    """Whether the open ``directory`` is another filesystem than the one that ``mount`` lies in."""
+    return os.fstat(directory).st_dev != os.stat(os.path.dirname(mount)).st_dev
+
+
 def write_records(mount: str, node: str, acks: int, life: int) -> None:
     """The writer: records until it is killed, or an error, which is noted and ends it."""
     top = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if os.fstat(top).st_dev == os.stat(os.path.dirname(mount)).st_dev:
+    if not stands_on_a_mount(top, mount):
         return  # unmounted meanwhile: what is below is the node's own disk
     try:
         try:
