@@ -12,10 +12,11 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import CLEAN_ENV, CommandMissing, CommandTimeout, run
+from failover_kit.spec.process import CLEAN_ENV
 from lab import wire
 from lab.errors import LabError
 from lab.machine import last_line
@@ -23,17 +24,19 @@ from lab.places import Places
 
 START_MS = 90_000
 END_MS = 60_000
-COPY_MS = 120_000
 POLL_S = 0.05
 TESTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 LIBRARY = os.path.join(os.path.dirname(TESTS), "lib")
 
 
-def launch(places: Places, lock: int, config: dict[str, Any], *, foreground: bool) -> int:
+def launch(
+    places: Places, lock: int, config: dict[str, Any], *, foreground: bool, kept: Sequence[int] = ()
+) -> int:
     """Start the keeper and wait until it is ready. Raises LabError, and then nothing is left of it.
 
     Returns the descriptor of the lifeline, which must stay open for as long as the lab shall live; -1 when the lab
-    shall outlive this process. ``lock`` is closed here in any case; the keeper has it from then on.
+    shall outlive this process. ``lock`` is closed here in any case; the keeper has it from then on. ``kept``:
+    descriptors that shall stay open as long as the lab lives.
     """
     with open(places.config, "w", encoding="utf-8") as file:
         json.dump(config, file, indent=1)
@@ -50,7 +53,7 @@ def launch(places: Places, lock: int, config: dict[str, Any], *, foreground: boo
                 stderr=log,
                 env={**CLEAN_ENV, "PYTHONPATH": f"{LIBRARY}:{TESTS}", "PYTHONDONTWRITEBYTECODE": "1"},
                 cwd="/",
-                pass_fds=(lock, *((theirs,) if foreground else ())),
+                pass_fds=(lock, *kept, *((theirs,) if foreground else ())),
                 start_new_session=True,
             )
     except OSError as error:
@@ -89,16 +92,6 @@ def _first_line(child: subprocess.Popen[bytes], deadline: Deadline) -> str:
                 break
             text += part
     return text.decode("utf-8", "replace").strip()
-
-
-def copy_disk(source: str, target: str) -> None:
-    """A guest's own root disk, with holes where the image has them. Raises LabError."""
-    try:
-        result = run(["cp", "--sparse=always", "--reflink=auto", source, target], Deadline(COPY_MS))
-    except (CommandMissing, CommandTimeout) as error:
-        raise LabError(f"{target}: {error}") from None
-    if not result.ok():
-        raise LabError(f"{target}: {result.last_line()}; make room, or name another run directory")
 
 
 def keeper_pid(places: Places) -> int:
