@@ -11,6 +11,9 @@ KEEPALIVE_MS, WARNTIME_MS, DEADTIME_MS, INITDEAD_MS = 1_000, 5_000, 10_000, 20_0
 FENCE_DELAY_MS = DEADTIME_MS + KEEPALIVE_MS + 5_000
 """The time that failoverd takes when ``fence_delay`` is not given; mclaws, which is not at home, waits it twice."""
 
+OP_TIMEOUT_S = 300
+"""An emulated processor on a busy machine starts nothing quickly."""
+
 STOP_TIMEOUT_S = 900
 """A stop of Filesystem may take that long, so that one that hangs hangs until the other node has acted."""
 
@@ -37,6 +40,7 @@ def ha_cf(*, fencing: bool) -> str:
 keepalive {KEEPALIVE_MS}ms
 warntime {WARNTIME_MS}ms
 deadtime {DEADTIME_MS}ms
+op_timeout {OP_TIMEOUT_S}s
 initdead {INITDEAD_MS}ms
 auto_failback off
 baud 19200
