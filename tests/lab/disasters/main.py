@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +21,7 @@ from lab.howto.keep import collect
 from lab.lab import Lab
 from lab.report import Table
 
+USAGE = 2
 HUNG_STOP, WITHOUT_FENCING = "hung-stop", "without-fencing"
 HEADINGS = {
     HUNG_STOP: "A stop that hangs, and both heartbeat links go: the fence first, then the mount",
@@ -57,7 +58,10 @@ def main(argv: Sequence[str], rundir: str, say: Callable[[str], None] | None = N
     say = teller() if say is None else say
     reports = os.path.abspath(given.report or f"{given.name}-report")
     logs = os.path.abspath(given.logs or f"{given.name}-logs")
-    shutil.rmtree(logs, ignore_errors=True)
+    for place in (reports, logs):
+        if os.path.isdir(place) and os.listdir(place):
+            print(f"disaster: {place}: not empty; name another directory, or remove it", file=sys.stderr)
+            return USAGE
     with Lab.open(rundir, image="sysv", guests=("pete", "mclaws"), say=say) as lab:
         say("booting pete and mclaws")
         lab.boot(timeout_s=BOOT_S)

@@ -164,22 +164,38 @@ def left_over(scene: Scene, schedule: str) -> Damage:
         nodes.lab.boot("mclaws", timeout_s=BOOT_S)
         node = nodes.mclaws
         nodes.await_disk(node)
-        told = node.run(
-            ["mount", "-t", "xfs", plan.SHELF_DEVICE, plan.MOUNT_POINT], timeout_s=COMMAND_S, check=False
-        )
-        step.did(f"mclaws: mount -t xfs {plan.SHELF_DEVICE} (exit {told.code})")
-        for line in [*told.stderr.splitlines(), *xfs_messages(node)][:SHOWN_LINES]:
-            step.fact(line)
-        if told.code == 0:
-            _lost(step, damage, audit(nodes, node, texts), "before any repair")
-            node.run(["umount", plan.MOUNT_POINT], timeout_s=COMMAND_S)
-        else:
-            damage.found.append(f"the filesystem cannot be mounted: {told.last_line()}")
+        _looked_at(scene, step, damage, texts)
         told = _repair(scene, step, schedule, "-n")
         if told.code != 0:
-            damage.found.append(f"xfs_repair -n exits {told.code}, {len(told.stdout.splitlines())} lines")
+            damage.found.append(f"xfs_repair -n exits {told.code}")
         _repaired(scene, step, schedule, damage, texts)
     return damage
+
+
+def _looked_at(scene: Scene, step: Step, damage: Damage, texts: dict[str, str]) -> None:
+    """Mounted as after any power cut, the log replayed; if that fails, read without the log."""
+    node, when = scene.nodes.mclaws, "before any repair"
+    told = _mount(step, node, "")
+    for line in [*told.stderr.splitlines(), *xfs_messages(node)][:SHOWN_LINES]:
+        step.fact(line)
+    if told.code != 0:
+        damage.found.append(f"the filesystem cannot be mounted: {first_line(told)}")
+        told, when = _mount(step, node, "ro,norecovery"), "read without its log"
+    if told.code == 0:
+        _lost(step, damage, audit(scene.nodes, node, texts), when)
+        node.run(["umount", plan.MOUNT_POINT], timeout_s=COMMAND_S)
+
+
+def _mount(step: Step, node: Guest, options: str) -> Result:
+    argv = ["mount", "-t", "xfs", *(["-o", options] if options else []), plan.SHELF_DEVICE, plan.MOUNT_POINT]
+    told = node.run(argv, timeout_s=COMMAND_S, check=False)
+    step.did(f"{node.name}: {' '.join(argv)} (exit {told.code})")
+    return told
+
+
+def first_line(told: Result) -> str:
+    """The first line of stderr; the last one only says where to look further."""
+    return next((line.strip() for line in told.stderr.splitlines() if line.strip()), "(no output)")
 
 
 def _repair(scene: Scene, step: Step, schedule: str, *options: str) -> Result:
@@ -206,11 +222,9 @@ def _repaired(scene: Scene, step: Step, schedule: str, damage: Damage, texts: di
     if told.code != 0:
         damage.found.append(f"xfs_repair cannot repair it (exit {told.code})")
         return
-    argv = ["mount", "-t", "xfs", plan.SHELF_DEVICE, plan.MOUNT_POINT]
-    told = node.run(argv, timeout_s=COMMAND_S, check=False)
-    step.did(f"mclaws: mount after the repair (exit {told.code})")
+    told = _mount(step, node, "")
     if told.code != 0:
-        damage.found.append(f"even after the repair it cannot be mounted: {told.last_line()}")
+        damage.found.append(f"even after the repair it cannot be mounted: {first_line(told)}")
         return
     _lost(step, damage, audit(nodes, node, texts), "after the repair")
     found = node.sh(f"ls {plan.MOUNT_POINT}/lost+found 2>/dev/null | wc -l\n").stdout.strip()
