@@ -1,5 +1,6 @@
 """Filesystem on loop disks with real XFS and ext4."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -15,6 +16,32 @@ from agents.agent_worlds import eventually, reason, sh
 from failover_kit.kernel import blockdev
 
 pytestmark = pytest.mark.root
+
+
+@contextlib.contextmanager
+def thawed_at_the_end(device):
+    """Gives a function that freezes; at the end the filesystem is thawed, by way of a new mount if it has none."""
+    points = []
+
+    def freeze(point):
+        sh("fsfreeze", "-f", point)
+        points.append(point)
+
+    try:
+        yield freeze
+    finally:
+        for point in points:
+            unmounted = not os.path.ismount(point)
+            if unmounted:
+                sh("mount", device, point)
+            sh("fsfreeze", "-u", point)
+            if unmounted:
+                sh("umount", point)
+
+
+def state_of(pid):
+    """The letter of ps(1): R, S, D, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 @pytest.fixture(params=["xfs", "ext4"])
@@ -351,6 +378,48 @@ def test_a_lazy_unmount_is_not_a_stop(disks, filesystem, background):
     assert "lazy unmount" in reason(result)
     holder.kill()
     holder.wait()
+    assert agent("stop") == 0
+
+
+@pytest.mark.parametrize("hangs_in", ["open", "write"])
+def test_a_frozen_filesystem_with_a_writer_in_it_fails_the_stop(disks, filesystem, background, hangs_in):
+    """A writer that waits for the thaw cannot be killed: the stop names it, and nothing is unmounted."""
+    disk = disks("xfs")
+    point = disk.base / "mnt"
+    agent = filesystem(device=disk.device, directory=point)
+    assert agent("start") == 0
+    script = {"open": f"exec echo >{point}/file", "write": f"exec 3>{point}/file; read x; echo >&3"}[hangs_in]
+    with thawed_at_the_end(disk.device) as freeze:
+        if hangs_in == "open":
+            freeze(point)
+        writer = background(["sh", "-c", script], stdin=subprocess.PIPE)
+        if hangs_in == "write":
+            eventually((point / "file").exists, "the writer has its file")
+            freeze(point)
+        writer.stdin.close()
+        eventually(lambda: state_of(writer.pid) == "D", "the writer waits for the thaw")
+        result = agent.run("stop", timeout_s=2)
+        assert result.returncode == 1
+        seen = {"open": f"in state D now: sh (pid {writer.pid})", "write": f"sh (pid {writer.pid}, in state D)"}
+        assert seen[hangs_in] in reason(result)
+        assert disk.mounts() == [str(point)]
+    writer.wait(10)
+    assert agent("stop") == 0
+
+
+def test_a_filesystem_that_was_frozen_when_it_was_unmounted_is_not_stopped(disks, fstype, filesystem):
+    """umount(2) returns 0, and the superblock lives on: only the exclusive open tells."""
+    disk = disks(fstype)
+    point = disk.base / "mnt"
+    agent = filesystem(device=disk.device, directory=point)
+    assert agent("start") == 0
+    with thawed_at_the_end(disk.device) as freeze:
+        freeze(point)
+        result = agent.run("stop", timeout_s=2)
+        assert result.returncode == 1
+        assert "frozen when it was unmounted" in reason(result)
+        assert disk.mounts() == []
+        assert agent("start", timeout_s=5) == 1
     assert agent("stop") == 0
 
 

@@ -198,9 +198,21 @@ def why_busy(obstacle: "Mount", places: processes.Places, busy: "list[int]", for
         if state is not None and places.used_by(pid):
             who.append(f"{state.name} (pid {pid}, which this stop descends from and never kills)")
     who += [f"loop device {name}" for name in blockdev.loops_backed_under(sorted(places.points))]
-    found = ", ".join(who) or "nothing that shows in /proc: the kernel NFS server, swap, or a process elsewhere"
+    found = ", ".join(who) or nobody_shown()
     remedy = "" if force else "; force_unmount is off"
     return f"{obstacle.point} is still in use at the end of the time for stop, by {found}{remedy}"
+
+
+def nobody_shown() -> str:
+    """What may keep a filesystem busy without a trace in /proc, and the processes most worth a look.
+
+    A process that hangs while it opens a file (open(2) with O_CREAT on a frozen filesystem) has no link
+    that leads there yet.
+    """
+    hanging = [f"{state.name} (pid {state.pid})" for state in processes.uninterruptible()]
+    more = f", {len(hanging) - _NAMED_LIMIT} more" if len(hanging) > _NAMED_LIMIT else ""
+    looked = f"; in state D now: {', '.join(hanging[:_NAMED_LIMIT])}{more}" if hanging else ""
+    return f"nothing that shows in /proc: the kernel NFS server, swap, or a process elsewhere{looked}"
 
 
 def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline") -> None:
@@ -227,6 +239,13 @@ def who_keeps(node: str, device: int) -> str:
     if holders:
         who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holders[:_NAMED_LIMIT])
         return f"{node} is not mounted here any more, but it is in the mount namespace of {who}; end that first"
+    if device and blockdev.filesystem_lives(device):
+        # umount(2) of a frozen filesystem succeeds: the mount goes, the superblock stays until it is thawed.
+        return (
+            f"{node} is not mounted here any more, but the kernel still has its filesystem: it is in a mount"
+            " namespace /proc does not show, or there was a lazy unmount (umount -l), or it was frozen when it was"
+            f" unmounted (mount {node} by hand, fsfreeze -u, unmount it)"
+        )
     return (
         f"{node} is not mounted here any more, but it cannot be opened exclusively: a mount namespace /proc does"
         " not show, a lazy unmount (umount -l), an array or another program keeps it"

@@ -124,6 +124,12 @@ def users(places: Places) -> "list[int]":
     return found
 
 
+def uninterruptible() -> "list[Status]":
+    """Processes in state D: they wait in the kernel, and a signal reaches them only when that is over."""
+    found = [status(pid) for pid in pids()]
+    return [state for state in found if state is not None and state.state == "D" and not state.kernel_thread()]
+
+
 def _links(pid: int) -> "Iterable[str]":
     base = f"/proc/{pid}"
     yield from (f"{base}/cwd", f"{base}/root", f"{base}/exe")
