@@ -234,7 +234,7 @@ def test_reboot_of_the_active_node_hands_over_before_network_and_disk_go(pair: P
     assert pair.cuts() == cuts
     said = [line.partition("] ")[2] for line in journal(pete, boot=-1).splitlines()]
     order = [
-        next(number for number, line in enumerate(said) if words in line)
+        max((number for number, line in enumerate(said) if words in line), default=-1)
         for words in (
             f"group {NFS_GROUP}: granted to mclaws",
             "Stopped failoverd.service",
@@ -242,6 +242,10 @@ def test_reboot_of_the_active_node_hands_over_before_network_and_disk_go(pair: P
             "Stopped target local-fs.target",
         )
     ]
+    assert -1 not in order, order
+    # Ordered after failoverd in systemd's shutdown, and stopped by failoverd all the same, in the group's order.
+    held = max(number for number, line in enumerate(said) if "Stopped holder.service" in line)
+    assert held < order[1]
     assert order == sorted(order), [said[number] for number in order]
 
 
