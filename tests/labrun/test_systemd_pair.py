@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 
@@ -28,32 +26,19 @@ from lab.systemd_pair import (
     wait_for,
 )
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root: namespaces, taps, images"),
-    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no qemu-system-x86_64"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("able")]
 
 RUNNING_LAB = "FAILOVER_KIT_LAB_SYSTEMD"
 """Names the run directory of a lab of the systemd image that runs already: it is used, and left running."""
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
+def pair(lab_dir: str) -> Iterator[Pair]:
     given = os.environ.get(RUNNING_LAB, "")
-    if given:
-        made = Pair(Lab.attach(given))
+    with Lab.attach(given) if given else Lab.open(lab_dir, image="systemd") as lab:
+        made = Pair(lab)
         made.prepare()
         yield made
-        return
-    folder = tempfile.mkdtemp(prefix="fklab-", dir="/var/tmp")
-    try:
-        with Lab.open(os.path.join(folder, "lab"), image="systemd") as lab:
-            made = Pair(lab)
-            made.prepare()
-            yield made
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main_pid(node: Guest) -> int:
