@@ -33,6 +33,7 @@ COMMAND_S = 120
 BOOT_S = 240
 ORDER_S = 240
 SERVE_S = 300
+STATUS_PAUSE_S = 3.0
 TAKEOVER_S = 300
 """Of a power cut: 10 s of deadtime, 16 or 32 s of fence_delay, the switch, the start; and all of it slow."""
 
