@@ -252,7 +252,7 @@ def _status(given: argparse.Namespace) -> int:
 
 def _shell(given: argparse.Namespace) -> int:
     lab = Lab.attach(given.rundir)
-    master = lab.ask("master", timeout_s=60, guest=given.guest, timeout_ms=30_000)
+    master = lab.ask("master", timeout_s=130, guest=given.guest, timeout_ms=120_000)
     words = given.words[1:] if given.words[:1] == ["--"] else given.words
     terminal = ["-t"] if sys.stdin.isatty() else []
     from lab.guest import remote_words, ssh_argv

@@ -128,41 +128,43 @@ def end(places: Places, deadline_ms: int = END_MS) -> list[str]:
 
 
 def _end_keeper(places: Places, deadline: Deadline) -> str:
-    """Ask, then kill; wait until the lock is free, which is when the last process of the lab has died."""
-    pid = -1
+    """Ask, then kill; wait for the keeper (the last of its namespace to go) and for its wrapper."""
+    pids = set(filter(None, (_unshare_pid(places),)))
     with contextlib.suppress(LabError):
-        pid = keeper_pid(places)
-    try:
-        wire.request(places.socket, {"do": "end"}, 10)
-        if _gone(places, pid, deadline.at_most(deadline.total_ms // 2)):
-            return f"{places.root}: the lab was ended"
-    except wire.RequestError:
-        pass
-    for victim in filter(None, (pid if pid > 0 else 0, _unshare_pid(places))):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-    if not _gone(places, pid, deadline):
-        raise LabError(f"{places.root}: the lab's keeper cannot be ended; see its log {places.log}")
-    return f"{places.root}: the lab did not answer and was killed"
+        pids.add(keeper_pid(places))
+    with contextlib.ExitStack() as stack:
+        victims = []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                victims.append(os.pidfd_open(pid))
+                stack.callback(os.close, victims[-1])
+        try:
+            wire.request(places.socket, {"do": "end"}, 10)
+            if _gone(places, victims, deadline.at_most(deadline.total_ms // 2)):
+                return f"{places.root}: the lab was ended"
+        except wire.RequestError:
+            pass
+        for victim in victims:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(victim, signal.SIGKILL)
+        if not _gone(places, victims, deadline):
+            raise LabError(f"{places.root}: the lab's keeper cannot be ended; see its log {places.log}")
+        return f"{places.root}: the lab did not answer and was killed"
 
 
-def _gone(places: Places, pid: int, deadline: Deadline) -> bool:
-    while places.alive() or (pid > 0 and _running(pid)):
+def _gone(places: Places, victims: Sequence[int], deadline: Deadline) -> bool:
+    """Whether these processes (pidfds) have ended in time, every thread of them, and the lock is free.
+
+    The keeper's end comes after that of every process in its namespace: pid_namespaces(7).
+    """
+    for victim in victims:
+        if not select.select([victim], [], [], deadline.left_s())[0]:
+            return False
+    while places.alive():
         if deadline.expired():
             return False
-        for child in _CHILDREN:
-            child.poll()
         time.sleep(POLL_S)
     return True
-
-
-def _running(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
 
 
 def _unshare_pid(places: Places) -> int | None:

@@ -51,7 +51,7 @@ class Traces:
                     words = file.read().replace(b"\0", b" ").decode("utf-8", "replace")
             except OSError:
                 continue
-            if (inside or self.rundir in words) and path != f"/proc/{os.getpid()}":
+            if (inside or f"{self.rundir}/" in f"{words}/") and path != f"/proc/{os.getpid()}":
                 found.append(f"{path} {words}")
         return found
 
@@ -117,6 +117,21 @@ def test_the_death_of_the_foreground_run_leaves_nothing(lab_dir: str) -> None:
         child.wait()
         child.stdout and child.stdout.close()
     assert within(lambda: traces.left() == []), traces.left()
+
+
+def test_two_labs_side_by_side_end_each_for_itself(lab_dir: str) -> None:
+    other = f"{lab_dir}-2"
+    running(lab_dir)
+    try:
+        second = running(other)
+        traces = [Traces(lab_dir), Traces(other)]
+        assert not set(traces[0].namespaces.values()) & set(traces[1].namespaces.values())
+        start.end(Places(lab_dir))
+        assert traces[0].left() == []
+        assert all(guest.on for guest in second.guests.values())
+    finally:
+        start.end(Places(other))
+    assert traces[1].left() == []
 
 
 def test_an_exception_in_the_story_leaves_nothing(lab_dir: str) -> None:
