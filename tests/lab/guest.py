@@ -25,8 +25,11 @@ from lab.wire import RequestError
 
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SSH_FAILED = 255
-READY = re.compile(r"^LAB-READY\b", re.MULTILINE)
+READY = re.compile(rb"^LAB-READY\b", re.MULTILINE)
+CONSOLE_BYTES = 16 << 20
 POLL_S = 0.1
+READY_S = 300.0
+"""For a boot of 10 to 20 s, when the machine has no processor to spare."""
 TAIL_BYTES = 1 << 16
 
 
@@ -125,7 +128,7 @@ class Guest:
         """The end of its console's text in this boot (the last one when it is off), or in an earlier one."""
         return tail(self._places.console(self.name, self.boot if boot is None else boot), lines)
 
-    def wait_ready(self, timeout_s: float = 120) -> None:
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Until its boot script has said LAB-READY and a command can be run. Raises LabError with the console."""
         deadline = Deadline(round(timeout_s * 1000))
         while True:
@@ -140,7 +143,11 @@ class Guest:
         self.run(["true"], timeout_s=max(5.0, deadline.left_s()))
 
     def _said_ready(self, boot: int) -> bool:
-        return READY.search(tail(self._places.console(self.name, boot), 100_000)) is not None
+        try:
+            with open(self._places.console(self.name, boot), "rb") as file:
+                return READY.search(file.read(CONSOLE_BYTES)) is not None  # its first word may be long ago
+        except FileNotFoundError:
+            return False
 
     @staticmethod
     def _why_off(seen: dict[str, Any]) -> str:
@@ -160,29 +167,39 @@ class Guest:
     # --- commands ----------------------------------------------------------------------------------------
 
     def run(
-        self, argv: Sequence[str], *, timeout_s: float = 30, input: bytes = b"", check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float = 30,
+        input: bytes = b"",
+        check: bool = True,
+        label: str = "",
     ) -> Result:
         """Run a program in the guest, words exactly as given; a PATH with sbin, LC_ALL=C, nothing else set.
 
         Raises GuestError when it does not end in time, when the guest is lost meanwhile, and, with ``check``, when
         it exits other than 0. At the limit the local ssh ends; what runs in the guest is not killed by that.
+        As with ssh, it ends when the program and everything it left behind have closed their outputs.
+        ``label``: what errors call it.
         """
-        code, out, err, ms = self._exchange(argv, timeout_s, input)
+        label = label or f"'{shlex.join(argv)}'"
+        code, out, err, ms = self._exchange(argv, timeout_s, input, label)
         result = Result(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), ms)
         if check and code != 0:
-            raise GuestError(f"{self.name}: '{shlex.join(argv)}' exited {code}: {result.last_line()}", code)
+            raise GuestError(f"{self.name}: {label} exited {code}: {result.last_line()}", code)
         return result
 
     def sh(self, script: str, *, timeout_s: float = 30, check: bool = True) -> Result:
         """Run a script by ``sh -eu``; it is sent as standard input, so nothing in it needs quoting."""
-        try:
-            return self.run(["sh", "-eu"], timeout_s=timeout_s, input=script.encode(), check=check)
-        except GuestError as error:
-            first = next((line.strip() for line in script.splitlines() if line.strip()), "")
-            raise GuestError(f"{error} (script: {first} …)", error.code) from None
+        lines = [line.strip() for line in script.splitlines() if line.strip()]
+        label = f"the script '{lines[0]}{' …' if len(lines) > 1 else ''}'" if lines else "an empty script"
+        return self.run(["sh", "-eu"], timeout_s=timeout_s, input=script.encode(), check=check, label=label)
 
     def spawn(self, argv: Sequence[str], *, log: str) -> None:
-        """Start a program that goes on by itself, in a session of its own; its output goes to ``log`` there."""
+        """Start a program that goes on by itself, in a session of its own; its output goes to ``log`` there.
+
+        A program that does not exist is told there, not here.
+        """
         script = f"exec setsid --fork {shlex.join(argv)} >{shlex.quote(log)} 2>&1 </dev/null\n"
         self.sh(script)
 
@@ -195,15 +212,16 @@ class Guest:
 
     def get(self, path: str) -> bytes:
         """A file's content. Raises GuestError."""
-        code, out, err, _ = self._exchange(["cat", path], 60, b"")
+        code, out, err, _ = self._exchange(["cat", path], 60, b"", f"'cat {path}'")
         if code != 0:
             raise GuestError(f"{self.name}: {path}: {err.decode('utf-8', 'replace').strip()}", code)
         return out
 
-    def _exchange(self, argv: Sequence[str], timeout_s: float, data: bytes) -> tuple[int, bytes, bytes, int]:
+    def _exchange(
+        self, argv: Sequence[str], timeout_s: float, data: bytes, what: str
+    ) -> tuple[int, bytes, bytes, int]:
         """Exit code, stdout, stderr, milliseconds. Raises GuestError."""
         deadline = Deadline(round(timeout_s * 1000))
-        what = f"'{shlex.join(argv)}'"
         try:
             master = self._ask(
                 "master", timeout_s=timeout_s + 10, guest=self.name, timeout_ms=deadline.left_ms()

@@ -19,10 +19,9 @@ import threading
 import traceback
 from typing import Any
 
-from failover_kit.emulator.harness import EmulatorFailed, EmulatorProcess
-from failover_kit.emulator.server import OutletConfig
+from failover_kit.emulator.harness import EmulatorFailed
 from failover_kit.spec.process import CLEAN_ENV
-from lab import plan, wire
+from lab import benjamin, plan, wire
 from lab.errors import LabError
 from lab.machine import Hardware, Machine, PowerEvent, last_line
 from lab.network import Network
@@ -31,9 +30,6 @@ from lab.places import Places
 from lab.sessions import Masters
 from lab.wire import RequestError
 from lab.witness import Witness
-
-OUTLET_TIMEOUT_S = 60
-"""For a command that starts or kills a machine, on a host with no processor to spare."""
 
 VBLADE_BUFFERS = 8
 """Requests that the shelf announces to take at once. A socket's default buffer holds about a dozen jumbo frames;
@@ -57,7 +53,10 @@ class Keeper:
         self._masters = Masters(places.masters, config["key"], config["known"])
         self._machines = {guest.name: self._machine(guest, config) for guest in self._guests}
         self._server = wire.Server(places.socket, self.answer)
-        self._switch = self._power_switch()
+        follows = bool(config["switch_follows"])
+        self._switch = benjamin.emulator(places, self._guests, self._network.switch, follows=follows)
+        if follows:
+            benjamin.Address(self._network.switch, places.switch_state)
         self._switch.start()
         self._panel.attach_terminal(SWITCH_END, self._switch.serial_path)
 
@@ -106,29 +105,6 @@ class Keeper:
     def _record(self, event: PowerEvent) -> None:
         self._events.append(event)
         print(f"{event.t_ms} {event.guest} {event.what}: {event.by}", file=sys.stderr, flush=True)
-
-    def _power_switch(self) -> EmulatorProcess:
-        """As from the factory: no password, no names, every outlet on."""
-        helper = os.path.realpath(wire.__file__)
-
-        def command(guest: str, state: str) -> list[str]:
-            return ["/usr/bin/python3", "-IS", helper, self.places.socket, "power", guest, state]
-
-        outlets = {
-            guest.plug: OutletConfig(on_command=command(guest.name, "on"), off_command=command(guest.name, "off"))
-            for guest in self._guests
-            if guest.plug is not None
-        }
-        return EmulatorProcess(
-            self.places.root,
-            outlets=outlets,
-            serial=True,
-            state=self.places.switch_state,
-            address=plan.SWITCH_ADDRESS,
-            port=plan.SWITCH_PORT,
-            prefix=self._network.switch.prefix(),
-            extra=["--outlet-timeout", str(OUTLET_TIMEOUT_S)],
-        )
 
     def close(self) -> None:
         """Power off, in an order in which nothing is reported as broken."""

@@ -25,9 +25,10 @@ the process has been reaped. Root disks live as long as the lab, through every p
 ``power_events``.
 
 What is real and what is not: kernels, file systems, NFS, AoE, boot scripts and the network stack are Debian's own.
-The switch's menus, timing and one-session rule are emulated; the address that is set over its console is shown and
-kept, but its telnet listens at 192.0.2.219 from the start and stays there. Its serial line has no speed. A cut
-network link takes the carrier at the guest and the bridge's port at once.
+The switch's menus, timing and one-session rule are emulated. The address that is set over its console is shown and
+kept, but its telnet listens at 192.0.2.219 from the start and stays there, unless the lab was opened with
+``switch_follows``. Serial lines have no speed. A cut network link takes the carrier at the guest and the bridge's
+port at once. A disk's cache is QEMU's: what the guest did not flush may be lost at a power cut.
 
 Limits: every wait has one. LabError and GuestError say what was waited for, and end with the guest's console.
 """
@@ -41,9 +42,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from lab import plan, start, wire
+from lab import overlay, plan, start, wire
 from lab.errors import LabError
-from lab.guest import Guest
+from lab.guest import READY_S, Guest
 from lab.machine import PowerEvent, now_ms
 from lab.parts import EmulatorControl, Link, Panel, Shelf
 from lab.places import Places
@@ -93,13 +94,15 @@ class Lab:
         memory_mb: int | None = None,
         arguments: str = "",
         project: bool = True,
+        switch_follows: bool = False,
         shelf_bytes: int = plan.SHELF_BYTES,
     ) -> Self:
         """Build a lab; nothing is powered yet. It ends with ``close`` or this process, unless ``detached``.
 
         ``image``: "sysv" or "systemd" (built if need be, which takes a minute), or the files themselves.
         ``memory_mb`` of each guest; ``arguments``: more words for the guests' kernels; ``project`` False: no second
-        disk. Raises LabError; nothing is left then.
+        disk; ``switch_follows``: the switch is not at 192.0.2.219 until that is set on it (see ``benjamin``).
+        Raises LabError; nothing is left then.
         """
         chosen = plan.guests(guests)
         places = Places(rundir)
@@ -107,7 +110,7 @@ class Lab:
         try:
             files, kind = _image(image, say)
             for found in chosen:
-                start.copy_disk(files.root, places.disk(found.name))
+                overlay.make(places.disk(found.name), files.root)
             with open(places.shelf, "xb") as disk:
                 disk.truncate(shelf_bytes)
             config = {
@@ -117,13 +120,16 @@ class Lab:
                 "project": _project(places) if project else "",
                 "memory_mb": memory_mb or MEMORY_MB.get(kind, 384),
                 "arguments": arguments,
+                "switch_follows": switch_follows,
             }
         except BaseException:
             os.close(lock)
             shutil.rmtree(places.root)
             raise
         try:
-            lifeline = start.launch(places, lock, config, foreground=not detached)
+            held = getattr(files, "hold", None)
+            kept = () if held is None else (held,)
+            lifeline = start.launch(places, lock, config, foreground=not detached, kept=kept)
         except BaseException:
             shutil.rmtree(places.root, ignore_errors=True)
             raise
@@ -186,7 +192,7 @@ class Lab:
 
     # --- power and cables --------------------------------------------------------------------------------
 
-    def boot(self, *guests: str, timeout_s: float = 120) -> None:
+    def boot(self, *guests: str, timeout_s: float = READY_S) -> None:
         """Power on and wait until ready: the outlet by its button if it is off, the cord, the machine's own button.
 
         None named: all. One that runs is only waited for. Raises LabError.

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from failover_kit.spec.process import CLEAN_ENV
 from lab import plan
 from lab.errors import LabError
+from lab.image import boot
 from lab.plan import GuestPlan
 from lab.qmp import Monitor, QmpError
 
@@ -29,6 +30,7 @@ RESET_LIMIT, RESET_WINDOW_S = 4, 60.0
 """More resets of its own in that time are a boot loop, which would hide what is wrong: the machine stays off."""
 
 REASON_S = 2.0
+KILL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ def command_line(guest: GuestPlan, hardware: Hardware, console: str, serial_fd: 
     TCG on purpose: a lab must run where there is no KVM. q35, not microvm, which hangs at boot without KVM
     ("TSC unstable", seen in 4 of 8 tries). The machine waits for ``cont``: its cables are put right before.
     """
-    argv = [QEMU, "-name", guest.name, "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
+    argv = [QEMU, "-name", guest.name, "-accel", boot.ACCELERATOR, "-cpu", "max", "-M", "q35", "-smp", "1"]
     argv += ["-m", str(hardware.memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
     argv += ["-no-reboot", "-S"]
     argv += ["-kernel", hardware.kernel, "-initrd", hardware.initrd, "-append", hardware.arguments]
-    argv += ["-drive", f"file={hardware.disk},format=raw,if=virtio,cache=writeback"]
+    argv += ["-drive", f"file={hardware.disk},format=qcow2,if=virtio,cache=writeback"]
     if hardware.project:
         argv += ["-drive", f"file={hardware.project},format=raw,if=virtio,readonly=on"]
     for nic in guest.nics:
@@ -145,13 +147,13 @@ class Machine:
     # --- power -------------------------------------------------------------------------------------------
 
     def set_outlet(self, on: bool) -> None:
-        """The relay has moved. Raises LabError when QEMU cannot be started."""
+        """The relay has moved. Raises LabError when QEMU cannot be started, or does not end."""
         with self._lock:
             self.outlet = on
             self._follow("outlet")
 
     def set_cord(self, plugged: bool) -> None:
-        """Pull the cord out, or put it in. Raises LabError when QEMU cannot be started."""
+        """Pull the cord out, or put it in. Raises LabError when QEMU cannot be started, or does not end."""
         with self._lock:
             self.cord = plugged
             self._follow("cord")
@@ -210,11 +212,17 @@ class Machine:
         ).start()
 
     def _kill(self, by: str) -> None:
-        """SIGKILL, reaped, forgotten. Nothing when it is off."""
+        """SIGKILL, reaped, forgotten. Nothing when it is off. LabError: it does not die, so it is not off."""
         if self._child is None:
             return
         self._child.kill()
-        self._child.wait()
+        try:
+            self._child.wait(KILL_S)
+        except subprocess.TimeoutExpired:
+            raise LabError(
+                f"{self.guest.name}: QEMU's process {self._child.pid} was killed and has not ended within "
+                f"{KILL_S:g} s; is the disk of the run directory stuck?"
+            ) from None
         self._forget(by)
 
     def _forget(self, by: str) -> None:

@@ -84,7 +84,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` (without the program's name)."""
-    given = parser().parse_args(argv)
+    head, words = split(argv)
+    given = parser().parse_args(head)
+    if words is not None:
+        given.words = words
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
     try:
@@ -105,6 +108,16 @@ def main(argv: Sequence[str]) -> int:
         traceback.print_exc()
         _complain("this is a bug in the lab")
         return FAILED
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Before and after the name of a play, whose words are its own (argparse would take its options for ours)."""
+    for at, word in enumerate(argv):
+        if word in PLAYS and (at == 0 or argv[at - 1] != "--rundir"):
+            return list(argv[: at + 1]), list(argv[at + 1 :])
+        if not word.startswith("-") and (at == 0 or argv[at - 1] != "--rundir"):
+            break
+    return list(argv), None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -191,9 +204,18 @@ def command(rundir: str, cwd: str | None = None) -> str:
 
 def _down(given: argparse.Namespace) -> int:
     _undisturbed()
-    for line in start.end(Places(given.rundir)) or [f"{given.rundir}: no lab is there"]:
+    said = start.end(Places(given.rundir))
+    if given.rundir == RUNDIR:
+        # A play ends its own lab; what one that was killed has left goes here, one that runs is left alone.
+        for place in map(Places, map(_place_of, PLAYS)):
+            said += [] if place.alive() or not os.path.exists(place.root) else start.end(place)
+    for line in said or [f"{given.rundir}: no lab is there"]:
         _say(line)
     return DONE
+
+
+def _place_of(play: str) -> str:
+    return f"{RUNDIR}-{play}"
 
 
 def _undisturbed() -> None:
@@ -230,7 +252,7 @@ def _status(given: argparse.Namespace) -> int:
 
 def _shell(given: argparse.Namespace) -> int:
     lab = Lab.attach(given.rundir)
-    master = lab.ask("master", timeout_s=60, guest=given.guest, timeout_ms=30_000)
+    master = lab.ask("master", timeout_s=130, guest=given.guest, timeout_ms=120_000)
     words = given.words[1:] if given.words[:1] == ["--"] else given.words
     terminal = ["-t"] if sys.stdin.isatty() else []
     from lab.guest import remote_words, ssh_argv
@@ -309,7 +331,7 @@ def _play(given: argparse.Namespace) -> int:
         module = importlib.import_module(PLAYS[given.command])
     except ModuleNotFoundError as error:
         raise LabError(f"this checkout has no {given.command}: {error}") from None
-    rundir = f"{given.rundir}-{given.command}" if given.rundir == RUNDIR else given.rundir
+    rundir = _place_of(given.command) if given.rundir == RUNDIR else given.rundir
     return int(module.main(given.words, rundir))
 
 

@@ -32,8 +32,8 @@ CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 21: "CAP_SYS_ADMIN"}  # 
 GIB = 1 << 30
 MEMORY_BYTES = 2 * GIB
 """Three guests of 384 or 512 MB, QEMU's own, and room for the host's page cache."""
-DISK_BYTES = 4 * GIB
-"""In the run directory: three root disks and the shelf, as far as they are filled."""
+DISK_BYTES = 2 * GIB
+"""In the run directory: what three guests write, and the shelf."""
 CACHE_BYTES = 3 * GIB
 """For the images: an unpacked tree and a file system made of it, while one is being built."""
 

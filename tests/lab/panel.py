@@ -121,13 +121,14 @@ class Panel:
             self._peer.pop(other, None)
 
     def view(self) -> dict[str, object]:
-        """What is joined, what is plugged in, and how many bytes came out of each end."""
+        """What is joined, what is plugged in, how many bytes came out of each end, and how many wait before one."""
         with self._lock:
             pairs = sorted({tuple(sorted(pair)) for pair in self._peer.items()})
             return {
                 "joined": [list(pair) for pair in pairs],
                 "attached": sorted(self._ends),
                 "bytes_from": dict(self._moved),
+                "waiting": {name: end.queued for name, end in self._ends.items()},
             }
 
     # --- the thread --------------------------------------------------------------------------------------

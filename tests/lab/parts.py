@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
+from failover_kit.emulator import control
 from failover_kit.emulator.harness import EmulatorFailed, EmulatorProcess
 from lab import frames, plan
 from lab.errors import LabError
@@ -14,6 +16,7 @@ from lab.machine import now_ms
 from lab.places import Places
 
 TESTIFY_S = 20.0
+SWITCH_MS = 150_000
 
 
 class EmulatorControl(EmulatorProcess):
@@ -25,6 +28,10 @@ class EmulatorControl(EmulatorProcess):
 
     def __init__(self, places: Places) -> None:
         super().__init__(places.root, outlets={}, address=plan.SWITCH_ADDRESS, port=plan.SWITCH_PORT)
+
+    def request(self, do: str, **what: object) -> dict[str, Any]:
+        """As ``EmulatorProcess.request``, with the time that a busy host may need to start or to end a machine."""
+        return control.request(self.control_path, {"do": do, **what}, SWITCH_MS)
 
     def start(self) -> None:
         raise EmulatorFailed("the lab's switch runs as long as the lab does")
@@ -49,7 +56,7 @@ class Panel:
         self._ask("cut", ends=list(ends))
 
     def view(self) -> dict[str, object]:
-        """``joined`` pairs, ``attached`` ends (a machine that runs), ``bytes_from`` each end so far."""
+        """``joined`` pairs, ``attached`` ends (a machine that runs), ``bytes_from`` each end, bytes ``waiting``."""
         found: dict[str, object] = self._ask("status")["panel"]
         return found
 

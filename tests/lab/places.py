@@ -39,7 +39,7 @@ class Places:
         return os.path.join(self.root, name)
 
     def disk(self, guest: str) -> str:
-        return os.path.join(self.disks, f"{guest}.img")
+        return os.path.join(self.disks, f"{guest}.qcow2")
 
     def console(self, guest: str, boot: int) -> str:
         return os.path.join(self.consoles, f"{guest}.{boot}.log")

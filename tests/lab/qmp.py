@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-ANSWER_S = 20.0
+ANSWER_S = 40.0
 LINE_LIMIT = 1 << 20
 
 

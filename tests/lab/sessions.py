@@ -22,6 +22,7 @@ from lab.machine import last_line
 
 POLL_S = 0.02
 RETRY_S = 0.2
+END_S = 10.0
 ALIVE_S, ALIVE_COUNT = 15, 8
 """A guest on a busy machine may say nothing for long; two minutes of silence are the end of a connection."""
 
@@ -73,7 +74,8 @@ class Masters:
         child = self._children.pop(name, None)
         if child is not None:
             child.kill()
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(END_S)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(name))
 

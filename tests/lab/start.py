@@ -12,10 +12,11 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import CLEAN_ENV, CommandMissing, CommandTimeout, run
+from failover_kit.spec.process import CLEAN_ENV
 from lab import wire
 from lab.errors import LabError
 from lab.machine import last_line
@@ -23,17 +24,19 @@ from lab.places import Places
 
 START_MS = 90_000
 END_MS = 60_000
-COPY_MS = 120_000
 POLL_S = 0.05
 TESTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 LIBRARY = os.path.join(os.path.dirname(TESTS), "lib")
 
 
-def launch(places: Places, lock: int, config: dict[str, Any], *, foreground: bool) -> int:
+def launch(
+    places: Places, lock: int, config: dict[str, Any], *, foreground: bool, kept: Sequence[int] = ()
+) -> int:
     """Start the keeper and wait until it is ready. Raises LabError, and then nothing is left of it.
 
     Returns the descriptor of the lifeline, which must stay open for as long as the lab shall live; -1 when the lab
-    shall outlive this process. ``lock`` is closed here in any case; the keeper has it from then on.
+    shall outlive this process. ``lock`` is closed here in any case; the keeper has it from then on. ``kept``:
+    descriptors that shall stay open as long as the lab lives.
     """
     with open(places.config, "w", encoding="utf-8") as file:
         json.dump(config, file, indent=1)
@@ -50,7 +53,7 @@ def launch(places: Places, lock: int, config: dict[str, Any], *, foreground: boo
                 stderr=log,
                 env={**CLEAN_ENV, "PYTHONPATH": f"{LIBRARY}:{TESTS}", "PYTHONDONTWRITEBYTECODE": "1"},
                 cwd="/",
-                pass_fds=(lock, *((theirs,) if foreground else ())),
+                pass_fds=(lock, *kept, *((theirs,) if foreground else ())),
                 start_new_session=True,
             )
     except OSError as error:
@@ -91,16 +94,6 @@ def _first_line(child: subprocess.Popen[bytes], deadline: Deadline) -> str:
     return text.decode("utf-8", "replace").strip()
 
 
-def copy_disk(source: str, target: str) -> None:
-    """A guest's own root disk, with holes where the image has them. Raises LabError."""
-    try:
-        result = run(["cp", "--sparse=always", "--reflink=auto", source, target], Deadline(COPY_MS))
-    except (CommandMissing, CommandTimeout) as error:
-        raise LabError(f"{target}: {error}") from None
-    if not result.ok():
-        raise LabError(f"{target}: {result.last_line()}; make room, or name another run directory")
-
-
 def keeper_pid(places: Places) -> int:
     """The keeper's process id as this process sees it. Raises LabError when it does not answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -135,41 +128,43 @@ def end(places: Places, deadline_ms: int = END_MS) -> list[str]:
 
 
 def _end_keeper(places: Places, deadline: Deadline) -> str:
-    """Ask, then kill; wait until the lock is free, which is when the last process of the lab has died."""
-    pid = -1
+    """Ask, then kill; wait for the keeper (the last of its namespace to go) and for its wrapper."""
+    pids = set(filter(None, (_unshare_pid(places),)))
     with contextlib.suppress(LabError):
-        pid = keeper_pid(places)
-    try:
-        wire.request(places.socket, {"do": "end"}, 10)
-        if _gone(places, pid, deadline.at_most(deadline.total_ms // 2)):
-            return f"{places.root}: the lab was ended"
-    except wire.RequestError:
-        pass
-    for victim in filter(None, (pid if pid > 0 else 0, _unshare_pid(places))):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-    if not _gone(places, pid, deadline):
-        raise LabError(f"{places.root}: the lab's keeper cannot be ended; see its log {places.log}")
-    return f"{places.root}: the lab did not answer and was killed"
+        pids.add(keeper_pid(places))
+    with contextlib.ExitStack() as stack:
+        victims = []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                victims.append(os.pidfd_open(pid))
+                stack.callback(os.close, victims[-1])
+        try:
+            wire.request(places.socket, {"do": "end"}, 10)
+            if _gone(places, victims, deadline.at_most(deadline.total_ms // 2)):
+                return f"{places.root}: the lab was ended"
+        except wire.RequestError:
+            pass
+        for victim in victims:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(victim, signal.SIGKILL)
+        if not _gone(places, victims, deadline):
+            raise LabError(f"{places.root}: the lab's keeper cannot be ended; see its log {places.log}")
+        return f"{places.root}: the lab did not answer and was killed"
 
 
-def _gone(places: Places, pid: int, deadline: Deadline) -> bool:
-    while places.alive() or (pid > 0 and _running(pid)):
+def _gone(places: Places, victims: Sequence[int], deadline: Deadline) -> bool:
+    """Whether these processes (pidfds) have ended in time, every thread of them, and the lock is free.
+
+    The keeper's end comes after that of every process in its namespace: pid_namespaces(7).
+    """
+    for victim in victims:
+        if not select.select([victim], [], [], deadline.left_s())[0]:
+            return False
+    while places.alive():
         if deadline.expired():
             return False
-        for child in _CHILDREN:
-            child.poll()
         time.sleep(POLL_S)
     return True
-
-
-def _running(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
 
 
 def _unshare_pid(places: Places) -> int | None:

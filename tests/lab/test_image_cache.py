@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.image import apt, build, cache
+from lab.image import apt, build, cache, tree
 from lab.image.tools import BuildError
 
 VERSIONS = {"linux-image": "6.1.1"}
@@ -52,7 +52,7 @@ def test_the_key_does_not_depend_on_what_no_guest_sees(tmp_path: Path) -> None:
 def test_files_of_the_build_and_of_the_guest_are_both_in_the_key() -> None:
     counted = {os.path.basename(path) for path in cache._files(build.HERE)}
     assert {"build.py", "recipe.py", "tree.py"} <= counted
-    assert "init" in {os.path.basename(path) for path in cache._files(build.tree.GUEST_FILES)}
+    assert "init" in {os.path.basename(path) for path in cache._files(tree.GUEST_FILES)}
 
 
 def _image(folder: Path) -> Path:
@@ -157,7 +157,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Builds:
     stand_in = _Builds()
     monkeypatch.setenv("FAILOVER_KIT_LAB_CACHE", str(tmp_path))
     monkeypatch.setattr(build, "_make", stand_in.make)
-    monkeypatch.setattr(build.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(apt, "kernel_package", lambda: "linux-image-6.1")
     monkeypatch.setattr(apt, "candidates", lambda names: dict.fromkeys(names, "1"))
     return stand_in
@@ -218,6 +218,9 @@ def test_missing_package_lists_are_fetched_once(builds: _Builds, monkeypatch: py
 def test_unknown_kinds_and_users_without_rights_are_told(builds: _Builds, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BuildError, match="there are sysv and systemd"):
         build.ensure("upstart", print)
-    monkeypatch.setattr(build.os, "geteuid", lambda: 1000)
+    with monkeypatch.context() as elsewhere, pytest.raises(BuildError, match="this machine is aarch64"):
+        elsewhere.setattr(os, "uname", lambda: os.uname_result(("Linux", "x", "6", "1", "aarch64")))
+        build.ensure("sysv", print)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(BuildError, match="as root"):
         build.ensure("sysv", print)

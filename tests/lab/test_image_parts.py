@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import lzma
 import os
+import select
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lab import plan
-from lab.image import boot, build, disks, project, recipe, tools
+from lab.image import boot, disks, project, recipe, tools, tree
 from lab.image.tools import BuildError
 
 
@@ -60,8 +62,42 @@ def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there_names_the_setup(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"no-such-tool is not installed; run `sh tools/setup\.sh lab`"):
         tools.run(["no-such-tool"], log=_log(tmp_path), timeout_s=1)
+    with pytest.raises(BuildError, match=r"^no-tool-a, no-tool-b are not installed"):
+        tools.check_installed(["sh", "no-tool-a", "no-tool-b"])
     with pytest.raises(BuildError, match="no-such-tool is not installed"):
         tools.output(["no-such-tool"])
+
+
+def test_a_full_disk_is_told_before_the_work(tmp_path: Path) -> None:
+    tools.check_room(str(tmp_path), 0)
+    with pytest.raises(BuildError, match=r"MiB are free in .*FAILOVER_KIT_LAB_CACHE"):
+        tools.check_room(str(tmp_path), 1 << 40)
+
+
+@pytest.mark.root
+def test_nothing_of_a_tool_outlives_the_one_who_runs_it(tmp_path: Path) -> None:
+    """Killed without a chance to clean up: the tool ends, and what it has mounted is nowhere else."""
+    mark = tmp_path / "in"
+    point = tmp_path / "point"
+    point.mkdir()
+    os.mkfifo(mark)
+    script = f"mount -t tmpfs x {point} && touch {point}/there && echo on > {mark} && exec sleep 1000"
+    code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from lab.image import tools
+tools.run(tools.apart(["sh", "-c", {script!r}]), log={_log(tmp_path)!r}, timeout_s=100)
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as runner:
+        with mark.open() as told:  # opens when the tool has mounted
+            assert told.readline() == "on\n"
+        found = subprocess.run(["pgrep", "-P", str(runner.pid)], capture_output=True, text=True, check=True)
+        tool = int(found.stdout)
+        assert list(point.iterdir()) == []
+        gone = os.pidfd_open(tool)
+        runner.kill()
+    assert select.select([gone], [], [], 30)[0] == [gone]
+    os.close(gone)
 
 
 def test_tools_see_the_machines_proxies_and_nothing_else_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,22 +165,22 @@ def _tree(folder: Path) -> Path:
 
 
 def test_a_guest_whose_lib_is_a_link_gets_all_below_usr(tmp_path: Path) -> None:
-    tree = _tree(tmp_path / "tree")
-    project.merge_usr(str(tree))
-    assert sorted(os.listdir(tree)) == ["usr"]
-    assert (tree / "usr" / "lib" / "systemd" / "a.service").read_text() == "[Unit]\n"
+    installed = _tree(tmp_path / "tree")
+    project.merge_usr(str(installed))
+    assert sorted(os.listdir(installed)) == ["usr"]
+    assert (installed / "usr" / "lib" / "systemd" / "a.service").read_text() == "[Unit]\n"
 
 
 def test_the_projects_id_is_about_contents_and_modes_not_times(tmp_path: Path) -> None:
-    tree = _tree(tmp_path / "tree")
-    files = sorted(project._files(str(tree)))
-    first = project.digest(str(tree), files)
-    os.utime(tree / "usr" / "lib" / "b.py", (5, 5))
-    assert project.digest(str(tree), files) == first
-    (tree / "usr" / "lib" / "b.py").chmod(0o755)
-    second = project.digest(str(tree), files)
-    (tree / "usr" / "lib" / "b.py").write_text("b = 2\n")
-    assert len({first, second, project.digest(str(tree), files)}) == 3
+    installed = _tree(tmp_path / "tree")
+    files = sorted(project._files(str(installed)))
+    first = project.digest(str(installed), files)
+    os.utime(installed / "usr" / "lib" / "b.py", (5, 5))
+    assert project.digest(str(installed), files) == first
+    (installed / "usr" / "lib" / "b.py").chmod(0o755)
+    second = project.digest(str(installed), files)
+    (installed / "usr" / "lib" / "b.py").write_text("b = 2\n")
+    assert len({first, second, project.digest(str(installed), files)}) == 3
 
 
 def _in_image(image: str, path: str) -> str:
@@ -180,7 +216,7 @@ def test_a_project_that_cannot_be_installed_shows_makes_last_lines(tmp_path: Pat
 
 
 def test_the_guests_hosts_file_has_the_plans_names_on_the_front_network() -> None:
-    lines = Path(build.tree.GUEST_FILES, "common/etc/hosts").read_text().splitlines()
+    lines = Path(tree.GUEST_FILES, "common/etc/hosts").read_text().splitlines()
     known = {name: address for address, *names in (line.split() for line in lines) for name in names}
     wanted = {guest.name: guest.nic("eth2").address for guest in plan.GUESTS}
     assert known == wanted | {
@@ -205,6 +241,6 @@ def test_both_kinds_have_what_the_story_needs() -> None:
 
 @pytest.mark.parametrize("name", ["initrd/init", "sysv/etc/init.d/lab-early", "common/usr/local/sbin/lab-ready"])
 def test_the_guests_scripts_are_shell(name: str) -> None:
-    path = os.path.join(build.tree.GUEST_FILES, name)
+    path = os.path.join(tree.GUEST_FILES, name)
     assert os.access(path, os.X_OK)
     subprocess.run(["sh", "-n", path], check=True)

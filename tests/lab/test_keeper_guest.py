@@ -97,5 +97,5 @@ def test_a_command_that_cannot_be_run_names_itself_and_ends_with_the_console(sho
 
 
 def test_ready_is_a_line_of_its_own() -> None:
-    assert guest.READY.search("x\nLAB-READY pete 4.1\n")
-    assert not guest.READY.search("waiting for LAB-READY pete\n")
+    assert guest.READY.search(b"x\r\nLAB-READY pete 4.1\r\n")
+    assert not guest.READY.search(b"waiting for LAB-READY pete\n")

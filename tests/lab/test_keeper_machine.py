@@ -202,7 +202,7 @@ def test_the_command_line() -> None:
     text = " ".join(argv)
     assert "-no-reboot -S" in text
     assert argv.count("-netdev") == 4
-    assert "file=/d,format=raw,if=virtio,cache=writeback" in argv
+    assert "file=/d,format=qcow2,if=virtio,cache=writeback" in argv
     assert "file=/p,format=raw,if=virtio,readonly=on" in argv
     ports = [argv[at + 1] for at, word in enumerate(argv) if word == "-serial"]
     assert ports == ["chardev:serial", "chardev:console"]

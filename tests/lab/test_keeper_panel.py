@@ -117,6 +117,7 @@ def test_the_cable_stays_when_a_machine_is_off_and_comes_back(bench: Bench) -> N
 def test_a_machine_that_does_not_read_does_not_hold_up_the_others(bench: Bench) -> None:
     bench.panel.join("pete", "mclaws")
     bench.lost("pete", bytes(3 * QUEUE_BYTES))
+    assert bench.panel.view()["waiting"]["mclaws"] <= QUEUE_BYTES  # type: ignore[index]
     bench.sockets["mclaws"].sendall(b"still here")
     assert bench.got("pete", 10) == b"still here"
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 ANSWER_LIMIT_BYTES = 1 << 22
-TIMEOUT_S = 30.0
+TIMEOUT_S = 50.0
+"""Longer than QEMU may take to start or to die, shorter than an outlet waits for its command."""
+
 PATH_LIMIT_BYTES = 107  # sun_path without its NUL, unix(7)
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]

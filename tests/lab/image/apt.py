@@ -36,11 +36,13 @@ def sources(release: str, apt_dir: str = APT_DIR) -> str:
     Both formats are read: sources.list(5) lines and stanzas. Left out are disabled entries, source packages
     and other suites (a vendor's packages have no place in a guest). BuildError when nothing is left.
     """
-    stanzas = [stanza for stanza in _stanzas(apt_dir) if _usable(stanza, release)]
+    everything = list(_stanzas(apt_dir))
+    stanzas = [stanza for stanza in everything if _usable(stanza, release)]
     if not stanzas:
+        suites = " ".join(sorted({suite for stanza in everything for suite in stanza.get("Suites", "").split()}))
         raise BuildError(
-            f"no package source of {release} in {apt_dir}/sources.list or {apt_dir}/sources.list.d; "
-            f"the guests are made of this machine's own sources, so it needs one"
+            f"no package source of {release} in {apt_dir}/sources.list or {apt_dir}/sources.list.d (suites there: "
+            f"{suites or 'none'}); the guests are made of this machine's own sources: name {release} in one"
         )
     for stanza in stanzas:
         stanza["Suites"] = " ".join(suite for suite in stanza["Suites"].split() if _ours(suite, release))
@@ -70,7 +72,7 @@ def kernel_package() -> str:
         kind, _, name = line.strip().partition(": ")
         if kind == "Depends" and name.startswith("linux-image-"):
             return name
-    raise BuildError(f"apt knows no {recipe.KERNEL_META}: {UPDATE}")
+    raise BuildError(f"apt knows no {recipe.KERNEL_META}, which Debian 12 has: {UPDATE}")
 
 
 def candidates(packages: Iterable[str]) -> dict[str, str]:

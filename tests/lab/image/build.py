@@ -16,6 +16,9 @@ from lab.image.tools import BuildError
 Say = Callable[[str], None]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAMS = ("apt-get", "chroot", "cpio", "dpkg-deb", "mke2fs", "mmdebstrap", "setpriv", "ssh-keygen", "unshare")
+ROOM_MIB = 2048
+"""The tree, the archives of its packages, and the image lie side by side for a while: 1.2 GB were seen."""
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 
 
@@ -44,6 +47,8 @@ def ensure(kind: str, say: Say) -> Image:
     """
     if kind not in recipe.KINDS:
         raise BuildError(f"no image is called {kind}; there are {' and '.join(recipe.KINDS)}")
+    if os.uname().machine != "x86_64":
+        raise BuildError(f"this machine is {os.uname().machine}; guests are made of its packages, and x86_64")
     if os.geteuid() != 0:
         raise BuildError("an image is made by root (file owners, chroot); run this as root")
     store = cache.root(CHECKOUT)
@@ -93,6 +98,8 @@ def _build(kind: str, kernel: str, versions: dict[str, str], folder: str, say: S
 
 def _make(kind: str, kernel: str, version: str, *, work: str, log: str, say: Say) -> None:
     """All files of an image into ``work``."""
+    tools.check_installed(PROGRAMS)
+    tools.check_room(work, ROOM_MIB)
     disks.check_static()
     release = apt.codename()
     scratch = os.path.join(work, "scratch")

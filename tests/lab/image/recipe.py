@@ -71,8 +71,7 @@ SYSV_DISABLED = ("aoetools", "busybox-klogd", "kmod")
 """Stay as scripts, without boot links: lab-early loads /etc/modules; the kernel's messages are on the console."""
 
 SYSTEMD_MASKED = (
-    # Devices, clocks, keymaps, consoles, logins and clean-ups that a guest has no use for. The coldplug of all
-    # devices (udev-trigger) took the longest: the initrd has loaded what there is; later events reach udev.
+    # Devices, clocks, keymaps, consoles, logins and clean-ups that a guest has no use for.
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
     "console-getty.service",
@@ -117,7 +116,6 @@ SYSTEMD_MASKED = (
     "systemd-timesyncd.service",
     "systemd-tmpfiles-clean.timer",
     "systemd-tmpfiles-setup-dev.service",
-    "systemd-udev-trigger.service",
     "systemd-update-utmp-runlevel.service",
     "systemd-update-utmp.service",
     "systemd-user-sessions.service",

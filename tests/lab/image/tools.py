@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -30,10 +31,10 @@ def apart(argv: Sequence[str]) -> list[str]:
     """``argv`` in mount and pid namespaces of its own: whatever it mounts or starts ends with it, even killed.
 
     The tools mount /proc and /dev inside the tree they make; removing a half tree with a mount left in it
-    would remove the machine's own files.
+    would remove the machine's own files. All of it ends, too, when this process is killed.
     """
     private = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return ["unshare", *private, *argv]
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *private, *argv]
 
 
 def run(
@@ -57,7 +58,7 @@ def failure(argv: Sequence[str], how: str, log: str, start: int, remedy: str) ->
         written.seek(start)
         lines = [line for line in written.read().decode(errors="replace").splitlines() if line.strip()]
     shown = "\n".join(f"  | {line}" for line in lines[-TAIL_LINES:]) or "  | (it said nothing)"
-    program = next((word for word in _own_words(argv)), argv[0])
+    program = _own_words(argv)[0]
     advice = f"\nWhat to do: {remedy}" if remedy else ""
     return f"{program} {how}; its last lines:\n{shown}{advice}\nThe whole output is in {log}"
 
@@ -83,14 +84,33 @@ def output(argv: Sequence[str], *, timeout_s: float = 60) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def missing(program: str) -> str:
-    return f"{program} is not installed; run `sh tools/setup.sh lab` as root, or install its package"
+def missing(*programs: str) -> str:
+    """The sentence for programs that are not there."""
+    are = "is" if len(programs) == 1 else "are"
+    return f"{', '.join(programs)} {are} not installed; run `sh tools/setup.sh lab` as root"
+
+
+def check_installed(programs: Sequence[str]) -> None:
+    """BuildError that names all of ``programs`` that are not there, before work begins."""
+    lacking = [name for name in programs if shutil.which(name, path=environment()["PATH"]) is None]
+    if lacking:
+        raise BuildError(missing(*lacking))
+
+
+def check_room(folder: str, mib: int) -> None:
+    """BuildError when the disk that holds ``folder`` has less than ``mib`` MiB left."""
+    free = shutil.disk_usage(folder).free >> 20
+    if free < mib:
+        raise BuildError(
+            f"{free} MiB are free in {folder}, and a build needs {mib}; make room, or name another folder in "
+            "FAILOVER_KIT_LAB_CACHE"
+        )
 
 
 def _own_words(argv: Sequence[str]) -> list[str]:
-    """``argv`` without the ``unshare`` in front of it."""
+    """``argv`` without what ``apart`` puts in front of it."""
     words = list(argv)
-    if words[0] == "unshare":
+    if "--mount-proc" in words:
         words = words[words.index("--mount-proc") + 1 :]
     return words
 

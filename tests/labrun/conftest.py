@@ -1,0 +1,31 @@
+"""For tests with virtual machines: where they run, and why they are skipped."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from lab import main, needs, start
+from lab.image import cache
+from lab.places import Places
+
+
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Skips, with the reasons, where a lab cannot run."""
+    lacking = needs.missing("/var/tmp", cache.root(main.CHECKOUT))
+    if lacking:
+        pytest.skip("; ".join(lacking))
+
+
+@pytest.fixture(scope="module")
+def lab_dir(able: None) -> Iterator[str]:
+    """A run directory with a short path. Whatever a test leaves there is ended and removed."""
+    parent = tempfile.mkdtemp(prefix="fk-lab-", dir="/var/tmp")
+    place = f"{parent}/lab"
+    yield place
+    start.end(Places(place))
+    shutil.rmtree(parent)
