@@ -202,6 +202,20 @@ def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == LEASE_S
     assert pete.run(["hostname"]).stdout == "pete\n", "the scope is not the host's name"
     assert "Using nfsdcld" in pete.sh("dmesg | grep NFSD: | tail -2").stdout
+    does(pete, "nfsserver", "monitor", **SERVER, OCF_CHECK_LEVEL="10")
+    does(pete, "nfsserver", "reload-agent", **{**SERVER, "threads": "6"})
+    assert threads(pete) == 6
+    does(pete, "nfsserver", "monitor", **SERVER)
+
+
+def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> None:
+    does(pete, "nfsserver", "start", **SERVER)
+    pete.sh("ip link set lo down")
+    try:
+        does(pete, "nfsserver", "monitor", **SERVER)
+        assert "does not answer" in does(pete, "nfsserver", "monitor", 1, **SERVER, OCF_CHECK_LEVEL="10").stderr
+    finally:
+        pete.sh("ip link set lo up")
 
 
 @pytest.mark.parametrize("name", ["rpc.mountd", "rpc.statd", "nfsdcld"])

@@ -5,7 +5,7 @@ and the notification of clients have modules of their own (``nfsserver_*``), whi
 
 Running means: the server has threads, the state directory is in place, and every helper that start put on
 record is alive. Stopped means that none of these is there. In between is a failure: a server without
-mountd answers "stale" to clients sooner or later, and one without statd loses locks at the next move.
+mountd lets clients wait, and one without statd loses locks at the next move.
 """
 
 from failover_kit.kernel import mounts, nfsd, processes

@@ -1,8 +1,8 @@
 """Starting nfsserver: memory first, helpers second, threads last.
 
-mountd must listen before the first thread runs: a server whose export cache nobody ever opened answers
-"stale" at once (cache_listeners_exist() in net/sunrpc/cache.c), and clients take that for an error. nfsdcld
-must, too, or the kernel turns to another way of remembering clients for as long as it runs.
+mountd must listen before the first thread runs: until it does clients wait, and may be told "stale" where nobody
+ever opened the export caches (cache_listeners_exist() in net/sunrpc/cache.c). nfsdcld must, too, or the
+kernel turns to another way of remembering clients for as long as it runs.
 """
 
 import os

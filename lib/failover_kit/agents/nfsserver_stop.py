@@ -1,6 +1,6 @@
 """Stopping nfsserver: threads first, helpers second, memory last; and from any state a killed start left.
 
-The threads go before mountd: a server without it answers "stale" after half a minute.
+The threads go before mountd: a server without it keeps its clients waiting, and answers "stale" in the end.
 """
 
 import os

@@ -10,9 +10,9 @@ The agent owns the server: it runs the daemons itself, with or without systemd a
 units of the distribution where they are active. Leave them disabled at boot on both nodes.
 
 Order: Filesystem, nfsserver, exportfs, IPaddr. The address comes last, so that no client asks a server
-that does not know its exports yet. NFSv3 clients are told to reclaim their locks (SM_NOTIFY) as soon as
-the addresses of nfs_ip are on this node; a process of this resource waits for them, for at most
-five minutes.
+that does not know its exports yet (it would be told "Permission denied"). NFSv3 clients are told to reclaim
+their locks (SM_NOTIFY) as soon as the addresses of nfs_ip are on this node; a process of this resource
+waits for them, for at most five minutes.
 
 stop ends the server (all threads; signals end none any more), the daemons, and takes the directory off
 /var/lib/nfs, so that the disk can be unmounted. monitor fails when a daemon has died.

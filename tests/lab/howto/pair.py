@@ -33,6 +33,7 @@ COMMAND_S = 120
 BOOT_S = 240
 ORDER_S = 240
 SERVE_S = 300
+STATUS_PAUSE_S = 3.0
 TAKEOVER_S = 300
 """Of a power cut: 10 s of deadtime, 16 or 32 s of fence_delay, the switch, the start; and all of it slow."""
 
@@ -131,18 +132,21 @@ class Pair:
     def wait_served_by(self, active: Guest, limit_s: float = SERVE_S) -> int:
         """Until both say: healthy, ``active`` serves, the other is passive."""
         what = f"a healthy pair with {active.name} active"
-        return until(what, lambda: self.not_served_by(active), limit_s)
+        return until(what, lambda: self.not_served_by(active), limit_s, STATUS_PAUSE_S)
 
-    def started_on(self, node: Guest) -> str:
-        """ "" when the group is started there, else what is so."""
-        status = self.status(node)
-        if isinstance(status, str):
-            return status
-        return (
-            ""
-            if status.state == "started"
-            else f"{node.name} says {status.state} ({status.doing or status.reason})"
-        )
+    def log_lines(self, node: Guest) -> int:
+        """How long the manager's log is there."""
+        return int(node.sh(f"cat {LOG} 2>/dev/null | wc -l\n").stdout)
+
+    def wait_started(self, node: Guest, after_line: int, limit_s: float) -> int:
+        """Until the log says that the group is started there. To ask failoverctl would be dear: it is an
+        interpreter's start on an emulated processor that has something better to do just now."""
+        script = f"tail -n +{after_line + 1} {LOG} | grep ' started on {node.name}' || true\n"
+
+        def look() -> str:
+            return "" if node.sh(script, timeout_s=COMMAND_S).stdout else f"the log of {node.name} does not say it"
+
+        return until(f"the group is started on {node.name}", look, limit_s, 1.0)
 
     # --- managers --------------------------------------------------------------------------------------------
 

@@ -26,8 +26,10 @@ def start(table: Table, pair: Pair) -> None:
             node.run(["update-rc.d", "failoverd", "defaults"], timeout_s=COMMAND_S)
         begun = pair.lab.now_ms()
         step.did("both: update-rc.d failoverd defaults; /etc/init.d/failoverd start")
+        length = pair.log_lines(pair.pete)
         took = pair.start_managers()
         step.fact(f"the script returned after {took[0]} ms on pete, {took[1]} ms on mclaws")
+        pair.wait_started(pair.pete, length, SERVE_S)
         pair.wait_served_by(pair.pete)
         step.check(
             "the group runs on its home node pete, mclaws is passive, both say HEALTHY",
@@ -95,9 +97,7 @@ class _Before:
         self.at_ms = pair.lab.shelf.mark()
         self.boots = {node.name: node.boot for node in pair.nodes}
         self.client_ms = round(float(pair.kokone.get("/proc/uptime").split()[0]) * 1000)
-        self.log_lines = {
-            node.name: len(node.sh(f"cat {LOG} 2>/dev/null || true\n").stdout.splitlines()) for node in pair.nodes
-        }
+        self.log_lines = {node.name: pair.log_lines(node) for node in pair.nodes}
 
 
 def handed_over(step: Step, pair: Pair, before: _Before, giver: Guest, taker: Guest) -> None:
@@ -151,7 +151,7 @@ def _cut(step: Step, pair: Pair, giver: Guest, taker: Guest) -> float:
         lab.pull_cord(giver.name)
         off_ms = lab.shelf.mark()
         step.check(f"{giver.name} is dead, {taker.name} lives", not giver.on and taker.on)
-        until(f"{taker.name} serves", lambda: pair.started_on(taker), TAKEOVER_S, 1.0)
+        pair.wait_started(taker, before.log_lines[taker.name], TAKEOVER_S)
         scene.mark(f"{taker.name} says that it serves")
         mac = pair.wait_mac_of(taker)
         scene.mark(f"{plan.CLUSTER} answers with {mac}")
