@@ -23,6 +23,7 @@ BLOCKS = (FREEZE, SAN)
 
 HUNG = "hung-stop"
 STANDBY_LOG = "/run/standby.log"
+DEAD_S = 3600
 HANG_S = 5.0
 """The stop is looked at twice, so far apart."""
 
@@ -55,6 +56,8 @@ class Scene:
             self.mark("(we)", f"fsfreeze -f {plan.MOUNT_POINT} on pete")
             self.nodes.pete.run(["fsfreeze", "-f", plan.MOUNT_POINT], timeout_s=120)
         else:
+            # After three minutes without an answer the aoe driver would fail every request, and the hang would end.
+            self.nodes.pete.sh(f"echo {DEAD_S} > /sys/module/aoe/parameters/aoe_deadsecs\n")
             self.mark("(we)", "the storage cable of pete is pulled")
             self.nodes.lab.link("pete", "eth3").down()
         self.blocked = True
