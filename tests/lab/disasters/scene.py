@@ -89,13 +89,15 @@ class Scene:
         lab = self.nodes.lab
         evidence.add_switch(self.timeline, lab.switch.events(), lab.now_ms() - boottime_ms())
         evidence.add_power(self.timeline, lab.power_events())
-        frames = lab.shelf.frames(since_ms=self.begin_ms)
-        for node in plan.NODES:
-            evidence.add_shelf(self.timeline, frames, node.name)
 
     def tell(self, step: Step, name: str) -> None:
-        """The timeline from the block on into the table, and as JSON beside it."""
-        for line in self.timeline.lines(self.cut_ms, self.cut_ms - 60_000):
+        """The timeline from the first deed on into the table, and as JSON beside it. Once, at the end."""
+        self.collect_outside()
+        frames = self.nodes.lab.shelf.frames(since_ms=self.begin_ms)
+        for node in plan.NODES:
+            evidence.add_shelf(self.timeline, frames, node.name)
+        first = min((moment.t_ms for moment in self.timeline.moments if moment.who == "(we)"), default=self.cut_ms)
+        for line in self.timeline.lines(self.cut_ms, first):
             step.fact(line)
         os.makedirs(self.table.rundir, exist_ok=True)
         with open(os.path.join(self.table.rundir, f"{name}.timeline.json"), "w", encoding="utf-8") as file:

@@ -60,7 +60,6 @@ def play(table: Table, nodes: Nodes, schedules: tuple[str, ...]) -> None:
         from_outside(scene)
         damage = left_over(scene, schedule)
         with table.step("9", "the order of events") as step:
-            scene.collect_outside()
             scene.tell(step, f"without-fencing-{schedule}")
             for sentence in damage.found:
                 step.fact(f"damage: {sentence}")
