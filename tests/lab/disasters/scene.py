@@ -38,6 +38,7 @@ class Scene:
     timeline: Timeline = field(default_factory=Timeline)
     begin_ms: float = 0.0
     cut_ms: float = 0.0
+    early: int = 0  # how many records pete had acknowledged when the links were cut
     blocked: bool = False
 
     def __post_init__(self) -> None:
@@ -184,6 +185,7 @@ def _hangs(step: Step, nodes: Nodes, look: str) -> None:
 def cut_links(scene: Scene, number: str, title: str) -> None:
     nodes = scene.nodes
     with scene.table.step(number, title) as step:
+        scene.early = len(nodes.acks(nodes.pete))
         nodes.cut_heartbeat()
         scene.cut_ms = scene.mark("(we)", "eth1 and the null-modem cable are pulled")
         step.did("eth1 has no carrier on either node, the null-modem cable is pulled")
