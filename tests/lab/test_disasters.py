@@ -229,3 +229,19 @@ def test_the_writer_does_not_write_into_an_unmounted_directory(tmp_path):
     mount.mkdir()
     recorder.write_records(str(mount), "pete", -1, 1)
     assert list(mount.iterdir()) == []
+
+
+def test_the_command_that_the_lab_gives_in_a_guest(tmp_path, monkeypatch, capsys):
+    """``audit`` with its files behind an option; and where nothing is mounted it tells nothing."""
+    put(tmp_path, "pete", 1)
+    names = [str(tmp_path / f"acks-{node}") for node in ("pete", "mclaws")]
+    for name, text in zip(names, (acks(1), acks(1, node="mclaws")), strict=True):
+        with open(name, "w", encoding="ascii") as file:
+            file.write(text)
+    argv = ["audit", "--mount", str(tmp_path), *names]
+    assert recorder.main(argv) == 3
+    assert "nothing is mounted" in capsys.readouterr().err
+    monkeypatch.setattr(recorder, "mounted", lambda mount: True)
+    assert recorder.main(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pete"]["whole"] == found["mclaws"]["missing"] == 1

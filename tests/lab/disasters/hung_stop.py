@@ -57,7 +57,6 @@ def play(table: Table, nodes: Nodes, block: str, thaw: str) -> None:
     comes_back(scene, outcome)
     on_disk(scene, outcome)
     with table.step("9", "the order of events") as step:
-        scene.collect_outside()
         scene.tell(step, "hung-stop")
 
 

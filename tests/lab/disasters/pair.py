@@ -13,7 +13,6 @@ from lab.howto.pair import CTL, INIT, both, until
 from lab.report import StepFailed
 
 if TYPE_CHECKING:
-    from lab.client.clocks import ClockMap
     from lab.guest import Guest, Result
     from lab.lab import Lab
 
@@ -44,7 +43,7 @@ class Nodes:
         self.lab, self.say = lab, say
         self.pete, self.mclaws = lab.pete, lab.mclaws
         self.both = (lab.pete, lab.mclaws)
-        self.clocks: dict[tuple[str, int], ClockMap] = {}
+        self.offsets: dict[tuple[str, int], int] = {}
 
     # --- made ready ------------------------------------------------------------------------------------------
 
@@ -164,22 +163,13 @@ class Nodes:
         words = node.sh(WRITER_LOOK, timeout_s=COMMAND_S).stdout.split()
         return dict(word.partition("=")[::2] for word in words)
 
-    def clock(self, node: Guest) -> ClockMap:
-        """This boot's clock of the node against the lab's, measured once."""
-        key = (node.name, node.boot)
-        if key not in self.clocks:
-            self.clocks[key] = clocks.measure(lambda: node.get("/proc/uptime").decode(), self.lab.now_ms)
-        return self.clocks[key]
-
     def wall_offset_ms(self, node: Guest) -> int:
-        """What to add to the node's wall clock for the lab's."""
-        ask = lambda: node.run(["date", "+%s.%N"]).stdout[:13]  # noqa: E731
-        return -clocks.measure(ask, self.lab.now_ms).offset_ms
-
-    def said(self, node: Guest, *words: str) -> list[str]:
-        """Lines of failoverd's log on the node that have all these words."""
-        text = node.sh(f"cat {LOG} 2>/dev/null || true\n").stdout
-        return [line for line in text.splitlines() if all(word in line for word in words)]
+        """What to add to the node's wall clock for the lab's; measured once in each boot."""
+        key = (node.name, node.boot)
+        if key not in self.offsets:
+            found = clocks.measure(lambda: node.run(["date", "+%s.%N"]).stdout[:13], self.lab.now_ms)
+            self.offsets[key] = -found.offset_ms
+        return self.offsets[key]
 
     # --- cables ----------------------------------------------------------------------------------------------
 

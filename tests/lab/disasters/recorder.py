@@ -210,7 +210,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--node", default="")
     parser.add_argument("--acks", default="/var/lib/recorder", help="a directory; the file is named for the node")
     parser.add_argument("files", nargs="*")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     if options.do == "run":
         run(options.mount, options.node, options.acks)
         return 0

@@ -23,6 +23,7 @@ BLOCKS = (FREEZE, SAN)
 
 HUNG = "hung-stop"
 STANDBY_LOG = "/run/standby.log"
+DEAD_S = 3600
 HANG_S = 5.0
 """The stop is looked at twice, so far apart."""
 
@@ -37,6 +38,7 @@ class Scene:
     timeline: Timeline = field(default_factory=Timeline)
     begin_ms: float = 0.0
     cut_ms: float = 0.0
+    early: int = 0  # how many records pete had acknowledged when the links were cut
     blocked: bool = False
 
     def __post_init__(self) -> None:
@@ -55,6 +57,8 @@ class Scene:
             self.mark("(we)", f"fsfreeze -f {plan.MOUNT_POINT} on pete")
             self.nodes.pete.run(["fsfreeze", "-f", plan.MOUNT_POINT], timeout_s=120)
         else:
+            # After three minutes without an answer the aoe driver would fail every request, and the hang would end.
+            self.nodes.pete.sh(f"echo {DEAD_S} > /sys/module/aoe/parameters/aoe_deadsecs\n")
             self.mark("(we)", "the storage cable of pete is pulled")
             self.nodes.lab.link("pete", "eth3").down()
         self.blocked = True
@@ -86,13 +90,15 @@ class Scene:
         lab = self.nodes.lab
         evidence.add_switch(self.timeline, lab.switch.events(), lab.now_ms() - boottime_ms())
         evidence.add_power(self.timeline, lab.power_events())
-        frames = lab.shelf.frames(since_ms=self.begin_ms)
-        for node in plan.NODES:
-            evidence.add_shelf(self.timeline, frames, node.name)
 
     def tell(self, step: Step, name: str) -> None:
-        """The timeline from the block on into the table, and as JSON beside it."""
-        for line in self.timeline.lines(self.cut_ms, self.cut_ms - 60_000):
+        """The timeline from the first deed on into the table, and as JSON beside it. Once, at the end."""
+        self.collect_outside()
+        frames = self.nodes.lab.shelf.frames(since_ms=self.begin_ms)
+        for node in plan.NODES:
+            evidence.add_shelf(self.timeline, frames, node.name)
+        first = min((moment.t_ms for moment in self.timeline.moments if moment.who == "(we)"), default=self.cut_ms)
+        for line in self.timeline.lines(self.cut_ms, first):
             step.fact(line)
         os.makedirs(self.table.rundir, exist_ok=True)
         with open(os.path.join(self.table.rundir, f"{name}.timeline.json"), "w", encoding="utf-8") as file:
@@ -179,6 +185,7 @@ def _hangs(step: Step, nodes: Nodes, look: str) -> None:
 def cut_links(scene: Scene, number: str, title: str) -> None:
     nodes = scene.nodes
     with scene.table.step(number, title) as step:
+        scene.early = len(nodes.acks(nodes.pete))
         nodes.cut_heartbeat()
         scene.cut_ms = scene.mark("(we)", "eth1 and the null-modem cable are pulled")
         step.did("eth1 has no carrier on either node, the null-modem cable is pulled")

@@ -60,7 +60,6 @@ def play(table: Table, nodes: Nodes, schedules: tuple[str, ...]) -> None:
         from_outside(scene)
         damage = left_over(scene, schedule)
         with table.step("9", "the order of events") as step:
-            scene.collect_outside()
             scene.tell(step, f"without-fencing-{schedule}")
             for sentence in damage.found:
                 step.fact(f"damage: {sentence}")
@@ -183,6 +182,9 @@ def _looked_at(scene: Scene, step: Step, damage: Damage, texts: dict[str, str]) 
         told, when = _mount(step, node, "ro,norecovery"), "read without its log"
     if told.code == 0:
         _lost(step, damage, audit(scene.nodes, node, texts), when)
+        lines = [line for line in texts["pete"].splitlines(keepends=True) if recorder.acknowledged(line)]
+        early = audit(scene.nodes, node, {"pete": "".join(lines[: scene.early])})
+        _lost(step, damage, early, f"{when}, from before the links were cut")
         node.run(["umount", plan.MOUNT_POINT], timeout_s=COMMAND_S)
 
 
@@ -237,7 +239,7 @@ def _lost(step: Step, damage: Damage, found: dict[str, dict[str, int]], when: st
         promised, whole = count["acknowledged"], count.get("whole", 0)
         lines = count.get("journal line there", 0)
         if whole < promised:
-            damage.found.append(f"{when} {promised - whole} of {promised} records acknowledged on {name} are lost")
+            damage.found.append(f"{when}: {promised - whole} of {promised} records acknowledged on {name} are lost")
         if lines < promised:
             lost = promised - lines
-            damage.found.append(f"{when} {lost} of {promised} journal lines acknowledged on {name} are lost")
+            damage.found.append(f"{when}: {lost} of {promised} journal lines acknowledged on {name} are lost")
