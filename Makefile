@@ -16,7 +16,7 @@ DOCDIR   = $(PREFIX)/share/doc/failover-kit
 SEEDS    = 10000
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down howto test lint sim explore bench install clean
+.PHONY: help rehearsal lab lab-down howto disaster test lint sim explore bench install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -28,6 +28,10 @@ rehearsal: ## two nodes, a disk, a switch and a client on this machine, through 
 howto: ## the failover HOWTO step by step in virtual machines with kernels of their own (root; ARGS="--help")
 	@sh tools/setup.sh lab
 	@$(PYTHON) tests/lab howto $(ARGS)
+
+disaster: ## what only real kernels can show (root; ARGS=hung-stop or ARGS=without-fencing)
+	@sh tools/setup.sh lab
+	@$(PYTHON) tests/lab disaster $(ARGS)
 
 lab: ## the same machines, left running to try things on; prints how to get in (root)
 	@sh tools/setup.sh lab
