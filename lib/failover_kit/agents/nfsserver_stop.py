@@ -1,4 +1,4 @@
-"""Stopping nfsserver: threads first, helpers second, memory last; and from any state a killed start left.
+"""Stopping nfsserver: statd, threads, the other helpers, memory last; and from any state a killed start left.
 
 The threads go before mountd: a server without it keeps its clients waiting, and answers "stale" in the end.
 """
@@ -52,6 +52,10 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
 
     attempts = Attempts()
     end_notifier(call)
+    if statd:
+        # Before the threads. lockd, which ends with the last of them, takes every client that has no lock (any more:
+        # exportfs unlocks when it stops) off statd's list, SM_UNMON, and the next node would tell nobody.
+        helpers.end([helpers.STATD], call.deadline)
     before = nfsd.threads()
     try:
         if nfsd.end(attempts, call.deadline):
@@ -59,7 +63,6 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
     except GivenUp as error:
         raise failed(f"{error}; see the processes named nfsd in state D, and the disk they wait for") from None
     names = [helpers.NOTIFY, helpers.MOUNTD, helpers.CLD, "fsidd"]
-    names += [helpers.STATD] if statd else []
     names += [helpers.IDMAPD] if idmapd else []
     helpers.end(names, call.deadline)
     nfsd.flush_exports()
