@@ -390,3 +390,21 @@ def test_nobody_listens(monkeypatch):
     monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
     with pytest.raises(AgentError, match=r"does not answer: 127\.0\.0\.1"):
         nfsserver_probe.ask(asked())
+
+
+def test_a_client_that_exportfs_unlocked_is_told_after_the_move_although_lockd_had_statd_forget_it(world):
+    """What a stop does: the copy first, then lockd ends and its SM_UNMON takes the record away."""
+    prepared(world)
+    (world / "sm/kokone").write_text("0100007f 000186b5 192.0.2.10 pete")
+    nfsserver_state.keep_records(str(world), [ADDRESS])
+    (world / "sm/kokone").unlink()
+    prepared(world)
+    assert (world / PENDING / ADDRESS / "kokone").read_text() == "0100007f 000186b5 192.0.2.10 pete"
+    assert not list((world / "sm").iterdir())
+
+
+def test_nothing_is_kept_when_nobody_had_a_lock(world):
+    prepared(world)
+    shutil.rmtree(world / PENDING)
+    nfsserver_state.keep_records(str(world), [ADDRESS])
+    assert not (world / PENDING).exists()

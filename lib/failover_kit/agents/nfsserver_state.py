@@ -197,6 +197,23 @@ def prepare_notification(root: str, statd: Statd, labels: "Iterable[str]") -> in
     return number
 
 
+def keep_records(root: str, labels: "Iterable[str]") -> None:
+    """A copy of every record of statd's, where the next ``prepare_notification`` collects from."""
+    base = "statd/" if os.path.isdir(f"{root}/statd/sm") else ""
+    source = f"{root}/{base}sm"
+    found = names(source)
+    if not found:
+        return
+    _directory(f"{root}/{PENDING}", "")
+    for label in labels:
+        target = f"{root}/{PENDING}/{label}"
+        _directory(target, "")
+        for name in found:
+            with open(f"{source}/{name}", "rb") as file:
+                _durably(f"{target}/{name}", file.read())
+        _sync(target)
+
+
 def names(directory: str) -> "list[str]":
     """The records of clients in a directory: files named for the client."""
     try:

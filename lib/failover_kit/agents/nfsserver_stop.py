@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _EBUSY = 16
 _POLL_S = 0.05
 _NAMED_LIMIT = 5
+# A few small files; a disk that takes longer is lost anyway, and the rest of the time is for what must be ended.
+_NOTE_MS = 10_000
 # These are ended although systemd may have started them: they belong to the server alone.
 _UNITS = ("nfs-server.service", "nfs-mountd.service", "nfsdcld.service", "fsidd.service")
 
@@ -52,6 +54,8 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
 
     attempts = Attempts()
     end_notifier(call)
+    if statd:
+        keep_records(call, attempts)
     before = nfsd.threads()
     try:
         if nfsd.end(attempts, call.deadline):
@@ -71,6 +75,29 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
         os.unlink(nfsserver.record_path(call))
     except FileNotFoundError:
         pass
+
+
+def keep_records(call: "Call", attempts: Attempts) -> None:
+    """Put who is to be told after the move where the next start looks for it, before lockd ends.
+
+    lockd ends with the last thread and then has statd forget (SM_UNMON) each client whose locks are gone, and
+    exportfs, which stopped before us, has unlocked them all; with statd gone the same call hangs for a minute.
+    """
+    infodir = call.values.text("nfs_shared_infodir")
+    if not infodir or not nfsserver.is_bound(infodir, mounts.table(STATE)):
+        return
+
+    def work() -> str:
+        from failover_kit.agents import nfsserver_state
+        from failover_kit.agents.nfsserver_start import labels
+
+        nfsserver_state.keep_records(STATE, labels(call))
+        return ""
+
+    try:
+        attempts.run("noting the NFSv3 clients", work, call.deadline.at_most(_NOTE_MS))
+    except (GivenUp, OSError) as error:
+        call.log("warning", f"NFSv3 clients may not be told to reclaim their locks: {error}")
 
 
 def release_state(call: "Call", attempts: Attempts) -> None:

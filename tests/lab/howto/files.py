@@ -57,7 +57,7 @@ EXPORTS = f"{MOUNT_POINT} {CLIENTS}({EXPORT_OPTIONS})\n"
 STATE_DIR = f"{MOUNT_POINT}/.nfs"
 """Where the state of NFS lives on the shared disk: who holds locks (statd) and leases (nfsdcltrack, nfsdcld)."""
 
-LEASE_S, GRACE_S = 10, 20
+LEASE_S, GRACE_S = 10, 50
 
 NFS_CONF = f"""\
 # Short times, so that a takeover is short: clients reclaim their locks in the grace time, and who wants a new one

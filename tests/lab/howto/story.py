@@ -77,6 +77,7 @@ def play(table: Table, pair: Pair, choice: Choice) -> None:
     """Everything that was chosen; StepFailed and other errors as they come, recorded in the table."""
     promise(table, choice)
     table.part("preparation")
+    pair.say("booting pete, mclaws and kokone")
     pair.lab.boot(timeout_s=BOOT_S)
     machines(table, pair)
     prepared(table, pair)
