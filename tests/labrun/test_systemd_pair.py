@@ -295,6 +295,7 @@ def test_power_cut_of_the_active_node(pair: Pair) -> None:
     assert "mclaws is fenced: all its plugs read OFF" in said
     assert unit_property(pete, "nfs-server", "ActiveState") == "active"
     pair.lab.plug_in("mclaws")
+    wait_for(lambda: mclaws.on, "mclaws has its power again", pair)
     mclaws.wait_ready(PATIENCE_S)
 
 
@@ -307,7 +308,10 @@ def test_a_unit_whose_stop_failed_is_not_stopped(pair: Pair) -> None:
     pete.run(["failoverctl", "standby", UNITS_GROUP], timeout_s=PATIENCE_S, check=False)
     wait_for(lambda: pair.cuts() == [*cuts, "pete"], "pete is cut", pair)
     wait_for(lambda: pair.runs_on(mclaws), "mclaws runs the groups", pair)
+    wait_for(lambda: pete.on, "pete has its power again", pair)
     pete.wait_ready(PATIENCE_S)
+    asked = journal(mclaws, unit="failoverd")
+    assert f"group {UNITS_GROUP}: pete cannot stop it and asks to be fenced" in asked
     said = journal(pete, boot=-1, unit="failoverd")
     assert "holder.service" in said
     assert "its stop failed (Result=exit-code)" in said
