@@ -16,7 +16,7 @@ DOCDIR   = $(PREFIX)/share/doc/failover-kit
 SEEDS    = 10000
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down howto disaster test lint sim explore bench install clean
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -44,7 +44,12 @@ test: ## everything that is checked before a change lands (root)
 	@sh tools/setup.sh test
 	@sh tools/venv.sh
 	@$(MAKE) --no-print-directory lint
-	$(VENV)/pytest $(ARGS)
+	$(VENV)/pytest -m 'not release' $(ARGS)
+
+lab-test: ## the release check of agents, units and disasters in virtual machines (root)
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	$(VENV)/pytest -m release $(ARGS)
 
 lint: ## ruff and mypy --strict (inside `make test`)
 	$(VENV)/ruff check

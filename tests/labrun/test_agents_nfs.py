@@ -24,6 +24,7 @@ from lab.lab import Lab
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.release,
     pytest.mark.skipif(os.geteuid() != 0, reason="not root: a lab needs namespaces and mounts"),
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
 ]

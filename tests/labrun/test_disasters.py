@@ -11,6 +11,7 @@ import pytest
 from lab.disasters import main
 
 BY_HAND = "FAILOVER_KIT_WITHOUT_FENCING"
+pytestmark = [pytest.mark.root, pytest.mark.release]
 
 
 @pytest.mark.parametrize("words", [[], ["--block", "san"]], ids=["frozen", "storage cable pulled"])

@@ -26,7 +26,7 @@ from lab.systemd_pair import (
     wait_for,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.usefixtures("able")]
+pytestmark = [pytest.mark.root, pytest.mark.release, pytest.mark.usefixtures("able")]
 
 RUNNING_LAB = "FAILOVER_KIT_LAB_SYSTEMD"
 """Names the run directory of a lab of the systemd image that runs already: it is used, and left running."""
