@@ -127,13 +127,14 @@ def _played(
             now_ms=lab.now_ms,
             kept=os.path.abspath(given.logs),
         )
-        pair = Pair(lab, say)
         try:
             with table:
-                story.play(table, pair, choice)
-        finally:
-            if not table.passed:
-                collect(lab, os.path.abspath(given.logs), say)
+                story.play(table, Pair(lab, say), choice)
+        except Exception:  # whatever it was, it is told further out; an interruption leaves at once
+            collect(lab, os.path.abspath(given.logs), say)
+            raise
+        if not table.passed:
+            collect(lab, os.path.abspath(given.logs), say)
         if not table.passed and given.keep:
             keep(lab)
         return table.code
