@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from failover_kit.spec.deadline import boottime_ms
 from lab import plan
 from lab.disasters import evidence, files
 from lab.disasters.evidence import Cut
@@ -29,6 +30,7 @@ NEVER, BEFORE, DURING = "never", "before", "during"
 THAWS = (NEVER, BEFORE, DURING)
 LEAST_WAIT_MS = files.DEADTIME_MS + 2 * files.FENCE_DELAY_MS - 2 * files.KEEPALIVE_MS
 BEFORE_MS = 6_000
+SILENT_S = 60
 TAKEOVER_S = 300
 AUDIT_S = 300
 QUIET_S = 8
@@ -64,7 +66,9 @@ def takeover(scene: Scene, thaw: str) -> Outcome:
     """One node is cut and the other one serves."""
     nodes = scene.nodes
     with scene.table.step("4", "one node fences the other and takes over") as step:
-        scene.collect_said(nodes.pete, nodes.mclaws)
+        silent = nodes.wait("mclaws is silent for pete", nodes.pete, _peer_silent, SILENT_S)
+        step.fact(f"pete, whose stop hangs, does not shoot: {silent['groups'][0]['state']}")
+        scene.collect_said(nodes.pete)
         if thaw != NEVER:
             _thaw(scene, step, thaw)
         outcome = _decided(scene)
@@ -97,15 +101,16 @@ def _thaw(scene: Scene, step: Step, thaw: str) -> None:
         left_ms = scene.cut_ms + LEAST_WAIT_MS - BEFORE_MS - lab.now_ms()
         time.sleep(max(0.0, left_ms / 1000))
     else:
-        known = len(lab.switch.events("connect"))
-        until(
-            "a node is at the switch",
-            lambda: "" if len(lab.switch.events("connect")) > known else "nobody",
-            300,
-            0.1,
-        )
+        until("a node is at the switch", lambda: "" if _at_the_switch(scene) else "nobody", TAKEOVER_S, 0.1)
     scene.let_go()
     step.did(f"what hung lets go {lab.now_ms() - scene.cut_ms:.0f} ms after the links were cut")
+
+
+def _at_the_switch(scene: Scene) -> bool:
+    """Whether somebody has connected to it since the links were cut."""
+    lab = scene.nodes.lab
+    offset_ms = lab.now_ms() - boottime_ms()
+    return any(event["t_ms"] + offset_ms >= scene.cut_ms for event in lab.switch.events("connect"))
 
 
 def _decided(scene: Scene) -> Outcome:
@@ -124,6 +129,10 @@ def _decided(scene: Scene) -> Outcome:
     until("a node is cut", look, TAKEOVER_S, 0.2)
     victim, cut = cuts[0]
     return Outcome(nodes.mclaws if victim is nodes.pete else nodes.pete, victim, cut)
+
+
+def _peer_silent(status: dict[str, object]) -> bool:
+    return status["peer_state"] == "silent"
 
 
 def _started(status: dict[str, object]) -> bool:

@@ -186,6 +186,8 @@ def cut_links(scene: Scene, number: str, title: str) -> None:
     nodes = scene.nodes
     with scene.table.step(number, title) as step:
         scene.early = len(nodes.acks(nodes.pete))
+        for node in nodes.both:
+            nodes.wall_offset_ms(node)  # now, because later there is no time for it
         nodes.cut_heartbeat()
         scene.cut_ms = scene.mark("(we)", "eth1 and the null-modem cable are pulled")
         step.did("eth1 has no carrier on either node, the null-modem cable is pulled")
