@@ -277,7 +277,7 @@ class Pair:
     # --- the beginning of every test ---------------------------------------------------------------------
 
     def settle(self, resources: str = "") -> None:
-        """Both up and healthy, the groups on pete. "": with the haresources they have. LabError after a long wait."""
+        """Both up and healthy, the groups on pete. "": with the haresources they have. Raises LabError."""
         self.lab.boot("pete", "mclaws", timeout_s=PATIENCE_S)
         resources = resources or self.resources or HARESOURCES
         if self.resources != resources:
