@@ -276,9 +276,10 @@ class Pair:
 
     # --- the beginning of every test ---------------------------------------------------------------------
 
-    def settle(self, resources: str = HARESOURCES) -> None:
-        """Both up and healthy, with ``resources``, the groups on pete. Raises LabError when it takes too long."""
+    def settle(self, resources: str = "") -> None:
+        """Both up and healthy, the groups on pete. "": with the haresources they have. Raises LabError."""
         self.lab.boot("pete", "mclaws", timeout_s=PATIENCE_S)
+        resources = resources or self.resources or HARESOURCES
         if self.resources != resources:
             for node in self.nodes:  # a new configuration is read at start, alike on both
                 node.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S, check=False)
