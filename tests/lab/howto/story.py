@@ -123,6 +123,9 @@ def first_round(table: Table, pair: Pair, name: str) -> None:
         rounds.start_recommended(table, pair)
     scenes.look(table, pair)
     client.mount_and_copy(table, pair)
+    for node in pair.nodes:
+        # Configuration, not data: "/" is the node's own disk, and the shared one is left alone.
+        node.run(["sync", "-f", "/"], timeout_s=120)
 
 
 PACKAGES = ("nfs-kernel-server", "xfsprogs", "aoetools", "sysvinit-core")

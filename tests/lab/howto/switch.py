@@ -116,6 +116,8 @@ def _shoot(step: Step, pair: Pair, shooter: Guest, victim: Guest) -> None:
     boots = {node.name: node.boot for node in pair.nodes}
     said_before = lab.now_ms()
     line = f'{STONITH} -t wti_nps -p "{plan.SWITCH} {PASSWORD}" {victim.name}'
+    # What was set up a minute ago is on the node's own disk by now, where somebody types the commands of a page.
+    victim.run(["sync", "-f", "/"], timeout_s=COMMAND_S)
     step.did(f'{shooter.name}: stonith -t wti_nps -p "{plan.SWITCH} {PASSWORD}" {victim.name}')
     # On a terminal, as the document types it: then the messages are on it and not in syslog.
     told = shooter.run(["script", "-qec", line, "/dev/null"], timeout_s=COMMAND_S, check=False)
