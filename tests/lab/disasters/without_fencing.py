@@ -30,7 +30,7 @@ SCHEDULES = (HUNG, CABLES)
 PATIENCE_S = (files.DEADTIME_MS + 2 * files.FENCE_DELAY_MS) / 1000 + 15
 """With a fence device mclaws would have shot by then."""
 
-BOTH_WRITE_S = 30
+BOTH_WRITE_COUNT, BOTH_WRITE_LIMIT_S = 200, 120
 REPAIR_S = 600
 SHOWN_LINES = 12
 
@@ -113,16 +113,26 @@ def both_have_it(scene: Scene, schedule: str) -> None:
         if schedule == HUNG:
             scene.let_go()
             step.did("what hung on pete lets go: its stop goes on and unmounts")
-        time.sleep(BOTH_WRITE_S)
+        wrote_s = _let_both_write(nodes, before)
         for node in nodes.both:
             node.run(["pkill", "-TERM", "-f", "recorder.py run"], check=False)
         for node in nodes.both:
             more = len(nodes.acks(node)) - before[node.name]
             state = "mounted" if nodes.mounted(node) else "not mounted"
-            step.fact(f"{node.name}: {more} more records acknowledged in {BOTH_WRITE_S} s; the disk is {state} now")
+            step.fact(f"{node.name}: {more} more records acknowledged in {wrote_s} s; the disk is {state} now")
             for line in [*recorder.errors(nodes.acks_text(node)), *xfs_messages(node)][-SHOWN_LINES:]:
                 step.fact(f"{node.name}: {line}")
         scene.collect_said(*nodes.both)
+
+
+def _let_both_write(nodes: Nodes, before: dict[str, int]) -> int:
+    """Until each node has acknowledged so many records more, or the time is over: one of them may fail. Seconds."""
+    begun = time.monotonic()
+    while (passed_s := time.monotonic() - begun) < BOTH_WRITE_LIMIT_S:
+        if all(len(nodes.acks(node)) >= before[node.name] + BOTH_WRITE_COUNT for node in nodes.both):
+            break
+        time.sleep(1)
+    return round(passed_s)
 
 
 def xfs_messages(node: Guest) -> list[str]:
