@@ -87,5 +87,5 @@ install: ## install under DESTDIR (what the packages call)
 	cd docs && find . -name '*.md' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html howto.html howto.json
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html howto.html howto.json howto-logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
