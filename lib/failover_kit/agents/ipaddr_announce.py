@@ -36,7 +36,7 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
     pid = os.fork()
     if pid == 0:
         try:
-            _detach(keep=receiver)
+            processes.detach(keep=receiver)
             # Wait until our pid is on record: a sender that no stop could find must not exist.
             if os.read(receiver, 1) == b"g":
                 _repeat(interface, address, count, pause_ms)
@@ -106,16 +106,6 @@ def _is_sender(pid: int, start_ticks: int) -> bool:
 def _record_name(call: "Call") -> str:
     """Named for the address, which is what stop knows for certain; the resource may be renamed."""
     return call.values.text("ip") + ".arp"
-
-
-def _detach(keep: int) -> None:
-    os.setsid()
-    os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    os.closerange(3, keep)
-    os.closerange(keep + 1, 1024)
 
 
 def _repeat(interface: "Link", address: bytes, count: int, pause_ms: int) -> None:

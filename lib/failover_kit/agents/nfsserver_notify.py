@@ -45,7 +45,7 @@ def begin(call: "Call", number: int) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            _detach(keep=receiver)
+            processes.detach(keep=receiver)
             # Wait until our pid is on record: one that no stop could find must not exist.
             if os.read(receiver, 1) == b"g":
                 os.close(receiver)
@@ -88,16 +88,6 @@ def end(call: "Call") -> None:
         waiting.require(f"ending the process {pid}, which waits to notify clients")
         time.sleep(0.002)
     os.unlink(path)
-
-
-def _detach(keep: int) -> None:
-    os.setsid()
-    os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    os.closerange(3, keep)
-    os.closerange(keep + 1, 1024)
 
 
 def _notify(call: "Call", number: int) -> None:

@@ -225,3 +225,17 @@ def end(state: Status, number: int) -> bool:
     finally:
         os.close(pidfd)
     return True
+
+
+def detach(keep: int) -> None:
+    """Make this freshly forked process nobody's: a session of its own, and no descriptor but ``keep``.
+
+    So nobody who reads the agent's output waits for it, and a kill of the agent's process group misses it.
+    """
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 1024)

@@ -56,5 +56,3 @@ def _of(link: netlink.Netlink, family: int, local: bytes) -> "list[bytes]":
         if source in (local.ljust(16, b"\0"), _MAPPED + local):
             found.append(socket_id)
     return found
-
-

@@ -181,4 +181,3 @@ def _ours(suite: str, release: str) -> bool:
     if name.endswith("-backports"):
         return False
     return name == release or name.startswith((f"{release}-", f"{release}/"))
-
