@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEPT = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def pytest_configure() -> None:
@@ -10,3 +18,12 @@ def pytest_configure() -> None:
     # Who starts a run in the background may have these ignored, and the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A program's main() run in this process must not decide what the next test's programs inherit."""
+    before = {number: signal.getsignal(number) for number in KEPT}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -14,7 +14,8 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -203,12 +204,12 @@ def command(rundir: str, cwd: str | None = None) -> str:
 
 
 def _down(given: argparse.Namespace) -> int:
-    _undisturbed()
-    said = start.end(Places(given.rundir))
-    if given.rundir == RUNDIR:
-        # A play ends its own lab; what one that was killed has left goes here, one that runs is left alone.
-        for place in map(Places, map(_place_of, PLAYS)):
-            said += [] if place.alive() or not os.path.exists(place.root) else start.end(place)
+    with _undisturbed():
+        said = start.end(Places(given.rundir))
+        if given.rundir == RUNDIR:
+            # A play ends its own lab; what one that was killed has left goes here, one that runs is left alone.
+            for place in map(Places, map(_place_of, PLAYS)):
+                said += [] if place.alive() or not os.path.exists(place.root) else start.end(place)
     for line in said or [f"{given.rundir}: no lab is there"]:
         _say(line)
     return DONE
@@ -218,10 +219,15 @@ def _place_of(play: str) -> str:
     return f"{RUNDIR}-{play}"
 
 
-def _undisturbed() -> None:
+@contextmanager
+def _undisturbed() -> Iterator[None]:
     """Ending a lab must not be cut short; every step of it ends by itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- a lab that runs --------------------------------------------------------------------------------------

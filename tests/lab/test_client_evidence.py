@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,15 @@ def place(tmp_path: Path) -> Iterator[Place]:
         child.wait()
 
 
+def stop_and_wait(pid: int) -> None:
+    """kill(2) returns before another processor's process has stopped: its answer on the way would count."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 10
+    while not re.search(r"^State:\tT", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+        assert time.monotonic() < until, "SIGSTOP had no effect"
+        time.sleep(0.01)
+
+
 def step_of(tmp_path: Path) -> Table:
     return Table("t", str(tmp_path / "run"), say=lambda text: None)
 
@@ -198,7 +209,7 @@ def test_a_program_that_has_ended_is_not_waited_for(place: Place) -> None:
 
 def test_a_program_that_waits_is_named_when_the_time_is_over(place: Place) -> None:
     program = place.evidence.start_writer("v3", place.mount, extra=ANY)
-    os.kill(program.pid, signal.SIGSTOP)
+    stop_and_wait(program.pid)
     with pytest.raises(EvidenceError, match="after 30 s writer v3 is without an answer; last line"):
         place.evidence.wait_going_on(30)
     assert place.clock[0] > 10_000  # most of it passed on the fake clock
