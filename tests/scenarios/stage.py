@@ -277,6 +277,12 @@ COMMANDS = (
     Entry("haresources is edited on {node}", Stage.other_configuration),
     Entry("haresources of {node} is like the other again", Stage.same_configuration),
     Entry("standby on {node}", lambda s, node: s.order(node, Verb.STANDBY)),
+    Entry("maintenance on, ordered on {node}", lambda s, node: s.order(node, Verb.MAINTENANCE_ON)),
+    Entry("maintenance off, ordered on {node}", lambda s, node: s.order(node, Verb.MAINTENANCE_OFF)),
+    Entry(
+        "maintenance off without {target}, ordered on {node}",
+        lambda s, target, node: s.order(node, Verb.MAINTENANCE_OFF, target=target),
+    ),
     Entry("takeover on {node}", lambda s, node: s.order(node, Verb.TAKEOVER)),
     Entry("takeover {group} on {node}", lambda s, group, node: s.order(node, Verb.TAKEOVER, group=group)),
     Entry("standby {group} on {node}", lambda s, group, node: s.order(node, Verb.STANDBY, group=group)),

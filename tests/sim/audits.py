@@ -186,6 +186,8 @@ class Audits:
             elif isinstance(action, Persist):
                 self._persist(machine, daemon, witness, action)
             elif isinstance(action, (Probe, Start, Stop)):
+                if self.world.keeps_still:
+                    self.fail(machine, f"rule 19: {action} in maintenance")
                 self._group_action(machine, witness, action)
             elif isinstance(action, Fence):
                 self._fence(machine, daemon, witness, action)
@@ -219,8 +221,11 @@ class Audits:
                 witness.persist_token = 0
             case Probed():
                 self._answered(witness, event.group, event.op)
-                stopped = event.outcome is ProbeOutcome.STOPPED
-                witness.books[event.group].state = "stopped" if stopped else "doubt"
+                book = witness.books[event.group]
+                book.state = "stopped" if event.outcome is ProbeOutcome.STOPPED else "doubt"
+                running = event.outcome is ProbeOutcome.RUNNING
+                if book.again and running and witness.before(event.group).right:
+                    book.state = "started"  # the look after maintenance (rule 19): adopted under the right it had
             case Started():
                 self._answered(witness, event.group, event.op)
                 witness.books[event.group].state = "started"
@@ -282,6 +287,7 @@ class Audits:
         book = witness.books[action.group]
         if book.op:
             self.fail(machine, f"{action} while op {book.op} of the group is in flight")
+        book.again = isinstance(action, Probe) and (book.again or book.state not in ("unknown", "doubt"))
         book.op = action.op
         if isinstance(action, Start):
             if book.state != "stopped":

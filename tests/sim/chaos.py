@@ -190,6 +190,7 @@ class Chaos:
         machine.disk.record = None
         if lost is not None:
             self.world.audits.state_lost = True
+            self.world.keeps_still = False
         self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
 
     # --- devices and agents ------------------------------------------------------------------------
@@ -321,3 +322,32 @@ class Chaos:
         else:
             self.takeover()
         self.world.at(self.rng.randint(0, 3_000), self._cut_everything)
+
+    def maintain(self) -> None:
+        """failoverctl maintenance on; people work; off."""
+        self.world.command(self._machine(), Verb.MAINTENANCE_ON)
+        deadtime_ms = self.faults.deadtime_ms
+        for _ in range(self.rng.randint(1, 3)):
+            self.world.at(self.rng.randint(1, 10 * deadtime_ms), self._work_by_hand)
+        self.world.at(self.rng.randint(deadtime_ms, 12 * deadtime_ms), self._end_maintenance)
+
+    def _work_by_hand(self) -> None:
+        """One group is stopped wherever it runs, and perhaps started on one node: never while an agent is at it."""
+        if not (self.running and self.world.keeps_still):
+            return
+        name = self.rng.choice(self.faults.groups)[0]
+        resources = [machine.resources[name] for machine in self.world.machines]
+        if any(resource.processes for resource in resources):
+            return
+        for resource in resources:
+            resource.level, resource.active = 0, False
+        chosen = self.rng.choice(resources)
+        if chosen.machine.boot_id and self.rng.random() < 0.7:
+            self.world.say("operator", f"runs {name} on {chosen.machine.name} by hand")
+            chosen.level, chosen.active = 2, True
+
+    def _end_maintenance(self) -> None:
+        if self.running:
+            machine = self._machine()
+            without = machine.peer.name if self.rng.random() < 0.5 else ""
+            self.world.command(machine, Verb.MAINTENANCE_OFF, (), without)

@@ -151,6 +151,8 @@ def operate(world: World) -> None:
         seen = view(machine)
         if seen is None:
             continue
+        if any("maintenance off" in text for text in seen.todo):
+            world.command(machine, Verb.MAINTENANCE_OFF)
         for group in seen.groups:
             resource = machine.resources[group.name]
             if group.state is GroupState.UNKNOWN and resource.level and not group.right and not resource.processes:

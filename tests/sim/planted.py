@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from unittest import mock
 
 from failover_kit.manager import law
-from failover_kit.manager.coredata import Drill, Group, Proof, Purpose
+from failover_kit.manager.coredata import Drill, Group, Order, Proof, Purpose
 from failover_kit.manager.drill import DrillDecisions
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
 from failover_kit.manager.hearing import Hearing, Verdict
@@ -215,6 +215,36 @@ def _over_at_once(beat: Beat | None, cut_boot_id: str, my_nonce: str, off_counte
 
 def _quiet_at_once(self: DrillDecisions, drill: Drill) -> bool:
     return True
+
+
+def _seen_in_old_beats(beat: Beat | None, claim: GroupClaim | None, number: int) -> bool:
+    """Believes what the peer said of the group before it looked at what people did."""
+    return claim is not None and claim.state is GroupState.STOPPED
+
+
+class StillAlone(TracedCore):
+    """Keeps still by its own number alone (rule 19): the peer may not know of it."""
+
+    def in_maintenance(self) -> bool:
+        return law.maintenance_is_on(self.wanted.maintenance)
+
+    def _peer_keeps_still(self, order: Order) -> bool:
+        return True
+
+
+class WordOfThePast(TracedCore):
+    """Takes an answer that was sent before the order for one to it (rule 19)."""
+
+    def _peer_keeps_still(self, order: Order) -> bool:
+        beat = self.peer_beat()
+        return beat is not None and beat.still and beat.maintenance == self.wanted.maintenance
+
+
+class NoLookAfterMaintenance(TracedCore):
+    """Goes on where it was when maintenance began (rule 19)."""
+
+    def _end_maintenance(self, number: int, *, agreed: bool) -> None:
+        self._change(maintenance=number, agreed=agreed)
 
 
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
@@ -455,6 +485,34 @@ PLANTED = (
         patches=((law, "may_drill_beside", _drill_beside_nobody),),
         kinds=("prove", "crash_daemon", "lose_state", "agent_mode"),
         changes=(("groups", (("g1", "pete"), ("g2", "mclaws"))),),
+        outcome=False,
+    ),
+    Planted(
+        name="maintenance-no-look",
+        rule="19",
+        core_class=NoLookAfterMaintenance,
+        kinds=("maintain", "cut_all", "resource_dies"),
+    ),
+    Planted(
+        name="maintenance-old-claim",
+        rule="19",
+        patches=((law, "seen_stopped", _seen_in_old_beats),),
+        kinds=("maintain", "resource_dies"),
+        changes=(("delay_ms", 1_000), ("persist_ms", 300)),
+    ),
+    Planted(
+        name="maintenance-alone",
+        rule="19",
+        core_class=StillAlone,
+        kinds=("maintain", "cut_all", "cut_one_way", "resource_dies"),
+        outcome=False,
+    ),
+    Planted(
+        name="maintenance-word-of-the-past",
+        rule="19",
+        core_class=WordOfThePast,
+        kinds=("maintain", "resource_dies"),
+        seeds=150,
         outcome=False,
     ),
     Planted(

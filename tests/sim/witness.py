@@ -17,6 +17,7 @@ class Book:
 
     state: str = "unknown"
     op: int = 0  # in flight; 0 = none
+    again: bool = False  # looked at although it was known: what maintenance ends with
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from failover_kit.manager.actions import Action, Note, Reply, SendBeat
+from failover_kit.manager.actions import Action, ExitCode, Note, Reply, SendBeat
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import BeatReceived, Command, Event, Tick, Verb
 from failover_kit.manager.records import Beat
@@ -75,6 +75,8 @@ class World:
         self.links = [Link(name) for name in faults.links]
         self.machines = [Machine(self, index, name) for index, name in enumerate(NODES)]
         self.delayed = False  # frames of the random phase may still be on their way
+        self.keeps_still = False  # rule 19: an operator was told that the pair is in maintenance
+        self._beginnings: set[int] = set()
         self.quiet_network = False  # no loss, no odd delays: the healed world
 
     # --- time --------------------------------------------------------------------------------------
@@ -111,6 +113,11 @@ class World:
         if daemon is None:
             return 0
         self.commands += 1
+        if verb is Verb.MAINTENANCE_ON:
+            self._beginnings.add(self.commands)
+        elif verb is Verb.MAINTENANCE_OFF:
+            self._beginnings.clear()
+            self.keeps_still = False
         daemon.post(daemon.handle, Command(self.commands, verb, groups, target))
         return self.commands
 
@@ -167,6 +174,8 @@ class World:
         """The core answered an operator."""
         self.audits.check(reply.id not in self.replies, f"command {reply.id} was answered twice")
         self.replies[reply.id] = reply
+        if reply.id in self._beginnings and reply.code is ExitCode.DONE and not self.audits.state_lost:
+            self.keeps_still = True
         if self.on_reply is not None:
             self.on_reply(machine.name, reply)
 

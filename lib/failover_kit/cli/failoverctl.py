@@ -133,6 +133,16 @@ def _takeover(options: argparse.Namespace) -> int:
     return _give(options, Verb.TAKEOVER, options.group)
 
 
+def _maintenance(options: argparse.Namespace) -> int:
+    without = (options.without or "").lower()
+    if options.state == "off":
+        return _give(options, Verb.MAINTENANCE_OFF, target=without)
+    if without:
+        _complain("--without is for 'maintenance off': maintenance begins on both nodes or not at all")
+        return ExitCode.USAGE.value
+    return _give(options, Verb.MAINTENANCE_ON)
+
+
 def _fence(options: argparse.Namespace) -> int:
     if options.test and options.prove:
         _complain("--test switches nothing and --prove cuts a node: give one of them")
@@ -280,6 +290,19 @@ COMMANDS: tuple[Subcommand, ...] = (
         (_GROUPS, _TIMEOUT),
         "Asks the other node to hand the groups over and returns when this node runs them. Also ends the "
         "parking of a group that failed to start here.",
+    ),
+    Subcommand(
+        "maintenance",
+        "keep still on both nodes while people work, and go on",
+        _maintenance,
+        (
+            Argument(("state",), {"choices": ("on", "off"), "help": "begin, or end it"}),
+            Argument(("--without",), {"metavar": "NODE", "help": "end it although NODE, the other one, is not heard"}),
+            _TIMEOUT,
+        ),
+        "While it lasts nothing is started, stopped, moved or fenced by itself, not even when a node falls silent; "
+        "what runs goes on, and resources may be handled by hand. 'on' is done when both nodes have said that they keep "
+        "still. It outlives failoverd and the machine. 'off' looks at both nodes before anything is started.",
     ),
     Subcommand(
         "fence",

@@ -134,6 +134,7 @@ class Core(OrderDecisions):
         if self.stalled() and law.echo_of(beat, self.nonce) > self.stalled_counter:
             self.stalled_counter = -1
         self._note_contact(beat)
+        self._hear_of_maintenance(beat)
         self._drill_hears(beat)
         for group in self.groups.values():
             claim = beat.claim(group.name)
@@ -240,6 +241,7 @@ class Core(OrderDecisions):
         for _ in range(EVALUATION_LIMIT):
             before = (self._version, len(self._out))
             self._check_silence()
+            self._decide_maintenance()
             self._decide_groups()
             self._decide_fencing()
             self._decide_drill()
@@ -291,6 +293,8 @@ class Core(OrderDecisions):
                     ready=not self.ready_reason(),
                     leaving=leaving,
                     digest=self.config.digest,
+                    maintenance=self.durable.maintenance,
+                    still=law.keeps_still(self.durable) and self.in_maintenance(),
                     groups=tuple(self._claim(group) for group in self.groups.values()),
                 )
             )

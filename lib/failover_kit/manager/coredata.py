@@ -145,6 +145,7 @@ class Order:
     deadline_ms: int
     began_ms: int
     proof: Proof | None = None  # of a confirmation; None while it waits for a shot to end
+    counter: int = 0  # of our beats when it was given: what answers a later one is news
 
 
 class CoreBase:
@@ -369,7 +370,13 @@ class CoreBase:
             return "the state directory cannot be written"
         if self.shutting_down:
             return "this node is leaving"
+        if self.in_maintenance():
+            return law.MAINTENANCE
         return ""
+
+    def in_maintenance(self) -> bool:
+        """Rule 19: both nodes know of it. This one does nothing of itself until it ends."""
+        return law.keeps_still(self.wanted)
 
     def stalled(self) -> bool:
         """Rule 21: this core did not run for a while and its facts are from before."""
@@ -397,8 +404,10 @@ class CoreBase:
         return law.peer_is_ready(self.peer_beat(), self.peer_claim(name), self.config.digest)
 
     def is_held(self, group: Group) -> bool:
-        """Doubt is held."""
-        return self.wanted_groups[group.name].held or group.state is not GroupState.STOPPED
+        """Doubt is held. What people do in maintenance is not looked at."""
+        return (
+            self.wanted_groups[group.name].held or group.state is not GroupState.STOPPED or self.in_maintenance()
+        )
 
     def is_active(self, group: Group) -> bool:
         """Has the right, and runs or is being started (rule 10)."""

@@ -24,6 +24,8 @@ class Verb(Enum):
     FENCE = "fence"
     CONFIRM_DEAD = "confirm-dead"
     PROVE = "prove"
+    MAINTENANCE_ON = "maintenance-on"
+    MAINTENANCE_OFF = "maintenance-off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,10 @@ class GroupDecisions(CoreBase):
         if group.state is not GroupState.STARTED or group.watch_op != event.op:
             return
         group.reason = f"monitor of {event.resource} failed: {event.reason}"
+        if self.in_maintenance():
+            text = f"group {group.name}: {group.reason}; nothing is done about it in maintenance"
+            self._note_once(Level.WARNING, f"maintenance-{group.name}", text)
+            return
         if self.now_ms >= group.restart_window_ms:
             group.restarts = 0
         group.restart_window_ms = self.now_ms + RESTART_WINDOW_MS
@@ -169,7 +173,7 @@ class GroupDecisions(CoreBase):
     def _decide_groups(self) -> None:
         for group in self.groups.values():
             self._end_grant(group)
-            if group.op:
+            if group.op or self.in_maintenance():
                 continue
             if group.state is GroupState.UNKNOWN:
                 if self.now_ms >= group.next_ms:
@@ -348,6 +352,7 @@ class GroupDecisions(CoreBase):
             grant=0,
             grant_nonce="",
             held=True,
+            unlooked=False,
             taken_from=self.proof.boot_id or "unknown",
         )
         how = "the operator's word" if self.proof.confirmed else "the fence that was read back"
@@ -436,5 +441,6 @@ class GroupDecisions(CoreBase):
                 stalled=self.stalled(),
                 tainted=book.tainted_epoch != 0 and book.tainted_epoch == wanted.right,
                 peer_right=claim.right if claim is not None else 0,
+                unlooked=wanted.unlooked,
             )
         )

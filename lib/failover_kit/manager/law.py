@@ -21,6 +21,8 @@ from failover_kit.manager.records import (
 )
 from failover_kit.manager.states import GroupState, PeerState
 
+MAINTENANCE = "the pair is in maintenance"
+
 NO_CONTACT = "no contact with the peer since this node booted"
 
 PLUGS_DISPROVED = (
@@ -40,10 +42,11 @@ class StartFacts:
     stalled: bool  # this node was not running and has no fresh facts yet (rule 21)
     tainted: bool  # the right came from a proof that turned out false (rule 9)
     peer_right: int  # what a current peer claims; 0 = none
+    unlooked: bool  # maintenance ended and the peer was not looked at since (rule 19)
 
 
 def may_start(facts: StartFacts) -> str:
-    """Rules 1, 3, 7, 9, 21: "" when the group may be started now, else why not."""
+    """Rules 1, 3, 7, 9, 19, 21: "" when the group may be started now, else why not."""
     wanted, durable = facts.wanted, facts.durable
     if not wanted.right:
         return "this node has no right to it"
@@ -61,6 +64,8 @@ def may_start(facts: StartFacts) -> str:
         return "the fence that gave the right was proved false"
     if facts.peer_right:
         return f"the peer claims it, too (epoch {facts.peer_right})"
+    if facts.unlooked:
+        return "since maintenance ended the peer was neither seen stopped nor proved off"
     if facts.stalled:
         return "this node was paused and waits for fresh facts"
     if facts.state not in (GroupState.STOPPED, GroupState.STARTING):
@@ -196,6 +201,7 @@ class ShotFacts:
     group_states: tuple[GroupState, ...]
     needed: bool  # there is a group to take over or to protect
     shutting_down: bool
+    maintenance: bool
     stalled: bool
     can_persist: bool
 
@@ -210,6 +216,8 @@ def may_shoot(facts: ShotFacts) -> str:
         return PLUGS_DISPROVED
     if facts.shutting_down:
         return "this node is leaving"
+    if facts.maintenance:
+        return MAINTENANCE
     if not facts.can_persist:
         return "the state directory cannot be written"
     if any(state in (GroupState.STOPPING, GroupState.FAILED) for state in facts.group_states):
@@ -333,4 +341,38 @@ def drill_is_over(beat: Beat | None, cut_boot_id: str, my_nonce: str, off_counte
         and beat.boot_id != cut_boot_id
         and beat.hears
         and echo_of(beat, my_nonce) > off_counter
+    )
+
+
+# --- rule 19: maintenance ------------------------------------------------------------------------------
+
+
+def maintenance_is_on(number: int) -> bool:
+    """Whether the order of that number began maintenance: odd ones do, even ones end it.
+
+    So two orders of the same number say the same, whoever gave them, and the higher of two is the later.
+    """
+    return number % 2 == 1
+
+
+def keeps_still(record: NodeRecord) -> bool:
+    """Whether this node is in maintenance: it was begun, and the peer is known to know of it."""
+    return maintenance_is_on(record.maintenance) and record.agreed
+
+
+def next_maintenance(known: int, *, on: bool) -> int:
+    """The smallest number above ``known`` that says ``on``."""
+    number = known + 1
+    return number if maintenance_is_on(number) is on else number + 1
+
+
+def seen_stopped(beat: Beat | None, claim: GroupClaim | None, number: int) -> bool:
+    """Rule 19: a current peer knows that maintenance ``number`` ended, and looked at the group since: a beat that
+    carries the number is from after the peer put every group back to unknown."""
+    return (
+        beat is not None
+        and claim is not None
+        and beat.maintenance == number
+        and claim.state is GroupState.STOPPED
+        and not claim.held
     )

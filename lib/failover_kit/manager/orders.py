@@ -7,6 +7,7 @@ from failover_kit.manager.actions import Exit, ExitCode, Level
 from failover_kit.manager.coredata import Group, Order, Proof, Purpose, Shot, ShotKind
 from failover_kit.manager.events import Command, Verb
 from failover_kit.manager.groups import GroupDecisions
+from failover_kit.manager.maintenance import MaintenanceDecisions
 from failover_kit.manager.shooting import FenceDecisions
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 
@@ -14,7 +15,7 @@ from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 LEAVING_BEATS = 3
 
 
-class OrderDecisions(GroupDecisions, FenceDecisions):
+class OrderDecisions(GroupDecisions, FenceDecisions, MaintenanceDecisions):
     """Commands and shutdown."""
 
     # --- taking an order ---------------------------------------------------------------------------
@@ -29,6 +30,13 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             )
         elif self.shutting_down:
             self._reply(event.id, ExitCode.REFUSED, f"{self.config.node} is leaving")
+        elif event.verb is Verb.MAINTENANCE_ON:
+            self._order_maintenance(event)
+        elif event.verb is Verb.MAINTENANCE_OFF:
+            self._order_end_of_maintenance(event)
+        elif self.in_maintenance() and event.verb is not Verb.FENCE:
+            text = f"{law.MAINTENANCE}; run first: failoverctl maintenance off"
+            self._reply(event.id, ExitCode.REFUSED, text)
         elif event.verb is Verb.STANDBY:
             self._order_standby(event)
         elif event.verb is Verb.TAKEOVER:
@@ -177,6 +185,10 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
                 self._follow_takeover(order)
             elif order.verb == Verb.CONFIRM_DEAD.value:
                 self._follow_confirm(order)
+            elif order.verb == Verb.MAINTENANCE_ON.value:
+                self._follow_maintenance(order)
+            elif order.verb == Verb.MAINTENANCE_OFF.value:
+                self._follow_end_of_maintenance(order)
             if order in self.orders and self.now_ms >= order.deadline_ms:
                 self._give_up(order)
 
@@ -276,6 +288,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
                 order, ExitCode.TIMED_OUT, f"no takeover within {seconds:g} s; see failoverctl status"
             )
             return
+        elif order.verb == Verb.MAINTENANCE_ON.value:
+            text = self._withdraw_maintenance()
         else:
             text = f"no outcome for {', '.join(order.groups)}" if order.groups else "no outcome"
         self._reply(order.id, ExitCode.TIMED_OUT, f"{text} within {seconds:g} s; see failoverctl status")
@@ -293,6 +307,11 @@ class OrderDecisions(GroupDecisions, FenceDecisions):
             if order.verb == Verb.PROVE.value:
                 text += ": the drill is given up and nothing is proved; power that was cut is given back"
             self._reply(order.id, ExitCode.FAILED, text)
+        if self.in_maintenance():
+            text = "ends in maintenance: what runs is left running, and the peer does not shoot"
+            self._note(Level.WARNING, "leaving", f"{self.config.node} {text}")
+            self._exit()
+            return
         self._note(Level.INFO, "leaving", f"{self.config.node} hands over or stops its groups and leaves")
 
     def _decide_exit(self) -> None:

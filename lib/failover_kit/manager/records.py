@@ -60,6 +60,7 @@ class GroupRecord:
     taken_from: str = ""  # boot the right was taken from by a proof, until the first start succeeded (rule 9)
     moving: bool = False  # a planned move was ordered: shows that the disk takes records before the stop
     failed_here: bool = False  # failed to start here since its last success
+    unlooked: bool = False  # since maintenance ended, the peer was neither seen stopped nor proved off (rule 19)
     parked: str = ""  # why the group is not started here until an operator says so; "" = not parked
 
 
@@ -91,6 +92,8 @@ class NodeRecord:
     fenced_boot_id: str = ""  # the peer's boot_id at the last proof; cleared by its next current beat
     leaving: str = ""  # nonce of the life that left cleanly (rule 5)
     drilled: DrillRecord | None = None  # None: a drill never began
+    maintenance: int = 0  # number of the last maintenance order known: odd = on, even = off (rule 19)
+    agreed: bool = False  # the peer has shown that number, too
     groups: tuple[GroupRecord, ...] = ()
 
 
@@ -124,6 +127,8 @@ class Beat:
     ready: bool  # able to persist, not leaving, configuration read
     leaving: bool = False
     digest: str = ""
+    maintenance: int = 0  # the durable number; what this beat says of groups is from after it was made durable
+    still: bool = False  # in maintenance by that number, and it is durable that the sender keeps still
     groups: tuple[GroupClaim, ...] = ()
 
     def claim(self, name: str) -> GroupClaim | None:

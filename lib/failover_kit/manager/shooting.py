@@ -41,6 +41,8 @@ class FenceDecisions(DrillDecisions):
         """Whether there is a group to take over, or to protect from the peer's own shot."""
         protect = any(self.is_active(group) for group in self.groups.values())
         if self._all_rights_here():
+            if any(map(self._waits_for_a_look, self.groups.values())):
+                return True
             # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
             # the last contact needs no second shot (rule 15).
             return protect and not self.has_left() and not self.wanted.fenced_boot_id
@@ -53,6 +55,11 @@ class FenceDecisions(DrillDecisions):
             for name, group in self.groups.items()
         )
         return protect or take
+
+    def _waits_for_a_look(self, group: Group) -> bool:
+        """Ours, stopped, and not started because what the peer does with it is not known (rule 19)."""
+        record = self.wanted_groups[group.name]
+        return bool(record.right) and record.unlooked and not record.parked and group.state is GroupState.STOPPED
 
     def _all_rights_here(self) -> bool:
         return all(record.right for record in self.wanted_groups.values())
@@ -68,6 +75,7 @@ class FenceDecisions(DrillDecisions):
                 group_states=tuple(group.state for group in self.groups.values()),
                 needed=self._shot_needed(),
                 shutting_down=self.shutting_down,
+                maintenance=self.in_maintenance(),
                 stalled=self.stalled(),
                 can_persist=not self.persist_error,
             )

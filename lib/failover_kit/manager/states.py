@@ -42,6 +42,7 @@ class GroupTrigger(Enum):
     STOP_ORDERED = "stop-ordered"
     STOP_OK = "stop-ok"
     STOP_FAILED = "stop-failed"
+    LOOK_ORDERED = "look-ordered"  # maintenance ended: what people did meanwhile is not known
 
 
 GROUP_TABLE: dict[tuple[GroupState, GroupTrigger], GroupState] = {
@@ -58,6 +59,10 @@ GROUP_TABLE: dict[tuple[GroupState, GroupTrigger], GroupState] = {
     (GroupState.STOPPING, GroupTrigger.STOP_OK): GroupState.STOPPED,
     (GroupState.STOPPING, GroupTrigger.STOP_FAILED): GroupState.FAILED,
     (GroupState.FAILED, GroupTrigger.STOP_ORDERED): GroupState.STOPPING,
+    (GroupState.UNKNOWN, GroupTrigger.LOOK_ORDERED): GroupState.UNKNOWN,
+    (GroupState.STOPPED, GroupTrigger.LOOK_ORDERED): GroupState.UNKNOWN,
+    (GroupState.STARTED, GroupTrigger.LOOK_ORDERED): GroupState.UNKNOWN,
+    (GroupState.FAILED, GroupTrigger.LOOK_ORDERED): GroupState.UNKNOWN,
 }
 
 
@@ -103,6 +108,8 @@ PEER_TABLE: dict[tuple[PeerState, PeerTrigger], PeerState] = {
     (PeerState.FENCING, PeerTrigger.SHOT_FAILED_UNHEARD): PeerState.NEVER_HEARD,
     (PeerState.FENCED, PeerTrigger.BEAT): PeerState.UP,
     (PeerState.FENCED, PeerTrigger.SHOT): PeerState.FENCING,  # operator's order only
+    # Maintenance ended: people may have given it its power back, rule 19.
+    (PeerState.FENCED, PeerTrigger.SILENCE): PeerState.SILENT,
     (PeerState.CONFIRMED_DEAD, PeerTrigger.BEAT): PeerState.UP,
     # Heard before the confirmed takeover was durable: the confirmation is void, rule 2c.
     (PeerState.CONFIRMED_DEAD, PeerTrigger.SILENCE): PeerState.SILENT,

@@ -123,6 +123,8 @@ def _doing(core: OrderDecisions, group: Group) -> str:
     """One sentence: what goes on with a group here, or why nothing does."""
     record = core.wanted_groups[group.name]
     match group.state:
+        case GroupState.STARTED if core.in_maintenance():
+            return group.reason or f"ran here under epoch {record.right} when maintenance began"
         case GroupState.STARTED:
             return f"runs here under epoch {record.right}"
         case GroupState.STARTING:
@@ -138,7 +140,8 @@ def _doing(core: OrderDecisions, group: Group) -> str:
         case GroupState.FAILED:
             return group.reason
         case GroupState.UNKNOWN:
-            return group.reason or "is being looked at"
+            looked = "is looked at when maintenance ends" if core.in_maintenance() else "is being looked at"
+            return group.reason or looked
     return _stopped_because(core, group)
 
 
@@ -178,6 +181,9 @@ def _why_no_takeover(core: OrderDecisions) -> str:
 def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) -> tuple[str, str]:
     """healthy, degraded or no-service, and the one sentence why."""
     peer = core.config.peer
+    if core.in_maintenance():
+        heard = "" if core.peer_beat() is not None else f"; {peer} is {core.peer_state.value}"
+        return "degraded", f"maintenance: nothing is started, stopped, moved or fenced by itself{heard}"
     for group in groups:
         here = group.state is GroupState.STARTED
         there = group.peer_state is GroupState.STARTED
@@ -246,6 +252,8 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     peer = core.config.peer
     todo: list[str] = []
     rightless = [name for name, record in core.wanted_groups.items() if not record.right]
+    if core.in_maintenance():
+        return ("when the work is done, run: failoverctl maintenance off",)
     if core.persist_error:
         todo.append("free space in, or repair, the state directory")
     if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and rightless:

@@ -8,6 +8,7 @@
     echo 90c1b6a2d2e04f5c 988
     says hears ready
     conf 5b0f6a1d0c7e9a34
+    maintenance 3 still
     group IPaddr_10.0.0.9 started held right=4 top=4
     auth 1 (64 hex digits)
     =end
@@ -121,6 +122,8 @@ def max_frame_bytes(nodes: Iterable[str], groups: Iterable[str], nonce_bytes: in
         ready=True,
         leaving=True,
         digest="d" * 16,
+        maintenance=epoch,
+        still=True,
         groups=tuple(
             GroupClaim(
                 name=name,
@@ -169,6 +172,9 @@ def _body(beat: Beat) -> bytes:
         lines.append(" ".join(("says", *said)))
     if beat.digest:
         lines.append(f"conf {_quote(beat.digest)}")
+    if beat.maintenance:
+        still = " still" if beat.still else ""
+        lines.append(f"maintenance {_digits(beat.maintenance, EPOCH_LIMIT)}{still}")
     lines += [_group_line(claim) for claim in beat.groups]
     return _FIRST_LINE + "\n".join(lines).encode("ascii") + b"\n"
 
@@ -320,6 +326,7 @@ def _parse_body(body: bytes) -> Beat:
         echoes.append((_unquote(words[0]), _number(words[1])))
     said = lines.take("says") or []
     conf = lines.take("conf")
+    maintenance = lines.take("maintenance")
     groups: list[GroupClaim] = []
     while (words := lines.take("group")) is not None:
         groups.append(_parse_group(words))
@@ -336,6 +343,8 @@ def _parse_body(body: bytes) -> Beat:
         ready="ready" in said,
         leaving="leaving" in said,
         digest=_unquote(conf[0]) if conf else "",
+        maintenance=_number(maintenance[0]) if maintenance else 0,
+        still="still" in (maintenance or ()),
         groups=tuple(groups),
     )
 
