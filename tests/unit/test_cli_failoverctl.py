@@ -83,6 +83,9 @@ def test_an_order_prints_its_outcome_and_exits_by_it(daemon: FakeDaemon, code: E
     ("words", "order"),
     [
         (("standby",), (Verb.STANDBY, (), "")),
+        (("maintenance", "on"), (Verb.MAINTENANCE_ON, (), "")),
+        (("maintenance", "off"), (Verb.MAINTENANCE_OFF, (), "")),
+        (("maintenance", "off", "--without", "Mclaws"), (Verb.MAINTENANCE_OFF, (), "mclaws")),
         (("takeover", "web", "mail"), (Verb.TAKEOVER, ("web", "mail"), "")),
         (("fence", "Mclaws", "--yes"), (Verb.FENCE, (), "mclaws")),
         (("confirm-dead", "mclaws", "--yes"), (Verb.CONFIRM_DEAD, (), "mclaws")),
@@ -169,6 +172,8 @@ def test_no_daemon_is_exit_5_for_every_verb() -> None:
         ("fence",),
         ("status", "x"),
         *(("standby", "--timeout", limit) for limit in ("-1", "0", "nan", "inf", "x")),
+        ("maintenance",),
+        ("maintenance", "on", "--without", "mclaws"),
     ],
 )
 def test_usage_is_exit_2(words: tuple[str, ...]) -> None:

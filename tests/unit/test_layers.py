@@ -41,6 +41,7 @@ PURE = {
     "haresources",
     "hearing",
     "law",
+    "maintenance",
     "orders",
     "records",
     "shooting",

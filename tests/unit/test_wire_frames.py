@@ -28,6 +28,7 @@ BEAT = Beat(
     hears=True,
     ready=True,
     digest="5b0f6a1d0c7e9a34",
+    maintenance=3,
     groups=(
         GroupClaim(name="IPaddr_10.0.0.9", state=GroupState.STARTED, held=True, right=4, top=4),
         GroupClaim(name="web", state=GroupState.STOPPED, held=False, right=0, top=7, grant=9, grant_nonce="90c1"),
@@ -62,6 +63,8 @@ beats = st.builds(
     ready=st.booleans(),
     leaving=st.booleans(),
     digest=names,
+    maintenance=epochs.filter(bool),
+    still=st.booleans(),
     groups=st.lists(claims, max_size=2, unique_by=lambda claim: claim.name).map(tuple),
 )
 
@@ -86,7 +89,7 @@ def test_what_was_encoded_is_decoded(beat: Beat, key: int) -> None:
 def test_a_frame_reads_like_this() -> None:
     text = (
         b"=failover-kit 1\nnode pete\nboot 2cb5b36b-3b05-4d0c-9d0a-9e2b4f7f9a51\nlife 6f1d0a7b52c94e83\n"
-        b"beat 1204\necho 90c1b6a2d2e04f5c 988\nsays hears ready\nconf 5b0f6a1d0c7e9a34\n"
+        b"beat 1204\necho 90c1b6a2d2e04f5c 988\nsays hears ready\nconf 5b0f6a1d0c7e9a34\nmaintenance 3\n"
         b"group IPaddr_10.0.0.9 started held right=4 top=4\ngroup web stopped top=7 grant=9 for=90c1\n"
     )
     assert encode(BEAT, KEYS, 1) == signed(text)

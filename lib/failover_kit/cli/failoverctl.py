@@ -297,12 +297,12 @@ COMMANDS: tuple[Subcommand, ...] = (
         _maintenance,
         (
             Argument(("state",), {"choices": ("on", "off"), "help": "begin, or end it"}),
-            Argument(("--without",), {"metavar": "NODE", "help": "end it although NODE, the other one, is not heard"}),
+            Argument(("--without",), {"metavar": "NODE", "help": "end it although the other node is not heard"}),
             _TIMEOUT,
         ),
         "While it lasts nothing is started, stopped, moved or fenced by itself, not even when a node falls silent; "
-        "what runs goes on, and resources may be handled by hand. 'on' is done when both nodes have said that they keep "
-        "still. It outlives failoverd and the machine. 'off' looks at both nodes before anything is started.",
+        "what runs goes on, and resources may be handled by hand. 'on' is done when both nodes have said that they "
+        "keep still. It outlives failoverd and the machine. 'off' looks at both nodes before anything is started.",
     ),
     Subcommand(
         "fence",
