@@ -138,7 +138,7 @@ def _maintenance(options: argparse.Namespace) -> int:
     if options.state == "off":
         return _give(options, Verb.MAINTENANCE_OFF, target=without)
     if without:
-        _complain("--without is for 'maintenance off': maintenance begins on both nodes or not at all")
+        _complain("usage: failoverctl maintenance off --without NODE; it begins on both nodes or not at all")
         return ExitCode.USAGE.value
     return _give(options, Verb.MAINTENANCE_ON)
 
