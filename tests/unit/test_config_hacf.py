@@ -335,7 +335,6 @@ def test_every_directive_of_the_reference_is_known() -> None:
         ("nice_failback on", "nice_failback on is the old name of auto_failback off, and read as that"),
         ("autojoin none", "autojoin none has no meaning here: it is always so"),
         ("crm off", "crm off has no meaning here: it is always so"),
-        ("watchdog /dev/watchdog", "watchdog is read, but no watchdog is armed by this version"),
     ],
 )
 def test_harmless_settings_are_noted(line: str, said: str) -> None:

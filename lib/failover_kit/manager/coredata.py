@@ -409,6 +409,14 @@ class CoreBase:
             self.wanted_groups[group.name].held or group.state is not GroupState.STOPPED or self.in_maintenance()
         )
 
+    def holds(self) -> bool:
+        """Whether anything is held here, or in doubt."""
+        return any(self.is_held(group) for group in self.groups.values())
+
+    def intends(self) -> bool:
+        """Whether an intent to start was handed out and not yet followed by a verified stop."""
+        return any(record.held for record in self.wanted_groups.values())
+
     def is_active(self, group: Group) -> bool:
         """Has the right, and runs or is being started (rule 10)."""
         return bool(self.wanted_groups[group.name].right) and group.state in (

@@ -48,6 +48,7 @@ from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
 from failover_kit.manager.store import Store, StoreError, StoreLocked
+from failover_kit.manager.watchdog import Watchdog, timeout_ms
 from failover_kit.spec.deadline import boottime_ms
 
 EXIT_FAILED = 1
@@ -128,6 +129,11 @@ def check_host(options: Options) -> Checked:
     plans, missing = plan_groups(config, node, options.search)
     agents, no_agents = find_agents(config, peer, options.search)
     problems += [*missing, *no_agents]
+    if config.watchdog_device is not None and not os.path.exists(config.watchdog_device):
+        problems.append(
+            f"ha.cf: watchdog {config.watchdog_device} is not there; load its driver (modprobe softdog), or take "
+            "the line out"
+        )
     heartbeat = host.running_heartbeat()
     if heartbeat:
         problems.append(heartbeat)
@@ -206,11 +212,17 @@ class Daemon:
         self._recent = Recent()
         self._life: Shell | None = None
         self._notified_ms = 0
+        config = checked.config
+        self._watchdog: Watchdog | None = None
+        if config.watchdog_device is not None:
+            limit_ms = timeout_ms(config.timing.deadtime_ms, config.fence_delay_ms)
+            self._watchdog = Watchdog(config.watchdog_device, limit_ms, self._say)
         self._watchdog_ms = host.watchdog_limit_ms(os.environ, checked.config.timing.deadtime_ms)
 
     async def run(self) -> int:
         """Until the core says Exit, or cannot go on."""
         boot_id = host.boot_id(self._options.boot_id_file)
+        self._take_up_watchdog(boot_id)
         space = find_space(self._checked.node, self._options.run_dir)
         fencer = await self._clean_up(space)
         stored, damaged = self._store.load()
@@ -235,7 +247,7 @@ class Daemon:
         )
         control = ControlServer(
             shell.command,
-            lambda: self._status(shell, receiver, (space.weakness, journal.error)),
+            lambda: self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem())),
             self._say,
             os.path.join(self._options.run_dir, SOCKET_NAME),
             test_plugs=self._tester(shell, space).test,
@@ -253,6 +265,7 @@ class Daemon:
         finally:
             host.notify("STOPPING=1")
             await shell.close()
+            self._leave_watchdog(core)
             await control.close()
             for link in self._links:
                 link.close()
@@ -319,8 +332,8 @@ class Daemon:
             fencer=fencer,
             say=self._say,
             journal=journal,
-            self_reset=host.reset_now if self._options.self_reset else None,
-            turned=self._turned,
+            self_reset=self._reset,
+            turned=lambda: self._turned(core),
         )
         self._life = Shell(core, parts)
         return self._life
@@ -343,12 +356,40 @@ class Daemon:
             words.append(f"WATCHDOG_USEC={self._watchdog_ms * 1000}")
         return "\n".join(words)
 
-    def _turned(self) -> None:
+    # --- the watchdogs ---------------------------------------------------------------------------------
+
+    def _take_up_watchdog(self, boot_id: str) -> None:
+        """What an earlier life of this boot left running would reset the node while leftovers are cleared."""
+        stored, _ = self._store.load()
+        if self._watchdog is not None and stored is not None and stored.boot_id == boot_id:
+            held = any(record.held for record in stored.groups)
+            self._watchdog.turned(boottime_ms(), wanted=held, needed=held)
+
+    def _leave_watchdog(self, core: Core) -> None:
+        """At the end it is let go of unless something is held; in maintenance the operator has the node."""
+        if self._watchdog is not None and (core.in_maintenance() or not core.holds()):
+            self._watchdog.let_go()
+
+    def _watchdog_problem(self) -> str:
+        return self._watchdog.problem if self._watchdog is not None else ""
+
+    def _reset(self, reason: str) -> str:
+        """Rule 16: at once if that is allowed, else by the watchdog. Returns only why it did not happen at once."""
+        why_not = "failoverd was not allowed to (--self-reset)"
+        if self._options.self_reset:
+            why_not = host.reset_now(reason)
+        if self._watchdog is not None and self._watchdog.starve():
+            why_not += "; the watchdog is fed no more and will"
+        return why_not
+
+    def _turned(self, core: Core) -> None:
         """systemd's watchdog is fed by turns of the core only: a core that stands still is to be killed.
 
         At the third part of the limit: between two turns there may be a keepalive, which is less than half of it.
         """
         now_ms = boottime_ms()
+        if self._watchdog is not None:
+            self._watchdog.turned(now_ms, wanted=core.intends(), needed=core.holds())
         if self._watchdog_ms and now_ms - self._notified_ms >= self._watchdog_ms // 3:
             self._notified_ms = now_ms
             host.notify("WATCHDOG=1")
@@ -377,12 +418,6 @@ class Daemon:
                 Level.WARNING,
                 f"no fence device for {self._checked.peer}: when it falls silent nothing is taken over until you "
                 "confirm that it is dead; add fence_device to ha.cf",
-            )
-        if config.watchdog_device is not None:
-            self._say(
-                Level.WARNING,
-                f"watchdog {config.watchdog_device} is not armed: this version does not use it; a node whose stop "
-                "fails is cut by its peer",
             )
         if space.weakness:
             self._say(Level.WARNING, space.weakness)

@@ -439,8 +439,6 @@ def _config(lines: _Lines) -> ClusterConfig | None:
     timing = _timing(lines)
     devices, levels = lines.fence.finish(nodes, report)
     fence_delay_ms = _fence_delay_ms(lines, timing, _most_plugs(devices, levels))
-    if lines.watchdog is not None:
-        report.note(lines.once["watchdog"], "watchdog is read, but no watchdog is armed by this version")
     if nodes is None:
         return None
     return ClusterConfig(
