@@ -25,8 +25,8 @@ RUNLEVELS = tuple(f"{folder}{level}.d" for folder in ("/etc/rc", "/etc/rc.d/rc")
 # Where every boot comes by, also in a tree without the distribution's own unit files.
 _ROOTS = (
     "default.target", "graphical.target", "multi-user.target", "basic.target", "sysinit.target", "local-fs.target",
-    "remote-fs.target", "network.target", "network-online.target", "sockets.target", "timers.target", "paths.target",
-    "getty.target",
+    "remote-fs.target", "network.target", "network-online.target", "sockets.target", "timers.target",
+    "paths.target", "getty.target",
 )  # fmt: skip
 _SUFFIXES = (".wants", ".requires", ".upholds")
 _PULLS = re.compile(r"^(?:Wants|Requires|BindsTo|Upholds)[ \t]*=(.*)$", re.MULTILINE)

@@ -173,7 +173,8 @@ def _shared(subject: Subject, used: list[FenceDevice]) -> Iterator[Finding]:
             for plug in device.plugs_for(node):
                 other, first = feeds.setdefault((where[name], plug.lower()), (node, device))
                 if other != node:
-                    fact = f"plug {plug} at {where[name]} feeds {other} (by {first.name}) and {node} (by {device.name})"
+                    feeding = f"{other} (by {first.name}) and {node} (by {device.name})"
+                    fact = f"plug {plug} at {where[name]} feeds {feeding}"
                     yield found("plug-shared", _place(device), fact, f"correct plug.{node} of {device.name}")
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import stat
 from collections.abc import Iterator
-from ipaddress import ip_interface
+from ipaddress import IPv4Interface, ip_interface
 
 from failover_kit.check.findings import Finding, Severity, found
 from failover_kit.check.subject import Subject
 from failover_kit.check.tables import inittab_lines
 from failover_kit.manager import wire
-from failover_kit.manager.config import ConfigError, SerialLink, Timing, UdpLink, serial_fits
+from failover_kit.manager.config import ConfigError, Link, SerialLink, Timing, UdpLink, serial_fits
 from failover_kit.manager.configfiles import links_to_peer, resolve_links
 from failover_kit.manager.configtext import as_time
 
@@ -91,10 +92,7 @@ def _is_serial(subject: Subject) -> Iterator[bool]:
 def _derived(subject: Subject, link: UdpLink, networks: dict[str, tuple[str, ...]]) -> Finding:
     """``ucast eth1``: what it is taken for, or that it can be taken for nothing."""
     place, peer = f"ha.cf:{link.line}", subject.peer
-    interfaces = {
-        name: [i for text in texts if (i := ip_interface(text)).version == 4] for name, texts in networks.items()
-    }
-    names = {peer: [address for address in subject.probes.addresses_of(peer) if ":" not in address]}
+    interfaces, names = _as_interfaces(networks), {peer: _v4_of(subject)}
     config = subject.loaded.config
     try:
         resolved = resolve_links(config, subject.node, interfaces, names)
@@ -105,6 +103,25 @@ def _derived(subject: Subject, link: UdpLink, networks: dict[str, tuple[str, ...
     taken = next(x.peer_address for x in resolved.links if isinstance(x, UdpLink) and x.line == link.line)
     fact = f"ucast {link.interface} has no address; here it is taken for {taken}"
     return found("ucast-no-address", place, fact, f"write: ucast {link.interface} {taken}")
+
+
+def links_to_test(subject: Subject) -> tuple[Link, ...]:
+    """The links as failoverd would open them; a ucast line without a known address is left out."""
+    config, networks = subject.loaded.config, subject.probes.networks()
+    interfaces = _as_interfaces(networks)
+    with contextlib.suppress(ConfigError):
+        config = resolve_links(config, subject.node, interfaces, {subject.peer: _v4_of(subject)})
+    own = {str(interface.ip) for ranges in interfaces.values() for interface in ranges}
+    links = links_to_peer(config, own)
+    return tuple(link for link in links if not (isinstance(link, UdpLink) and link.peer_address is None))
+
+
+def _as_interfaces(networks: dict[str, tuple[str, ...]]) -> dict[str, list[IPv4Interface]]:
+    return {name: [IPv4Interface(text) for text in texts if ":" not in text] for name, texts in networks.items()}
+
+
+def _v4_of(subject: Subject) -> list[str]:
+    return [address for address in subject.probes.addresses_of(subject.peer) if ":" not in address]
 
 
 def own_links(subject: Subject) -> tuple[UdpLink, ...]:
@@ -119,7 +136,8 @@ def _times(subject: Subject, timing: Timing) -> Iterator[Finding]:
     deadtime_ms, keepalive_ms = timing.deadtime_ms, timing.keepalive_ms
     place = directive_place(subject, "deadtime")
     if deadtime_ms < BEATS_WANTED * keepalive_ms:
-        fact = f"deadtime {as_time(deadtime_ms)} is {deadtime_ms / keepalive_ms:g} times keepalive {as_time(keepalive_ms)}"
+        times = f"{deadtime_ms / keepalive_ms:g} times keepalive {as_time(keepalive_ms)}"
+        fact = f"deadtime {as_time(deadtime_ms)} is {times}"
         remedy = f"write: deadtime {as_time(BEATS_WANTED * keepalive_ms)}, or a shorter keepalive"
         yield found("deadtime-few-beats", place, fact, remedy)
     if deadtime_ms < SHORT_DEADTIME_MS:

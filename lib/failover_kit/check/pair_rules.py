@@ -36,7 +36,7 @@ def not_compared(subject: Subject) -> Finding:
 
 def _files(own: Facts, peer: Facts) -> Iterator[Finding]:
     if own.keys != peer.keys:
-        remedy = f"copy authkeys from one node to the other, mode 600; then compare again: {peer.node} may differ in more"
+        remedy = "copy it from one node to the other, mode 600, and compare again: more may differ"
         yield found("authkeys-differ", "authkeys", f"authkeys is another one on {peer.node}", remedy)
         return
     if own.meaning == peer.meaning:
@@ -98,7 +98,8 @@ def _exports(own: Facts, peer: Facts) -> Iterator[Finding]:
             fact = f"{key[0]} to {key[1]} differs in {', '.join(only)} between {own.node} and {peer.node}"
             yield found("exports-differ", mine.place, fact, "make /etc/exports alike on both nodes")
         if mine is not None and other is not None and mine.fsid != other.fsid:
-            fact = f"{key[0]} has fsid {mine.fsid or '(none)'} on {own.node} and {other.fsid or '(none)'} on {peer.node}"
+            ids = f"fsid {mine.fsid or '(none)'} on {own.node} and {other.fsid or '(none)'} on {peer.node}"
+            fact = f"{key[0]} has {ids}"
             yield found("fsid-differs", mine.place, fact, "write the same fsid= on both nodes")
 
 
@@ -138,6 +139,15 @@ def _one_way(own: Facts, peer: Facts) -> Iterator[Finding]:
             fact = f"{deaf} does not hear {speaker} on {mine.name}, and {speaker} hears {deaf}"
             remedy = f"look at the wire from {speaker} to {deaf}, the firewall on {deaf}, and the address"
             yield found("link-one-way", "ha.cf", fact, remedy)
+
+
+def heard_there(subject: Subject, peer: Facts) -> dict[str, bool | None]:
+    """For each link of this node by name: whether the other node hears this one on it."""
+    own = tuple(
+        HeardFact(name=name, serial=serial, heard=None)
+        for name, serial in {link.name: hasattr(link, "device") for link in subject.loaded.config.links}.items()
+    )
+    return {mine.name: other.heard for mine, other in _same_links(own, peer.links)}
 
 
 def _same_links(own: tuple[HeardFact, ...], peer: tuple[HeardFact, ...]) -> Iterator[tuple[HeardFact, HeardFact]]:
