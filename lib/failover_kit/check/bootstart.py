@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -139,9 +140,9 @@ class BootStarts:
     def _reach(self) -> dict[str, str]:
         """Every unit the boot comes by, and the link or unit file that pulls it in."""
         reached: dict[str, str] = {}
-        pending = [(name, "") for name in _ROOTS]
+        pending = deque((name, "") for name in _ROOTS)
         while pending:
-            name, place = pending.pop()
+            name, place = pending.popleft()
             if name in reached or self._masked(name):
                 continue
             reached[name] = place

@@ -38,8 +38,9 @@ TOPICS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
                  "It protects against noise on a serial line and against nobody else."),
             Rule("address-first", "warning", "the address comes up before the service behind it",
                  "While the address is there and the service is not, clients are refused instead of kept "
-                 "waiting: an NFS client is told that its files do not exist (ESTALE), and its programs fail. "
-                 "On the way down the address must go first for the same reason; what starts last stops first."),
+                 "waiting: an NFS client is told that its files do not exist (ESTALE), and its programs "
+                 "fail. What starts last stops first, so on the way down the address goes first, too. A group "
+                 "is named after its first resource: reorder it on both nodes while failoverd is stopped."),
             Rule("program-missing", "error", "a resource needs a program that is not on this node",
                  "A takeover to this node fails at that resource."),
         ),

@@ -26,7 +26,9 @@ def findings(subject: Subject) -> Iterator[Finding]:
 def _device(subject: Subject, volume: Volume) -> Iterator[Finding]:
     disk = subject.disks[volume.device]
     if disk.missing:
-        remedy = "connect it, load its driver at boot (for AoE: echo aoe > /etc/modules-load.d/aoe.conf)"
+        aoe = volume.device.startswith("/dev/etherd/")
+        remedy = "connect it, and load its driver at boot"
+        remedy += ": echo aoe > /etc/modules-load.d/aoe.conf; modprobe aoe" if aoe else ""
         yield found("device-missing", volume.place, f"{volume.device} is not here: {disk.problem}", remedy)
     elif disk.problem:
         yield found(

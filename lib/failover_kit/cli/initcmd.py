@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 HELP = "write ha.cf, haresources and authkeys for a new pair"
 EXPLANATION = (
-    "The same files serve both nodes: make them on one and copy them to the other. What is missing is asked for on a "
-    "terminal. Files that exist are left alone without --force, which keeps a backup of each, and the key. "
+    "The same files serve both nodes: make them on one and copy them to the other. What is missing is asked for on "
+    "a terminal. Files that exist are left alone without --force, which keeps a backup of each, and the key. "
     "Exit code: 0 written, 2 the answers cannot be a pair, 3 there are files already, 4 no permission, "
     "6 the files would not load."
 )
@@ -131,7 +131,7 @@ def _write(options: argparse.Namespace, files: dict[str, str], answers: Answers,
         print(f"written: {os.path.join(options.config_dir, name)} (mode {newfiles.MODES[name]:04o})")
     if kept:
         print(
-            f"kept: {os.path.join(options.config_dir, 'authkeys')}, as the other node has it; --new-key makes another"
+            f"kept: {os.path.join(options.config_dir, 'authkeys')}, as the other node has it (--new-key)"
         )
     for backup in backups:
         print(f"backup: {backup}")
@@ -216,7 +216,7 @@ def _nodes(options: argparse.Namespace, ask: Ask | None) -> tuple[str, str]:
         names.append(ask("Name of the other node", ""))
     if len(names) != 2:
         raise Impossible(
-            [f"{len(names)} nodes are named, and a pair has two; give --node twice, the home node first"]
+            [f"{len(names)} nodes are named, a pair has two; give --node twice, the home node first"]
         )
     return names[0], names[1]
 
