@@ -78,21 +78,17 @@ class LinkTest:
         self._keys = keys
         self._links = tuple(links)
         self._limit_ms = limit_ms
+        self._last = LAST_PROBES
         self._word = os.urandom(8).hex().encode()
         self.tried = {link.name: Tried(link.name) for link in self._links}
 
     async def run(self, now_ms: Callable[[], int] = boottime_ms) -> tuple[Tried, ...]:
         """Send and listen until every link has shown both directions, or the time is over."""
         end_ms = now_ms() + self._limit_ms
-        last = LAST_PROBES
         try:
             for link in self._links:
                 link.start(self.take)
-            while now_ms() < end_ms and last:
-                for link in self._links:
-                    link.send(encode(self._node, self._word, self.tried[link.name].words, self._keys))
-                if all(tried.to_there for tried in self.tried.values()):
-                    last -= 1
+            while now_ms() < end_ms and not self.round():
                 await asyncio.sleep(PROBE_INTERVAL_MS / 1000)
         finally:
             for link in self._links:
@@ -100,6 +96,14 @@ class LinkTest:
                     self.tried[link.name].remark = link.error
                 link.close()
         return tuple(self.tried.values())
+
+    def round(self) -> bool:
+        """One probe on each link. True when all was seen, here and, by a few more probes, on the other node."""
+        for link in self._links:
+            link.send(encode(self._node, self._word, self.tried[link.name].words, self._keys))
+        if all(tried.to_there for tried in self.tried.values()):
+            self._last -= 1
+        return self._last <= 0
 
     def take(self, name: str, frame: bytes, source: str = "") -> None:
         """What came in on a link. Never raises."""

@@ -89,17 +89,27 @@ def _wrong_names(answers: Answers) -> Iterator[str]:
             yield f"--node {name!r} is no node name; give what uname -n prints there"
     if first.lower() == second.lower():
         yield f"--node {first} is given twice; the two machines need names of their own"
-    words = {
-        "--disk": answers.disk, "--mount": answers.mount, "--fstype": answers.fstype, "--address": answers.address,
-        "--watchdog": answers.watchdog,
-    }  # fmt: skip
-    for number, device in enumerate(answers.serial):
-        words[f"--serial{' ' * number}"] = device
-    for number, text in enumerate((*answers.services, *answers.clients)):
-        words[f"--service or --clients{' ' * number}"] = text
-    for flag, text in words.items():
+    for flag, text in _words(answers):
         if any(sign.isspace() or not sign.isprintable() or sign in _NEVER_IN_A_WORD for sign in text):
-            yield f"{flag.rstrip()} {text!r} has a blank or a sign that the files cannot hold; choose another name"
+            yield f"{flag} {text!r} has a blank or a sign that the files cannot hold; choose another name"
+    for line in answers.fence_lines:
+        if not line.isprintable():
+            yield f"--fence-device {line!r} is more than a line; give one for each device"
+
+
+def _words(answers: Answers) -> Iterator[tuple[str, str]]:
+    """Everything that becomes a word of a file, with its flag."""
+    yield from (("--disk", answers.disk), ("--mount", answers.mount), ("--fstype", answers.fstype))
+    yield from (("--address", answers.address), ("--watchdog", answers.watchdog))
+    yield from (("--keepalive", answers.keepalive), ("--deadtime", answers.deadtime))
+    yield from (("--serial", device) for device in answers.serial)
+    yield from (("--link", link.interface) for link in answers.networks)
+    yield from (("--service", name) for name in answers.services)
+    yield from (("--clients", client) for client in answers.clients)
+    if answers.switch is not None:
+        yield from (("--switch", answers.switch.name), ("--switch", answers.switch.address))
+        yield from (("--plug", plugs) for plugs in answers.switch.plugs)
+        yield "--password-file", answers.switch.password_file
 
 
 def _wrong_links(answers: Answers) -> Iterator[str]:

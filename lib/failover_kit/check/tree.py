@@ -6,11 +6,13 @@ FIFO is waited for and nothing large is read to its end.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator
 
 LIMIT_BYTES = 1 << 20
+LIMIT_BLOCKS = 256
 _LINKS_FOLLOWED = 16
 
 
@@ -30,13 +32,16 @@ class Tree:
             descriptor = os.open(self.real(self.resolve(path)), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError):
             return None
-        with open(descriptor, "rb") as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            try:
-                return stream.read(LIMIT_BYTES).decode("utf-8", "replace")
-            except OSError:
-                return None
+            # Not by one read(2): of files in /proc and /sys it returns less than there is.
+            blocks = iter(lambda: os.read(descriptor, LIMIT_BYTES), b"")
+            return b"".join(itertools.islice(blocks, LIMIT_BLOCKS))[:LIMIT_BYTES].decode("utf-8", "replace")
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
     def lines(self, path: str) -> Iterator[tuple[int, str]]:
         """Numbered lines, without comments and outer blanks, the empty ones left out."""
