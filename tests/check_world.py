@@ -30,8 +30,10 @@ baud 9600
 serial /dev/ttyS0
 ucast eth1 192.168.1.1
 ucast eth1 192.168.1.2
-fence_device benjamin fence_wti_ips800 ip=192.0.2.219 password_file=/etc/ha.d/benjamin.password plug.pete=1 plug.mclaws=5
-"""
+""" + (
+    "fence_device benjamin fence_wti_ips800 ip=192.0.2.219 password_file=/etc/ha.d/benjamin.password "
+    "plug.pete=1 plug.mclaws=5\n"
+)
 HARESOURCES = """\
 pete Filesystem::/dev/etherd/e0.0::/mnt/e0.0::xfs \\
      nfsserver::/mnt/e0.0/.nfs::192.0.2.220 \\
@@ -113,7 +115,9 @@ class World:
         self.write("/etc/ha.d/haresources", HARESOURCES)
         self.write("/etc/ha.d/authkeys", AUTHKEYS, 0o600)
         self.write("/etc/ha.d/benjamin.password", "not-in-any-book\n", 0o600)
-        self.link("/etc/systemd/system/multi-user.target.wants/failoverd.service", "/lib/systemd/system/failoverd.service")
+        self.link(
+            "/etc/systemd/system/multi-user.target.wants/failoverd.service", "/lib/systemd/system/failoverd.service"
+        )
         (root / "mnt/e0.0").mkdir(parents=True)
         (root / "var/lib/failover-kit").mkdir(parents=True)
         (root / "run/systemd/system").mkdir(parents=True)

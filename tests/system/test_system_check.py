@@ -24,7 +24,9 @@ def check(node: Node, *words: str) -> list[str]:
 def both_test_their_links(pair: Pair, seconds: str) -> list[tuple[int, dict[str, dict[str, Any]]]]:
     """At the same time, as an operator would; each one's exit code and rows by the kind of link."""
     running = [
-        subprocess.Popen(check(node, "--links", "--seconds", seconds), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            check(node, "--links", "--seconds", seconds), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for node in pair.nodes
     ]
     answers = []
@@ -47,7 +49,7 @@ def test_every_medium_in_both_directions_without_a_daemon(pair: Pair) -> None:
 
 
 def test_a_pulled_cable_and_a_one_way_network_are_told_apart(pair: Pair) -> None:
-    first, second = pair.nodes
+    second = pair.nodes[1]
     pair.cable.pulled = True
     # What the second node sends goes to an address that nobody has: the first one does not hear it.
     config = second.home / "ha.d" / "ha.cf"

@@ -56,7 +56,9 @@ def both(*changes: Change) -> Change:
 def board(world: World) -> None:
     """pete's own management board beside the switch: its power button matters."""
     world.write("/usr/sbin/fence_ipmilan", "#!/bin/sh\n", 0o755)
-    line = "fence_device pete-bmc fence_ipmilan ip=192.0.2.21 username=ha password_file=/etc/ha.d/benjamin.password\n"
+    line = (
+        "fence_device pete-bmc fence_ipmilan ip=192.0.2.21 username=ha password_file=/etc/ha.d/benjamin.password\n"
+    )
     levels = "fence_level pete 1 benjamin\nfence_level pete 2 pete-bmc\nfence_level mclaws 1 benjamin\n"
     world.edit(HA_CF_PATH, "fence_device benjamin", line + levels + "fence_device benjamin")
 
@@ -80,7 +82,11 @@ CASES: list[tuple[str, Change, str]] = [
     ("config-note", ha_cf("baud", "use_logd yes\nbaud"), "ha.cf:6"),
     ("config-writable", lambda w: (w.root / "etc/ha.d/haresources").chmod(0o664), HARESOURCES_PATH),
     ("secret-copy", has("/etc/ha.d/authkeys~", "auth 1\n1 sha1 x\n"), "/etc/ha.d/authkeys~"),
-    ("key-short", lambda w: w.edit("/etc/ha.d/authkeys", "0123456789abcdef0123456789abcdef", "SECRET"), "authkeys:2"),
+    (
+        "key-short",
+        lambda w: w.edit("/etc/ha.d/authkeys", "0123456789abcdef0123456789abcdef", "SECRET"),
+        "authkeys:2",
+    ),
     ("key-short", lambda w: w.edit("/etc/ha.d/authkeys", "0123456789abcdef0123456789abcdef", "x7f"), "authkeys:2"),
     (
         "key-crc",
@@ -111,7 +117,11 @@ CASES: list[tuple[str, Change, str]] = [
     ("serial-shared", has("/proc/cmdline", "quiet console=ttyS0,115200n8\n"), "/proc/cmdline"),
     ("serial-too-slow", ha_cf("keepalive 1", "keepalive 100ms"), "ha.cf:7"),
     ("deadtime-few-beats", ha_cf("keepalive 1", "keepalive 4"), "ha.cf:3"),
-    ("deadtime-short", both(ha_cf("keepalive 1\ndeadtime 10", "keepalive 300ms\ndeadtime 1.5"), ha_cf("9600", "115200")), "ha.cf:3"),
+    (
+        "deadtime-short",
+        both(ha_cf("keepalive 1\ndeadtime 10", "keepalive 300ms\ndeadtime 1.5"), ha_cf("9600", "115200")),
+        "ha.cf:3",
+    ),
     ("warntime-late", ha_cf("deadtime 10", "deadtime 10\nwarntime 9"), "ha.cf:4"),
     ("initdead-short", ha_cf("initdead 60", "initdead 20"), "ha.cf:4"),
     ("takeover-slow", ha_cf("deadtime 10", "deadtime 30"), "ha.cf:3"),
@@ -144,7 +154,10 @@ CASES: list[tuple[str, Change, str]] = [
     ("fence-address-dns", ha_cf("ip=192.0.2.219", "ip=benjamin.example"), "ha.cf:10"),
     (
         "example-password",
-        both(ha_cf("password_file=/etc/ha.d/benjamin.password", "password=changeme"), lambda w: (w.root / "etc/ha.d/ha.cf").chmod(0o600)),
+        both(
+            ha_cf("password_file=/etc/ha.d/benjamin.password", "password=changeme"),
+            lambda w: (w.root / "etc/ha.d/ha.cf").chmod(0o600),
+        ),
         "ha.cf:10",
     ),
     ("password-readable", ha_cf("password_file=/etc/ha.d/benjamin.password", "password=k2pD9vQw"), "ha.cf:10"),
@@ -154,25 +167,64 @@ CASES: list[tuple[str, Change, str]] = [
     ("fence-unproved", asked({"proof": ProofView(state=ProofState.OUTDATED, text="old lines; go")}), ""),
     ("fence-proof-old", asked(PROVED, proof_age_ms=daemon_rules.PROOF_OLD_MS + 1), ""),
     ("fence-proof-failed", asked({"proof": ProofView(state=ProofState.FAILED, text="it lived on")}), ""),
-    ("link-silent", asked({**PROVED, "links": (LinkView(name="ttyS0", up=False, heard_ago_ms=20_000),)}), "ha.cf:7"),
-    ("boot-enabled", link("/etc/systemd/system/multi-user.target.wants/nfs-server.service"), "/etc/systemd/system/multi-user.target.wants/nfs-server.service"),
-    ("boot-enabled", both(foreign_service("smbd"), link("/etc/rc2.d/S20smbd", "../init.d/smbd")), "/etc/rc2.d/S20smbd"),
+    (
+        "link-silent",
+        asked({**PROVED, "links": (LinkView(name="ttyS0", up=False, heard_ago_ms=20_000),)}),
+        "ha.cf:7",
+    ),
+    (
+        "boot-enabled",
+        link("/etc/systemd/system/multi-user.target.wants/nfs-server.service"),
+        "/etc/systemd/system/multi-user.target.wants/nfs-server.service",
+    ),
+    (
+        "boot-enabled",
+        both(foreign_service("smbd"), link("/etc/rc2.d/S20smbd", "../init.d/smbd")),
+        "/etc/rc2.d/S20smbd",
+    ),
     ("other-manager", link("/etc/rc3.d/S75heartbeat", "../init.d/heartbeat"), "/etc/rc3.d/S75heartbeat"),
-    ("not-enabled", lambda w: w.remove("/etc/systemd/system/multi-user.target.wants/failoverd.service"), "/etc/systemd/system"),
+    (
+        "not-enabled",
+        lambda w: w.remove("/etc/systemd/system/multi-user.target.wants/failoverd.service"),
+        "/etc/systemd/system",
+    ),
     ("fstab-entry", has("/etc/fstab", "# disk\n/dev/etherd/e0.0 /data xfs defaults 0 0\n"), "/etc/fstab:2"),
     ("fstab-entry", has("/etc/fstab", f'UUID="{UUID.upper()}" /data xfs defaults 0 0\n'), "/etc/fstab:1"),
     ("fstab-entry", has("/etc/fstab", "LABEL=data /data xfs noauto 0 0\n"), "/etc/fstab:1"),
     ("fstab-entry", has("/etc/fstab", "/dev/sdb1 /mnt/e0.0/ xfs defaults 0 0\n"), "/etc/fstab:1"),
     ("aoe-fs-conf", has("/etc/aoe/fs.conf", "/dev/etherd/e0.0 /mnt/e0.0 xfs\n"), "/etc/aoe/fs.conf:1"),
-    ("aoe-md-conf", both(RAID, has("/etc/aoe/md.conf", "ARRAY /dev/md0 devices=/dev/etherd/e0.0\n")), "/etc/aoe/md.conf:1"),
-    ("mdadm-array", both(RAID, has("/etc/mdadm/mdadm.conf", "ARRAY /dev/md/0 UUID=1:2\n")), "/etc/mdadm/mdadm.conf:1"),
-    ("mount-unit", has("/etc/systemd/system/mnt-e0.0.mount", "[Mount]\nWhat=/dev/etherd/e0.0\nWhere=/mnt/e0.0\n"), "/etc/systemd/system/mnt-e0.0.mount"),
-    ("lvm-activation", both(haresources("pete Filesystem", "pete LVM::data Filesystem"), has("/etc/ha.d/resource.d/LVM", "#!/bin/sh\n", 0o755)), "/etc/lvm/lvm.conf"),
+    (
+        "aoe-md-conf",
+        both(RAID, has("/etc/aoe/md.conf", "ARRAY /dev/md0 devices=/dev/etherd/e0.0\n")),
+        "/etc/aoe/md.conf:1",
+    ),
+    (
+        "mdadm-array",
+        both(RAID, has("/etc/mdadm/mdadm.conf", "ARRAY /dev/md/0 UUID=1:2\n")),
+        "/etc/mdadm/mdadm.conf:1",
+    ),
+    (
+        "mount-unit",
+        has("/etc/systemd/system/mnt-e0.0.mount", "[Mount]\nWhat=/dev/etherd/e0.0\nWhere=/mnt/e0.0\n"),
+        "/etc/systemd/system/mnt-e0.0.mount",
+    ),
+    (
+        "lvm-activation",
+        both(
+            haresources("pete Filesystem", "pete LVM::data Filesystem"),
+            has("/etc/ha.d/resource.d/LVM", "#!/bin/sh\n", 0o755),
+        ),
+        "/etc/lvm/lvm.conf",
+    ),
     ("device-missing", disk(problem="No such file or directory", missing=True), "haresources:1:6"),
     ("device-unreadable", disk(problem="Input/output error"), "haresources:1:6"),
     ("device-unknown", disk(bytes=1 << 40), "haresources:1:6"),
     ("device-unstable", haresources("/dev/etherd/e0.0", "/dev/sdb1"), "haresources:1:6"),
-    ("mounted-by-hand", lambda w: w.probes.mounted.append(Mounted("/mnt/e0.0", "/dev/etherd/e0.0", "xfs")), "/mnt/e0.0"),
+    (
+        "mounted-by-hand",
+        lambda w: w.probes.mounted.append(Mounted("/mnt/e0.0", "/dev/etherd/e0.0", "xfs")),
+        "/mnt/e0.0",
+    ),
     (
         "mounted-by-hand",
         both(
@@ -194,8 +246,12 @@ CASES: list[tuple[str, Change, str]] = [
     ("watchdog-none", ha_cf("watchdog /dev/watchdog\n", ""), "ha.cf"),
     ("watchdog-device", lambda w: w.tree.devices.remove("/dev/watchdog"), "ha.cf"),
     ("state-space", lambda w: setattr(w.probes, "free", 32 << 20), "/var/lib/failover-kit"),
-    ("state-volatile", lambda w: w.probes.mounted.append(Mounted("/var/lib", "tmpfs", "tmpfs")), "/var/lib/failover-kit"),
-]  # fmt: skip
+    (
+        "state-volatile",
+        lambda w: w.probes.mounted.append(Mounted("/var/lib", "tmpfs", "tmpfs")),
+        "/var/lib/failover-kit",
+    ),
+]
 
 # What one change cannot but bring along.
 COMES_WITH = {
@@ -205,12 +261,23 @@ COMES_WITH = {
 }
 
 ELSEWHERE = {
-    "config-error", "no-fence", "node-name", "switch-read",  # below
+    "config-error",
+    "no-fence",
+    "node-name",
+    "switch-read",  # below
     *CLEAN_ADVICE,
     # test_check_pair.py:
-    "link-address", "link-one-way", "disk-differs", "exports-differ", "fsid-differs", "clock-differs", "not-compared",
-    "files-differ", "authkeys-differ", "version-differs",
-}  # fmt: skip
+    "link-address",
+    "link-one-way",
+    "disk-differs",
+    "exports-differ",
+    "fsid-differs",
+    "clock-differs",
+    "not-compared",
+    "files-differ",
+    "authkeys-differ",
+    "version-differs",
+}
 
 
 @pytest.fixture
@@ -303,22 +370,31 @@ NOT_FOUND: list[tuple[str, Change]] = [
     ("lvm-activation", has("/etc/lvm/lvm.conf", "activation { }\n")),
     ("export-async", has("/etc/exports", "/srv/other *(rw,async)\n")),
     ("export-no-fsid", has("/etc/exports", "/srv/other *(rw)\n")),
-    ("fence-address-dns", both(ha_cf("ip=192.0.2.219", "ip=benjamin.example"), has("/etc/hosts", "192.0.2.219 benjamin.example\n"))),
+    (
+        "fence-address-dns",
+        both(ha_cf("ip=192.0.2.219", "ip=benjamin.example"), has("/etc/hosts", "192.0.2.219 benjamin.example\n")),
+    ),
     ("soft-off", has("/etc/systemd/logind.conf", "[Login]\n")),  # a power switch presses no button
     ("soft-off", both(board, has("/etc/systemd/logind.conf", "[Login]\nHandlePowerKey=ignore\n"))),
     ("serial-shared", has("/proc/cmdline", "console=tty0 console=ttyS1,9600\n")),
-    ("serial-shared", both(
-        link("/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"),
-        link("/etc/systemd/system/serial-getty@ttyS0.service", "/dev/null"),
-    )),
+    (
+        "serial-shared",
+        both(
+            link("/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"),
+            link("/etc/systemd/system/serial-getty@ttyS0.service", "/dev/null"),
+        ),
+    ),
     ("secret-copy", has("/etc/ha.d/authkeys.old", "auth 1\n1 sha1 x\n", 0o600)),
-    ("mounted-by-hand", both(
-        asked({**PROVED, "groups": (dataclasses.replace(WEB, name=GROUP),)}),
-        lambda w: w.probes.mounted.append(Mounted("/mnt/e0.0", "/dev/etherd/e0.0", "xfs")),
-    )),
+    (
+        "mounted-by-hand",
+        both(
+            asked({**PROVED, "groups": (dataclasses.replace(WEB, name=GROUP),)}),
+            lambda w: w.probes.mounted.append(Mounted("/mnt/e0.0", "/dev/etherd/e0.0", "xfs")),
+        ),
+    ),
     ("fence-proof-old", asked(PROVED, proof_age_ms=1000)),
     ("address-first", haresources("IPaddr::", "IPaddr::192.0.2.221/24/eth0 IPaddr::")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "change"), NOT_FOUND, ids=[f"{n}-{case[0]}" for n, case in enumerate(NOT_FOUND)])

@@ -40,8 +40,16 @@ EXPORT = "/mnt/e0.0/home 192.0.2.0/24(rw,sync,fsid=7,mp=/mnt/e0.0)\n"
 
 DIFFERENT: list[tuple[str, Change, str]] = [
     ("files-differ", lambda w: w.edit("/etc/ha.d/ha.cf", "deadtime 10", "deadtime 12"), "ha.cf:3"),
-    ("files-differ", lambda w: w.edit("/etc/ha.d/haresources", "no_subtree_check", "subtree_check"), "haresources:3"),
-    ("authkeys-differ", lambda w: w.write("/etc/ha.d/authkeys", AUTHKEYS.replace("0123", "3210"), 0o600), "authkeys"),
+    (
+        "files-differ",
+        lambda w: w.edit("/etc/ha.d/haresources", "no_subtree_check", "subtree_check"),
+        "haresources:3",
+    ),
+    (
+        "authkeys-differ",
+        lambda w: w.write("/etc/ha.d/authkeys", AUTHKEYS.replace("0123", "3210"), 0o600),
+        "authkeys",
+    ),
     ("disk-differs", other_disk, "haresources:1:6"),
     ("disk-differs", smaller_disk, "haresources:1:6"),
     ("exports-differ", exports(""), "/etc/exports:1"),
@@ -50,7 +58,7 @@ DIFFERENT: list[tuple[str, Change, str]] = [
     ("clock-differs", lambda w: setattr(w.probes, "wall", w.probes.wall + 3_000), ""),
     ("clock-differs", lambda w: setattr(w.probes, "wall", w.probes.wall - 60_000), ""),
     ("link-address", lambda w: w.probes.interfaces.update(eth1=("192.168.1.6/30",)), "ha.cf:9"),
-]  # fmt: skip
+]
 
 
 def test_two_alike_nodes_have_nothing_but_advice(pair: tuple[World, World]) -> None:
@@ -59,7 +67,9 @@ def test_two_alike_nodes_have_nothing_but_advice(pair: tuple[World, World]) -> N
     assert {finding.id for finding in compare(*pair)} == CLEAN
 
 
-@pytest.mark.parametrize(("rule", "change", "place"), DIFFERENT, ids=[f"{n}-{c[0]}" for n, c in enumerate(DIFFERENT)])
+@pytest.mark.parametrize(
+    ("rule", "change", "place"), DIFFERENT, ids=[f"{n}-{c[0]}" for n, c in enumerate(DIFFERENT)]
+)
 def test_a_difference_is_found_at_its_line(
     pair: tuple[World, World], rule: str, change: Change, place: str
 ) -> None:
@@ -97,7 +107,9 @@ def test_a_link_that_one_node_hears_and_the_other_does_not(pair: tuple[World, Wo
         heard(world, up=number != deaf)
     found = [f for f in compare(*pair) if f.id == "link-one-way"]
     names = ("pete", "mclaws") if deaf == 0 else ("mclaws", "pete")
-    assert [f.fact for f in found] == [f"{names[0]} does not hear {names[1]} on eth1, and {names[1]} hears {names[0]}"]
+    assert [f.fact for f in found] == [
+        f"{names[0]} does not hear {names[1]} on eth1, and {names[1]} hears {names[0]}"
+    ]
     for world in pair:
         heard(world, up=True)
     assert "link-one-way" not in {f.id for f in compare(*pair)}
@@ -121,7 +133,9 @@ def test_facts_survive_their_way(pair: tuple[World, World]) -> None:
     assert nodefacts.read(nodefacts.write(facts)) == facts
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 2}', "[" * 100_000, "x" * (nodefacts.LIMIT_BYTES + 1)])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": 2}', "[" * 100_000, "x" * (nodefacts.LIMIT_BYTES + 1)]
+)
 def test_what_is_no_facts_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(NoFacts) as caught:
         nodefacts.read(text)

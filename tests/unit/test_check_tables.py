@@ -14,20 +14,83 @@ from failover_kit.check.managed import Export
 SEEDS = range(60)
 
 PIECES = (
-    "/dev/etherd/e0.0", "/mnt/e0.0", "UUID=", "UUID=4d6b", '"', "\\", "\\040", "\\777", "\\9", "#", " ", "\t", "\n", "\\\n",
-    "\r", "\0", "(", ")", ",", "=", "fsid=", "fsid=1", "fsid=99999999999999999999", "rw", "async", "mp", "-", "-rw", "*",
-    "@group", "[::1]", "ARRAY", "array", "<ignore>", "/dev/md0", "/dev/md/0", "name=", "DEVICE", "AUTO -all", "xfs",
-    "defaults", "noauto", "0 0", "swap", "none", "T0:23:respawn:/sbin/getty -L ttyS0", "::::", "console=ttyS0",
-    "HandlePowerKey=", "[Login]", "Where=/mnt/e0.0", "What=", "auto_activation_volume_list = [", "]", "Wants=", "%i",
-    "\N{SNOWMAN}", "\x1b[2J",
-)  # fmt: skip
+    "/dev/etherd/e0.0",
+    "/mnt/e0.0",
+    "UUID=",
+    "UUID=4d6b",
+    '"',
+    "\\",
+    "\\040",
+    "\\777",
+    "\\9",
+    "#",
+    " ",
+    "\t",
+    "\n",
+    "\\\n",
+    "\r",
+    "\0",
+    "(",
+    ")",
+    ",",
+    "=",
+    "fsid=",
+    "fsid=1",
+    "fsid=99999999999999999999",
+    "rw",
+    "async",
+    "mp",
+    "-",
+    "-rw",
+    "*",
+    "@group",
+    "[::1]",
+    "ARRAY",
+    "array",
+    "<ignore>",
+    "/dev/md0",
+    "/dev/md/0",
+    "name=",
+    "DEVICE",
+    "AUTO -all",
+    "xfs",
+    "defaults",
+    "noauto",
+    "0 0",
+    "swap",
+    "none",
+    "T0:23:respawn:/sbin/getty -L ttyS0",
+    "::::",
+    "console=ttyS0",
+    "HandlePowerKey=",
+    "[Login]",
+    "Where=/mnt/e0.0",
+    "What=",
+    "auto_activation_volume_list = [",
+    "]",
+    "Wants=",
+    "%i",
+    "\N{SNOWMAN}",
+    "\x1b[2J",
+)
 
 FILES = (
-    "/etc/fstab", "/etc/exports", "/etc/exports.d/x.exports", "/etc/mdadm/mdadm.conf", "/etc/aoe/fs.conf",
-    "/etc/aoe/md.conf", "/etc/inittab", "/proc/cmdline", "/etc/systemd/logind.conf", "/etc/lvm/lvm.conf", "/etc/hosts",
-    "/etc/acpi/events/powerbtn", "/etc/systemd/system/a.mount", "/lib/systemd/system/nfs-server.service",
+    "/etc/fstab",
+    "/etc/exports",
+    "/etc/exports.d/x.exports",
+    "/etc/mdadm/mdadm.conf",
+    "/etc/aoe/fs.conf",
+    "/etc/aoe/md.conf",
+    "/etc/inittab",
+    "/proc/cmdline",
+    "/etc/systemd/logind.conf",
+    "/etc/lvm/lvm.conf",
+    "/etc/hosts",
+    "/etc/acpi/events/powerbtn",
+    "/etc/systemd/system/a.mount",
+    "/lib/systemd/system/nfs-server.service",
     "/etc/systemd/system/multi-user.target",
-)  # fmt: skip
+)
 
 
 def noise(source: random.Random) -> str:
@@ -72,7 +135,13 @@ def test_fstab_spells_blanks_in_octal_and_quotes_tags() -> None:
 
 @pytest.mark.parametrize(
     ("options", "at_boot"),
-    [("defaults", True), ("noauto", False), ("noauto,x-systemd.automount", True), ("nofail", True), ("ro,noauto", False)],
+    [
+        ("defaults", True),
+        ("noauto", False),
+        ("noauto,x-systemd.automount", True),
+        ("nofail", True),
+        ("ro,noauto", False),
+    ],
 )
 def test_what_is_mounted_at_boot(options: str, at_boot: bool) -> None:
     (entry,) = fstab(f"/dev/sdb1 /srv xfs {options} 0 0")
@@ -105,10 +174,13 @@ def test_fsid_root_is_zero_and_the_last_one_counts() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("/dev/md0", "/dev/md/0", True), ("/dev/md/0", "md0", True), ("/dev/md/home", "home", True),
-        ("/dev/md0", "/dev/md1", False), ("/dev/md/home", "/dev/md0", False),
+        ("/dev/md0", "/dev/md/0", True),
+        ("/dev/md/0", "md0", True),
+        ("/dev/md/home", "home", True),
+        ("/dev/md0", "/dev/md1", False),
+        ("/dev/md/home", "/dev/md0", False),
     ],
-)  # fmt: skip
+)
 def test_spellings_of_an_array(one: str, other: str, same: bool) -> None:
     assert tables.same_array(one, other) is same
 

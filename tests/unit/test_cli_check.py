@@ -70,7 +70,9 @@ def test_facts_of_one_node_are_compared_on_the_other_through_a_pipe(ha_d: Path) 
     facts = ctl("check", "--facts", "--config-dir", str(ha_d), "--node", "mclaws")
     assert facts.returncode == 0, facts.stderr
     (ha_d / "ha.cf").write_text(HA_CF.replace("deadtime 10", "deadtime 12"))
-    done = ctl("check", "--config-dir", str(ha_d), "--node", "pete", "--peer-facts", "-", "--json", stdin=facts.stdout)
+    done = ctl(
+        "check", "--config-dir", str(ha_d), "--node", "pete", "--peer-facts", "-", "--json", stdin=facts.stdout
+    )
     assert done.returncode == 1, done.stderr
     assert "files-differ" in {row["id"] for row in json.loads(done.stdout)["findings"]}
 
@@ -100,9 +102,16 @@ def test_the_page_has_the_catalogue_as_it_is() -> None:
 
 def test_a_screen_of_80_columns_with_the_reason_said_once() -> None:
     rows = [
-        Finding(id="one-medium", severity=Severity.WARNING, place=f"ha.cf:{line}", fact="a \x1b[2J fact", fix="do it", node="pete")
+        Finding(
+            id="one-medium",
+            severity=Severity.WARNING,
+            place=f"ha.cf:{line}",
+            fact="a \x1b[2J b",
+            fix="do it",
+            node="pete",
+        )
         for line in (1, 2)
-    ]  # fmt: skip
+    ]
     text = render("pete", rows, Style(colour=False, width=80))
     assert text.startswith("pete: 2 warnings\n\n  WARNING  one-medium  pete ha.cf:1\n")
     assert text.count("why  ") == 1
@@ -183,11 +192,19 @@ def test_a_dry_run_writes_nothing_and_hides_the_key(tmp_path: Path) -> None:
 def test_init_asks_on_a_terminal_for_what_is_missing(tmp_path: Path) -> None:
     child = pexpect.spawn(PROGRAM, ["init", "--config-dir", str(tmp_path / "ha.d")], timeout=60, encoding="utf-8")
     for question, answer in (
-        ("home", "pete"), ("other node", "mclaws"), ("Serial line", "/dev/ttyS0"), ("Interface", "eth1"),
-        ("Address of pete", "192.168.1.1"), ("Address of mclaws", "192.168.1.2"), ("Shared disk", "/dev/etherd/e0.0"),
-        ("mounted", ""), ("Address of the service", "192.0.2.220/24/eth0"), ("power switch", "benjamin=192.0.2.219"),
-        ("Plug of pete", "1"), ("Plug of mclaws", "5"),
-    ):  # fmt: skip
+        ("home", "pete"),
+        ("other node", "mclaws"),
+        ("Serial line", "/dev/ttyS0"),
+        ("Interface", "eth1"),
+        ("Address of pete", "192.168.1.1"),
+        ("Address of mclaws", "192.168.1.2"),
+        ("Shared disk", "/dev/etherd/e0.0"),
+        ("mounted", ""),
+        ("Address of the service", "192.0.2.220/24/eth0"),
+        ("power switch", "benjamin=192.0.2.219"),
+        ("Plug of pete", "1"),
+        ("Plug of mclaws", "5"),
+    ):
         child.expect(question)
         child.sendline(answer)
     child.expect(pexpect.EOF)
@@ -201,7 +218,9 @@ def answers(**changes: object) -> Answers:
         "nodes": ("pete", "mclaws"),
         "serial": ("/dev/ttyS0",),
         "networks": (NetworkLink(interface="eth1", addresses=("192.168.1.1", "192.168.1.2")),),
-        "switch": Switch(name="benjamin", address="192.0.2.219", plugs=("1", "5"), password_file="/etc/ha.d/benjamin"),
+        "switch": Switch(
+            name="benjamin", address="192.0.2.219", plugs=("1", "5"), password_file="/etc/ha.d/benjamin"
+        ),
         "disk": "/dev/etherd/e0.0",
         "mount": "/srv",
         "address": "192.0.2.220/24/eth0",

@@ -130,9 +130,7 @@ def _write(options: argparse.Namespace, files: dict[str, str], answers: Answers,
     for name in files:
         print(f"written: {os.path.join(options.config_dir, name)} (mode {newfiles.MODES[name]:04o})")
     if kept:
-        print(
-            f"kept: {os.path.join(options.config_dir, 'authkeys')}, as the other node has it (--new-key)"
-        )
+        print(f"kept: {os.path.join(options.config_dir, 'authkeys')}, as the other node has it")
     for backup in backups:
         print(f"backup: {backup}")
     print("next:")
@@ -166,7 +164,7 @@ Ask = Callable[[str, str], str]
 
 
 def answers_of(options: argparse.Namespace, ask: Ask | None) -> Answers:
-    """From the flags; what they leave open is asked for where somebody can answer. Impossible when it stays open."""
+    """From the flags; what they leave open is asked for. Impossible when it stays open."""
     from failover_kit.check.newpair import Answers
 
     nodes = _nodes(options, ask)
@@ -215,9 +213,7 @@ def _nodes(options: argparse.Namespace, ask: Ask | None) -> tuple[str, str]:
     if ask is not None and len(names) == 1:
         names.append(ask("Name of the other node", ""))
     if len(names) != 2:
-        raise Impossible(
-            [f"{len(names)} nodes are named, a pair has two; give --node twice, the home node first"]
-        )
+        raise Impossible([f"{len(names)} nodes are named, a pair has two; give --node twice, the home node first"])
     return names[0], names[1]
 
 
