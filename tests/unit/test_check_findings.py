@@ -76,7 +76,10 @@ def foreign_service(name: str) -> Change:
 
 
 PROVED = {"proof": ProofView(state=ProofState.PROVED, wall_ms=1)}
-RAID = haresources("Filesystem::/dev/etherd/e0.0", "Filesystem::/dev/md0")
+AUTO_OFF = "AUTO -all\n"
+RAID = both(
+    haresources("Filesystem::/dev/etherd/e0.0", "Filesystem::/dev/md0"), has("/etc/mdadm/mdadm.conf", AUTO_OFF)
+)
 
 CASES: list[tuple[str, Change, str]] = [
     ("config-note", ha_cf("baud", "use_logd yes\nbaud"), "ha.cf:6"),
@@ -104,6 +107,15 @@ CASES: list[tuple[str, Change, str]] = [
     ),
     ("program-missing", haresources("IPaddr::", "no-such-script IPaddr::"), "haresources:4:6"),
     ("one-medium", ha_cf("baud 9600\nserial /dev/ttyS0\n", ""), "ha.cf:6"),
+    (
+        "one-medium",
+        both(
+            ha_cf("serial /dev/ttyS0", "ucast eth1.5 192.168.5.2"),
+            lambda w: w.probes.interfaces.update({"eth1.5": ("192.168.5.1/24",)}),
+        ),
+        "ha.cf:7",
+    ),
+    ("files-differ", asked({**PROVED, "config_differs": True}), "ha.cf"),
     ("ucast-no-address", ha_cf("ucast eth1 192.168.1.1\nucast eth1 192.168.1.2", "ucast eth1"), "ha.cf:8"),
     ("link-interface", lambda w: w.probes.interfaces.pop("eth1"), "ha.cf:8"),
     ("link-interface", lambda w: w.probes.interfaces.update(eth1=()), "ha.cf:8"),
@@ -200,8 +212,13 @@ CASES: list[tuple[str, Change, str]] = [
     ),
     (
         "mdadm-array",
-        both(RAID, has("/etc/mdadm/mdadm.conf", "ARRAY /dev/md/0 UUID=1:2\n")),
-        "/etc/mdadm/mdadm.conf:1",
+        both(RAID, has("/etc/mdadm/mdadm.conf", "DEVICE partitions\n")),
+        "/etc/mdadm/mdadm.conf",
+    ),
+    (
+        "mdadm-array",
+        both(RAID, has("/etc/mdadm/mdadm.conf", AUTO_OFF + "ARRAY /dev/md/0 UUID=1:2\n")),
+        "/etc/mdadm/mdadm.conf:2",
     ),
     (
         "mount-unit",
@@ -257,7 +274,6 @@ CASES: list[tuple[str, Change, str]] = [
 COMES_WITH = {
     "bmc-alone": ("fence-agent-missing", "soft-off"),
     "fence-by-name": ("circuits",),
-    "key-crc": ("link-silent",),
 }
 
 ELSEWHERE = {

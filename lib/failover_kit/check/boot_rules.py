@@ -86,6 +86,10 @@ def _words(subject: Subject) -> Iterator[Finding]:
 
 
 def _arrays(subject: Subject) -> Iterator[Finding]:
+    if subject.managed.arrays and not _automatic_assembly_is_off(subject):
+        fact = "udev assembles every array it finds, listed or not (mdadm.conf(5), AUTO)"
+        remedy = "write: AUTO -all, with an ARRAY line for each of the node's own; then: update-initramfs -u"
+        yield found("mdadm-array", _MDADM_FILES[0], fact, remedy, Severity.WARNING)
     for path in _MDADM_FILES:
         for number, device in tables.arrays(subject.tree.lines(path)):
             for array in subject.managed.arrays:
@@ -93,6 +97,12 @@ def _arrays(subject: Subject) -> Iterator[Finding]:
                     fact = f"{device} is assembled at boot; the cluster has it ({array.place})"
                     remedy = "write: ARRAY <ignore> UUID=… in its place, then: update-initramfs -u"
                     yield found("mdadm-array", f"{path}:{number}", fact, remedy)
+
+
+def _automatic_assembly_is_off(subject: Subject) -> bool:
+    lines = [line.split() for path in _MDADM_FILES for _, line in subject.tree.lines(path)]
+    automatic = any(words[0].upper() == "AUTO" and "-all" in words for words in lines)
+    return automatic or any(words[0].upper() == "ARRAY" and words[1:2] == ["<ignore>"] for words in lines)
 
 
 def _mount_units(subject: Subject) -> Iterator[Finding]:

@@ -21,6 +21,10 @@ def findings(subject: Subject) -> Iterator[Finding]:
             "no-daemon", "", subject.silence or "failoverd was not asked", "systemctl start failoverd, then again"
         )
         return
+    if subject.status.view.config_differs:
+        fact = f"{subject.peer} says in its beats that its files mean something else"
+        compare = f"ssh {subject.peer} failoverctl check --facts | failoverctl check --peer-facts -"
+        yield found("files-differ", "ha.cf", fact, f"see which lines: {compare}")
     yield from links(subject, subject.status)
     yield from _proof(subject, subject.status)
 

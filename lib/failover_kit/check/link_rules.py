@@ -25,8 +25,9 @@ SLOW_TAKEOVER_MS = 60_000
 def findings(subject: Subject) -> Iterator[Finding]:
     config = subject.loaded.config
     names = tuple(dict.fromkeys(link.name for link in config.links))
-    if len(names) == 1:
-        fact = f"{names[0]} is the only link between {subject.node} and {subject.peer}"
+    if len({_card(name) for name in names}) == 1:
+        one = "are one card, and" if len(names) > 1 else "is"
+        fact = f"{' and '.join(names)} {one} the only way between {subject.node} and {subject.peer}"
         other = (
             "ucast eth1 ADDRESS, a crossed cable of its own" if names[0].startswith("tty") else "serial /dev/ttyS0"
         )
@@ -36,6 +37,11 @@ def findings(subject: Subject) -> Iterator[Finding]:
         yield from _serial(subject, line)
     yield from _udp(subject)
     yield from _times(subject, config.timing)
+
+
+def _card(link: str) -> str:
+    """eth1.5 and eth1:0 are eth1."""
+    return link.partition(".")[0].partition(":")[0]
 
 
 def _serial(subject: Subject, link: SerialLink) -> Iterator[Finding]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from failover_kit.check.findings import Finding, found
 from failover_kit.check.link_rules import own_links
-from failover_kit.check.nodefacts import ExportFact, Facts, HeardFact, LineFact
+from failover_kit.check.nodefacts import Facts, HeardFact, LineFact
 from failover_kit.check.subject import Subject
 
 CLOCK_APART_MS = 2_000
@@ -41,19 +42,27 @@ def _files(own: Facts, peer: Facts) -> Iterator[Finding]:
         return
     if own.meaning == peer.meaning:
         return
-    told = False
-    for name, here, there in (("ha.cf", own.ha_cf, peer.ha_cf), ("haresources", own.haresources, peer.haresources)):
-        for line in _only(here, there)[:_NAMED_LINES]:
-            told = True
-            fact = f"this line of {own.node} is not in {name} of {peer.node}"
-            yield found("files-differ", f"{name}:{line}", fact, "make the files alike on both nodes")
-        for line in _only(there, here)[:_NAMED_LINES]:
-            told = True
-            fact = f"line {line} of {name} on {peer.node} is not in the file of {own.node}"
-            yield found("files-differ", name, fact, "make the files alike on both nodes")
-    if not told:
+    lines = [
+        (node, other, name, line)
+        for node, other, name, here, there in (
+            (own.node, peer.node, "ha.cf", own.ha_cf, peer.ha_cf),
+            (peer.node, own.node, "ha.cf", peer.ha_cf, own.ha_cf),
+            (own.node, peer.node, "haresources", own.haresources, peer.haresources),
+            (peer.node, own.node, "haresources", peer.haresources, own.haresources),
+        )
+        for line in _only(here, there)[:_NAMED_LINES]
+    ]
+    for node, other, name, line in lines:
+        fact = f"{other} has no such line in its {name}"
+        yield _on(node, found("files-differ", f"{name}:{line}", fact, "make the files alike on both nodes"))
+    if not lines:
         fact = f"the files mean something else on {peer.node}, by the order of their lines or by their links"
         yield found("files-differ", "ha.cf", fact, "make the three files alike on both nodes")
+
+
+def _on(node: str, finding: Finding) -> Finding:
+    """The finding with the node whose file ``place`` is in."""
+    return replace(finding, node=node)
 
 
 def _only(here: tuple[LineFact, ...], there: tuple[LineFact, ...]) -> list[int]:
@@ -87,25 +96,19 @@ def _exports(own: Facts, peer: Facts) -> Iterator[Finding]:
     for key in sorted(here.keys() | there.keys()):
         mine, other = here.get(key), there.get(key)
         if mine is None or other is None:
-            has, lacks = (own.node, peer.node) if mine else (peer.node, own.node)
-            place = _place_of(mine, other)
+            has, lacks, there_it_is = (own.node, peer.node, mine) if mine else (peer.node, own.node, other)
             fact = f"{key[0]} to {key[1]} is exported on {has} and not on {lacks}"
-            yield found(
-                "exports-differ", place, fact, "make /etc/exports alike, or export it by the cluster (exportfs)"
-            )
-        elif mine.options != other.options:
+            remedy = "make /etc/exports alike, or export it by the cluster (exportfs)"
+            place = there_it_is.place if there_it_is is not None else ""
+            yield _on(has, found("exports-differ", place, fact, remedy))
+            continue
+        if mine.options != other.options:
             only = sorted(set(mine.options) ^ set(other.options))
-            fact = f"{key[0]} to {key[1]} differs in {', '.join(only)} between {own.node} and {peer.node}"
-            yield found("exports-differ", mine.place, fact, "make /etc/exports alike on both nodes")
-        if mine is not None and other is not None and mine.fsid != other.fsid:
+            fact = f"{key[0]} to {key[1]} differs in {', '.join(only)} from {peer.node}"
+            yield _on(own.node, found("exports-differ", mine.place, fact, "make /etc/exports alike on both nodes"))
+        if mine.fsid != other.fsid:
             ids = f"fsid {mine.fsid or '(none)'} on {own.node} and {other.fsid or '(none)'} on {peer.node}"
-            fact = f"{key[0]} has {ids}"
-            yield found("fsid-differs", mine.place, fact, "write the same fsid= on both nodes")
-
-
-def _place_of(mine: ExportFact | None, other: ExportFact | None) -> str:
-    export = mine or other
-    return export.place if export is not None else "/etc/exports"
+            yield _on(own.node, found("fsid-differs", mine.place, f"{key[0]} has {ids}", "write the same fsid="))
 
 
 def _clocks(own: Facts, peer: Facts, *, piped: bool) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def render(title: str, findings: Sequence[Finding], style: Style) -> str:
 
 def _one(finding: Finding, style: Style, *, with_why: bool) -> str:
     word = finding.severity.value.upper()
-    where = clean(" ".join(part for part in (finding.node, finding.place) if part)) or "both nodes"
+    where = clean(f"{finding.node or 'both'} {finding.place}".rstrip())
     head = f"{word:>{_LABEL_WIDTH}}  {clean(finding.id)}  {where}\n"
     lines = [head.replace(word, style.paint(word, _COLOUR[finding.severity]), 1)]
     lines.append(_labelled("", finding.fact, style))
