@@ -419,6 +419,19 @@ def test_it_is_not_found_where_it_is_not(world: World, rule: str, change: Change
     assert rule not in ids(world)
 
 
+def test_the_mask_of_an_alias_masks_that_name_alone_and_the_mask_of_the_unit_all_of_them(world: World) -> None:
+    world.link("/lib/systemd/system/nfs-kernel-server.service", "nfs-server.service")
+    world.write("/lib/systemd/system/nfs-server.service", "[Unit]\n")
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    world.link(f"{wants}/nfs-server.service", "/lib/systemd/system/nfs-server.service")
+    world.link("/etc/systemd/system/nfs-kernel-server.service", "/dev/null")
+    assert "boot-enabled" in ids(world)
+    world.link("/etc/systemd/system/nfs-server.service", "/dev/null")
+    world.link(f"{wants}/nfs-kernel-server.service", "/lib/systemd/system/nfs-kernel-server.service")
+    world.remove("/etc/systemd/system/nfs-kernel-server.service")
+    assert "boot-enabled" not in ids(world)
+
+
 def test_an_alias_and_a_unit_that_pulls_it_in_start_a_service(world: World) -> None:
     """The distribution's name is an alias, and nobody enabled it but a unit that requires it."""
     world.link("/lib/systemd/system/nfs-kernel-server.service", "nfs-server.service")

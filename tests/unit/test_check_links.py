@@ -76,6 +76,16 @@ def test_media_that_work_show_both_directions_on_both_nodes_and_end_the_test() -
     assert seen(bench.pete) == seen(bench.mclaws) == {"ttyS0": (True, True), "eth1": (True, True)}
 
 
+def test_who_has_seen_everything_goes_on_until_the_other_one_has_seen_it_too() -> None:
+    bench = Bench()
+    rounds = 0
+    while not bench.pete.round():
+        bench.mclaws.round()
+        rounds += 1
+    assert rounds >= linktest.LAST_PROBES
+    assert seen(bench.mclaws) == {"ttyS0": (True, True), "eth1": (True, True)}
+
+
 def test_a_cable_with_one_broken_wire_is_told_by_its_direction() -> None:
     bench = Bench()
     bench.pete_ends["ttyS0"].cut = True

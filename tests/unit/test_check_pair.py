@@ -90,6 +90,15 @@ def test_what_may_differ_is_no_difference(pair: tuple[World, World]) -> None:
     assert {finding.id for finding in compare(pete, mclaws)} == CLEAN
 
 
+def test_only_the_line_that_matters_is_named_among_those_that_may_differ(pair: tuple[World, World]) -> None:
+    pete, mclaws = pair
+    mclaws.tree.devices.add("/dev/ttyS1")
+    mclaws.edit("/etc/ha.d/ha.cf", "serial /dev/ttyS0", "serial /dev/ttyS1")
+    mclaws.edit("/etc/ha.d/ha.cf", "keepalive 1\n", "keepalive 1.5\n")
+    found = [f for f in compare(pete, mclaws) if f.id == "files-differ"]
+    assert {(f.node, f.place) for f in found} == {("pete", "ha.cf:2"), ("mclaws", "ha.cf:2")}
+
+
 def test_old_facts_from_a_file_say_nothing_about_the_clock(pair: tuple[World, World]) -> None:
     pair[1].probes.wall -= 86_400_000
     assert "clock-differs" not in {f.id for f in compare(*pair, piped=False)}
@@ -113,6 +122,18 @@ def test_a_link_that_one_node_hears_and_the_other_does_not(pair: tuple[World, Wo
     for world in pair:
         heard(world, up=True)
     assert "link-one-way" not in {f.id for f in compare(*pair)}
+
+
+def test_the_only_serial_lines_are_each_other_s_by_whatever_name(pair: tuple[World, World]) -> None:
+    pete, mclaws = pair
+    mclaws.tree.devices.add("/dev/ttyUSB0")
+    mclaws.edit("/etc/ha.d/ha.cf", "/dev/ttyS0", "/dev/ttyUSB0")
+    proof = ProofView(state=ProofState.PROVED, wall_ms=1)
+    for world, name, up in ((pete, "ttyS0", False), (mclaws, "ttyUSB0", True)):
+        links = (LinkView(name=name, up=up, heard_ago_ms=20_000), LinkView(name="eth1", up=True, heard_ago_ms=1))
+        with_status(world, status_of(HEALTHY), links=links, proof=proof)
+    (found,) = [f for f in compare(pete, mclaws) if f.id == "link-one-way"]
+    assert found.fact == "pete does not hear mclaws on ttyS0, and mclaws hears pete"
 
 
 def test_another_version(pair: tuple[World, World]) -> None:

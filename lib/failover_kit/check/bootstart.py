@@ -33,6 +33,7 @@ _SUFFIXES = (".wants", ".requires", ".upholds")
 _PULLS = re.compile(r"^(?:Wants|Requires|BindsTo|Upholds)[ \t]*=(.*)$", re.MULTILINE)
 _TRIGGERS = (".socket", ".path", ".timer")
 _MASK = "/dev/null"
+_ALIAS_STEPS = 8  # an alias of an alias is one already
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +96,13 @@ class BootStarts:
 
     def _unit(self, unit: str) -> Start | None:
         names = self.aliases(unit)
-        if any(self._masked(name) for name in names):
-            return None
         for name in sorted(names):
             if name in self._reached:
                 return Start(name, self._reached[name], f"systemctl disable {name}")
         for name in sorted(names):
             for trigger in _TRIGGERS:
                 other = name.removesuffix(".service") + trigger
-                if other in self._reached and not self._masked(other):
+                if other in self._reached:
                     return Start(other, self._reached[other], f"systemctl disable {other}")
         return None
 
@@ -123,7 +122,18 @@ class BootStarts:
             names |= more
 
     def _masked(self, unit: str) -> bool:
-        return any(self._tree.link(f"{folder}/{unit}") == _MASK for folder in self._folders)
+        """Whether the name, or the one it is an alias of, is masked. The first folder that has a name decides."""
+        for _ in range(_ALIAS_STEPS):
+            place = next(
+                (f"{folder}/{unit}" for folder in self._folders if self._tree.exists(f"{folder}/{unit}")), ""
+            )
+            target = self._tree.link(place) if place else ""
+            if not target or os.path.basename(target) == unit:
+                return False
+            if target == _MASK:
+                return True
+            unit = os.path.basename(target)
+        return False
 
     def _has_unit(self, unit: str) -> bool:
         return any(self._tree.exists(f"{folder}/{unit}") for folder in self._folders)

@@ -54,14 +54,14 @@ def _unescaped(text: str) -> str:
 
 
 def arrays(lines: Lines) -> Iterator[tuple[int, str]]:
-    """(line, device) of each ARRAY of mdadm.conf that is assembled; ``<ignore>`` ones are not.
+    """(line, device) of each ARRAY of mdadm.conf; of one that is not to be assembled the device is ``<ignore>``.
 
     A line that begins with a blank goes on with the one before it; ``Tree.lines`` takes blanks off, so the
     device must stand in the first line of an array, as mdadm writes it.
     """
     for number, line in lines:
         words = line.split()
-        if len(words) > 1 and words[0].upper() == "ARRAY" and words[1].lower() != "<ignore>":
+        if len(words) > 1 and words[0].upper() == "ARRAY":
             yield number, words[1]
 
 
