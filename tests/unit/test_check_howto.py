@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from check_world import World
+from failover_kit.check import examine
 from failover_kit.check.findings import Severity
+from failover_kit.cli.checkscreen import render
+from failover_kit.cli.screen import Style
 
 FILES = Path(__file__).parents[1] / "data" / "howto-files" / "etc"
 REAL = {Severity.ERROR, Severity.WARNING}
@@ -84,3 +88,16 @@ def test_the_variant_without_a_cable_lacks_an_address(world: World) -> None:
     found = next(f for f in world.findings() if f.id == "ucast-no-address")
     assert found.severity is Severity.ERROR
     assert "write ucast eth1 ADDRESS" in found.fix
+
+
+def page_of(world: World) -> str:
+    """What docs/check-howto.md shows: the findings on pete, as on a terminal of 80 columns."""
+    subject = world.subject()
+    found = examine.compared(subject, examine.own_facts(subject), None)
+    return render("pete", found, Style(width=80))
+
+
+def test_the_page_shows_what_is_found(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "check-howto.md").read_text()
+    block = textwrap.indent(page_of(world), "    ", lambda line: bool(line.strip()))
+    assert block in page, f"docs/check-howto.md should show:\n{block}"

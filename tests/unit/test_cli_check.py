@@ -121,6 +121,13 @@ def test_a_screen_of_80_columns_with_the_reason_said_once() -> None:
     assert "\x1b[33mWARNING\x1b[0m" in coloured
 
 
+def test_a_command_is_never_wrapped() -> None:
+    command = "ssh mclaws failoverctl check --facts | failoverctl check --peer-facts -"
+    row = Finding(id="x", severity=Severity.ADVICE, place="", fact="f", fix=f"run: {command}")
+    text = render("pete", [row], Style(width=80))
+    assert f"       do  run:\n           {command}\n" in text
+
+
 def test_the_sum_in_words() -> None:
     def some(*severities: Severity) -> list[Finding]:
         return [Finding(id="x", severity=severity, place="", fact="", fix="") for severity in severities]

@@ -114,7 +114,7 @@ def _address(subject: Subject, device: FenceDevice) -> Iterator[Finding]:
     if name.lower() in written:
         return
     known = subject.probes.addresses_of(name)
-    fact = f"{device.name} is called as {name}, which is not in /etc/hosts"
+    fact = f"{name} is not in /etc/hosts"
     if not known:
         fact += " and does not resolve now"
     remedy = f"add to /etc/hosts on both nodes: {known[0] if known else 'ADDRESS'} {name}"

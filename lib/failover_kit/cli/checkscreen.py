@@ -48,8 +48,17 @@ def _one(finding: Finding, style: Style, *, with_why: bool) -> str:
     lines.append(_labelled("", finding.fact, style))
     if with_why and finding.why:
         lines.append(_labelled("why", finding.why, style))
-    lines.append(_labelled("do", finding.fix, style))
+    lines.append(_remedy(finding.fix, style))
     return "".join(lines)
+
+
+def _remedy(fix: str, style: Style) -> str:
+    """A command or a line to write, which stands after a colon, is kept whole: it is there to be copied."""
+    text, colon, command = fix.partition(": ")
+    whole = _labelled("do", fix, style)
+    if not colon or whole.count("\n") == 1:
+        return whole
+    return _labelled("do", f"{text}:", style) + f"{_INDENT}{clean(command)}\n"
 
 
 def _labelled(label: str, text: str, style: Style) -> str:
