@@ -58,6 +58,7 @@ class FakeProbes(Probes):
     """Answers as a healthy pete gives them; a test changes them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.name = "pete"
         self.wall = WALL_MS
         self.synchronised: bool | None = True
@@ -71,6 +72,7 @@ class FakeProbes(Probes):
         self.disk_answer = Disk(fstype="xfs", uuid=UUID, label="data", bytes=1 << 40)
         self.free = 1 << 34
         self.hidden = 0
+        self.running = ""
 
     def node(self) -> str:
         return self.name
@@ -95,6 +97,9 @@ class FakeProbes(Probes):
 
     def entries(self, directory: str) -> int:
         return self.hidden
+
+    def heartbeat(self) -> str:
+        return self.running
 
     def free_bytes(self, directory: str) -> int | None:
         return self.free

@@ -105,7 +105,7 @@ CASES: list[tuple[str, Change, str]] = [
         haresources("pete Filesystem", "pete IPaddr::192.0.2.221/24/eth0 Filesystem"),
         "haresources:1:6",
     ),
-    ("program-missing", haresources("IPaddr::", "no-such-script IPaddr::"), "haresources:4:6"),
+    ("resource-unusable", haresources("IPaddr::", "no-such-script IPaddr::"), "haresources:4:6"),
     ("one-medium", ha_cf("baud 9600\nserial /dev/ttyS0\n", ""), "ha.cf:6"),
     (
         "one-medium",
@@ -195,6 +195,7 @@ CASES: list[tuple[str, Change, str]] = [
         "/etc/rc2.d/S20smbd",
     ),
     ("other-manager", link("/etc/rc3.d/S75heartbeat", "../init.d/heartbeat"), "/etc/rc3.d/S75heartbeat"),
+    ("other-manager", lambda w: setattr(w.probes, "running", "Heartbeat runs on this node (pid 7); stop it"), ""),
     (
         "not-enabled",
         lambda w: w.remove("/etc/systemd/system/multi-user.target.wants/failoverd.service"),

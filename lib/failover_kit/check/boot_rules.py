@@ -38,6 +38,9 @@ def _services(subject: Subject) -> Iterator[Finding]:
         start = subject.boot.of((name,))
         if start is not None:
             yield found("other-manager", start.place, f"{start.name} starts at boot", start.remedy)
+    running, _, remedy = subject.probes.heartbeat().partition("; ")
+    if running:
+        yield found("other-manager", "", running, remedy)
     if subject.boot.of(("failoverd",)) is None:
         remedy = "systemctl enable failoverd, or without systemd: update-rc.d failoverd defaults"
         yield found("not-enabled", "/etc/systemd/system", "failoverd does not start at boot", remedy)

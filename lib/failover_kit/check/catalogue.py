@@ -41,8 +41,8 @@ TOPICS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
                  "waiting: an NFS client is told that its files do not exist (ESTALE), and its programs "
                  "fail. What starts last stops first, so on the way down the address goes first, too. A group "
                  "is named after its first resource: reorder it on both nodes while failoverd is stopped."),
-            Rule("program-missing", "error", "a resource needs a program that is not on this node",
-                 "A takeover to this node fails at that resource."),
+            Rule("resource-unusable", "error", "a resource cannot be run on this node",
+                 "Its program is not here, or its arguments are none for it. failoverd does not start with it."),
         ),
     ),
     (
@@ -145,7 +145,7 @@ TOPICS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
             Rule("boot-enabled", "error", "a service of the cluster starts at boot by itself",
                  "A node that boots then serves from an empty directory, or writes beside the active node. "
                  "Package updates bring removed boot links back; disabled ones they leave alone."),
-            Rule("other-manager", "error", "another cluster manager starts at boot",
+            Rule("other-manager", "error", "another cluster manager runs, or starts at boot",
                  "Two managers start the same resources on two nodes."),
             Rule("not-enabled", "warning", "failoverd does not start at boot",
                  "A node that was fenced boots and does not join again: the pair has no second node, and "

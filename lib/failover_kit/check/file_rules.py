@@ -26,7 +26,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
     for problem in plan_groups(subject.loaded.config, subject.node, subject.search)[1]:
         place, _, text = problem.partition(": ")
         fact, _, remedy = text.rpartition("; ")
-        yield found("program-missing", place, fact or text, remedy or "install it on this node")
+        yield found("resource-unusable", place, fact or text, remedy)
 
 
 def _notes(subject: Subject) -> Iterator[Finding]:

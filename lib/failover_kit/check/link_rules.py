@@ -71,9 +71,10 @@ def _serial(subject: Subject, link: SerialLink) -> Iterator[Finding]:
 
 def _udp(subject: Subject) -> Iterator[Finding]:
     networks = subject.probes.networks()
-    links = [link for link in subject.loaded.config.links if isinstance(link, UdpLink)]
-    for interface in dict.fromkeys(link.interface for link in links):
-        line = next(link.line for link in links if link.interface == interface)
+    media = [link for link in subject.loaded.config.links if not isinstance(link, SerialLink)]
+    unicast = [link for link in media if isinstance(link, UdpLink)]
+    for interface in dict.fromkeys(link.interface for link in media):
+        line = next(link.line for link in media if link.interface == interface)
         if interface not in networks:
             there = ", ".join(sorted(networks)) or "none"
             fact = f"there is no interface {interface} here (there are: {there})"
@@ -81,14 +82,14 @@ def _udp(subject: Subject) -> Iterator[Finding]:
         elif not networks[interface]:
             fact = f"interface {interface} has no IPv4 address here"
             yield found("link-interface", f"ha.cf:{line}", fact, f"give {interface} its address, now and at boot")
-    for link in links:
+    for link in unicast:
         if link.peer_address is None:
             yield _derived(subject, link, networks)
     own = {str(ip_interface(text).ip) for texts in networks.values() for text in texts}
-    if links and all(link.peer_address in own for link in links) and not any(_is_serial(subject)):
+    if unicast and all(link.peer_address in own for link in unicast) and not any(_is_serial(subject)):
         fact = f"every ucast address is this node's own: no link leads to {subject.peer}"
-        remedy = f"add a line: ucast {links[0].interface} and the address of {subject.peer} there"
-        yield found("link-address", f"ha.cf:{links[0].line}", fact, remedy)
+        remedy = f"add a line: ucast {unicast[0].interface} and the address of {subject.peer} there"
+        yield found("link-address", f"ha.cf:{unicast[0].line}", fact, remedy)
 
 
 def _is_serial(subject: Subject) -> Iterator[bool]:

@@ -47,6 +47,9 @@ class Mounted:
 class Probes:
     """The machine this runs on."""
 
+    def __init__(self) -> None:
+        self._names: dict[str, tuple[str, ...]] = {}
+
     def node(self) -> str:
         return os.uname().nodename.lower()
 
@@ -62,12 +65,21 @@ class Probes:
         return None if answer < 0 else answer != _TIME_ERROR
 
     def addresses_of(self, name: str) -> tuple[str, ...]:
-        """What a name resolves to here, by getent(1): nsswitch decides, and it can be given up."""
+        """What a name resolves to here, by getent(1): nsswitch decides, and it can be given up. Asked once each."""
+        if name not in self._names:
+            self._names[name] = self._resolved(name)
+        return self._names[name]
+
+    def _resolved(self, name: str) -> tuple[str, ...]:
         try:
-            result = run(["getent", "ahosts", name], Deadline(NAME_LIMIT_MS))
+            result = run(["getent", "--", "ahosts", name], Deadline(NAME_LIMIT_MS))
         except (CommandMissing, CommandTimeout, ValueError):
             return ()
         return tuple(dict.fromkeys(line.split()[0] for line in result.stdout.splitlines() if line.split()))
+
+    def heartbeat(self) -> str:
+        """The sentence that a Heartbeat runs here, or ""."""
+        return host.running_heartbeat()
 
     def networks(self) -> dict[str, tuple[str, ...]]:
         """Each interface with its first IPv4 address and network, ``eth1`` → ``192.168.1.1/30``."""
