@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from check_world import World
+from check_world import World, compare
 from failover_kit.check import tables
+from failover_kit.check.catalogue import RULES
+from failover_kit.check.examine import Unreadable
 from failover_kit.check.managed import Export
 
 SEEDS = range(60)
@@ -109,6 +111,78 @@ def test_random_tables_never_end_in_a_traceback(tmp_path: Path, seed: int) -> No
         (world.root / path.lstrip("/")).write_bytes(text)
     for finding in world.findings():
         assert finding.fact
+
+
+HA_CF_LINES = (
+    "serial /dev/ttyS0",
+    "serial /dev/ttyS1",
+    "ucast eth1",
+    "ucast eth1 192.168.1.2",
+    "ucast eth0 192.0.2.217",
+    "ucast eth7 192.0.2.217",
+    "keepalive 2",
+    "deadtime 5",
+    "warntime 4",
+    "initdead 5",
+    "auto_failback on",
+    "use_logd yes",
+    "boot_alone yes",
+    "watchdog /dev/none",
+    "fence_trust bmc",
+    "fence_action off",
+    "stonith_host * wti_nps benjamin changeme",
+    "fence_device bmc fence_ipmilan ip=bmc username=x password=y",
+    "fence_device s fence_wti_ips800 ip=192.0.2.9 password=secret plug.pete=a1,b2 plug.mclaws=9999999999",
+    "fence_device glue external/ipmi hostname=pete ipaddr=192.0.2.9",
+    "fence_level pete 1 bmc",
+    "fence_level pete 2 s",
+    "fence_level mclaws 1 s bmc",
+    "fence_delay 60",
+)
+RESOURCES = (
+    "IPaddr::192.0.2.220",
+    "192.0.2.221/24/eth0",
+    "Filesystem::/dev/etherd/e0.0::/mnt/e0.0::xfs",
+    "Filesystem::-Ux::/srv",
+    "Filesystem::LABEL=a::/srv/b",
+    "Filesystem::tmpfs::/tmp/x::tmpfs",
+    "Raid1::/etc/raid::/dev/md0",
+    "Raid1",
+    "LVM",
+    "LVM::vg",
+    "exportfs::/mnt/e0.0::*::rw,async::1",
+    "exportfs::/srv",
+    "nfsserver",
+    "killnfsd",
+    "apache2",
+    "ocf:heartbeat:exportfs::directory=/mnt/e0.0::clientspec=*::options=rw::fsid=x",
+    "ocf:heartbeat:Filesystem::device=/dev/sdb",
+    "ocf:heartbeat:Raid1::raiddev=/dev/md/x",
+    "ocf:heartbeat:exportfs::directory=/a /b::fsid=1",
+    "ocf:heartbeat:LVM",
+    "ocf:heartbeat:Filesystem::device=-L::directory=/",
+    "MailTo::root@x::subject",
+    "ocf:x:IPaddr2::ip=1",
+)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_random_configurations_that_load_never_end_in_a_traceback(tmp_path: Path, seed: int) -> None:
+    source = random.Random(seed)
+    world = World(tmp_path)
+    lines = [source.choice(HA_CF_LINES[:6]), *source.sample(HA_CF_LINES[6:], source.randrange(4))]
+    world.write("/etc/ha.d/ha.cf", "\n".join(["node pete mclaws", "baud 19200", *lines]) + "\n")
+    groups = [
+        f"{source.choice(('pete', 'mclaws'))} {' '.join(source.sample(RESOURCES, source.randrange(1, 4)))}"
+        for _ in range(source.randrange(1, 3))
+    ]
+    world.write("/etc/ha.d/haresources", "\n".join(groups) + "\n")
+    try:
+        found = compare(world, world)
+    except Unreadable as error:
+        found = error.findings
+    assert found
+    assert all(finding.fact and finding.id in RULES for finding in found)
 
 
 def test_files_that_are_no_files_are_no_trouble(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Interface, ip_interface
 
 from failover_kit.check.findings import Finding, Severity, found
@@ -86,28 +87,27 @@ def _udp(subject: Subject) -> Iterator[Finding]:
         if link.peer_address is None:
             yield _derived(subject, link, networks)
     own = {str(ip_interface(text).ip) for texts in networks.values() for text in texts}
-    if unicast and all(link.peer_address in own for link in unicast) and not any(_is_serial(subject)):
+    if (
+        unicast
+        and all(link.peer_address in own for link in unicast)
+        and len(media) == len(subject.loaded.config.links)
+    ):
         fact = f"every ucast address is this node's own: no link leads to {subject.peer}"
         remedy = f"add a line: ucast {unicast[0].interface} and the address of {subject.peer} there"
         yield found("link-address", f"ha.cf:{unicast[0].line}", fact, remedy)
-
-
-def _is_serial(subject: Subject) -> Iterator[bool]:
-    return (isinstance(link, SerialLink) for link in subject.loaded.config.links)
 
 
 def _derived(subject: Subject, link: UdpLink, networks: dict[str, tuple[str, ...]]) -> Finding:
     """``ucast eth1``: what it is taken for, or that it can be taken for nothing."""
     place, peer = f"ha.cf:{link.line}", subject.peer
     interfaces, names = _as_interfaces(networks), {peer: _v4_of(subject)}
-    config = subject.loaded.config
+    alone = replace(subject.loaded.config, links=(link,))  # a line that says the same would hide it
     try:
-        resolved = resolve_links(config, subject.node, interfaces, names)
+        (resolved,) = resolve_links(alone, subject.node, interfaces, names).links
     except ConfigError as error:
-        text = next((problem.text for problem in error.problems if problem.line == link.line), str(error))
-        fact, _, remedy = text.rpartition("; ")
+        fact, _, remedy = error.problems[0].text.rpartition("; ")
         return found("ucast-no-address", place, fact, remedy, Severity.ERROR)
-    taken = next(x.peer_address for x in resolved.links if isinstance(x, UdpLink) and x.line == link.line)
+    taken = resolved.peer_address if isinstance(resolved, UdpLink) else ""
     fact = f"ucast {link.interface} has no address; here it is taken for {taken}"
     return found("ucast-no-address", place, fact, f"write: ucast {link.interface} {taken}")
 
