@@ -1,1 +1,1 @@
-"""What can be wrong with a pair before it matters: the configuration, this host, and both nodes side by side."""
+"""What can be wrong with a pair before it matters, on one node and between both; and the files of a new pair."""
