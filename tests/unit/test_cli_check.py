@@ -298,6 +298,13 @@ def test_two_supplies_and_other_devices() -> None:
     assert f"fence_device {lines[0]}\n" in texts.ha_cf
 
 
+def test_several_clients_are_given_the_same_file_handles() -> None:
+    texts = texts_of(answers(clients=("192.0.2.0/24", "@lab")), "k" * 64)
+    group = newfiles.validate(newfiles.as_files(texts)).config.groups[0]
+    assert [resource.args[-1] for resource in group.resources if resource.type == "exportfs"] == ["1", "1"]
+    assert group.resources[-1].type == "IPaddr"
+
+
 def test_a_repr_of_the_texts_has_no_key() -> None:
     assert "s3cr3t" not in repr(texts_of(answers(), "s3cr3t" * 8))
 

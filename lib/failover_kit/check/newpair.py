@@ -247,10 +247,8 @@ def _haresources(answers: Answers) -> Iterator[str]:
         words.append(f"Filesystem::{answers.disk}::{mount}::{answers.fstype}")
     if answers.clients:
         words.append(f"nfsserver::{mount}/.nfs::{answers.address.partition('/')[0]}")
-        words += [
-            f"exportfs::{mount}::{client}::rw,sync,no_subtree_check::{number}"
-            for number, client in enumerate(answers.clients, 1)
-        ]
+        # One filesystem has one fsid, whoever mounts it.
+        words += [f"exportfs::{mount}::{client}::rw,sync,no_subtree_check::1" for client in answers.clients]
     words += answers.services
     if answers.address:
         words.append(f"IPaddr::{answers.address}")
