@@ -20,8 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "stonith": {"spec", "fence"},
     "switch": {"spec", "fence"},
     "emulator": {"spec"},
-    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch"},
-    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "cli", "emulator"},
+    "check": {"spec", "kernel", "agents", "manager"},
+    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check"},
+    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "cli", "emulator"},
 }
 
 # The manager's pure modules: they may import each other and these, so that a decision can be replayed.
