@@ -24,7 +24,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,10 +77,15 @@ class JournalError(Exception):
     """A journal cannot be read; ``str()`` names file, line and reason."""
 
 
+class _NoFullBeat(CodecError):
+    """What was shortened is not there."""
+
+
 class _BeatShortener:
     """Writes a beat that only counts on as its counters, and reads it back. One per file and direction."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken  # a line before could not be read
         self._last: dict[str, Beat] = {}
 
     def shorten(self, event: BeatReceived) -> list[Any] | None:
@@ -98,13 +103,15 @@ class _BeatShortener:
         self._last[event.link] = event.beat
 
     def lengthen(self, short: Any) -> BeatReceived:
-        """CodecError when the short form has no full beat before it."""
+        """CodecError when it is no short form, or has no full beat before it."""
+        if isinstance(short, list) and short and isinstance(short[0], str) and short[0] not in self._last:
+            raise _NoFullBeat("a shortened beat without the full one before it")
         try:
             link, counter, heard = short
             last = self._last[link]
             echoes = tuple((nonce, at) for (nonce, _), at in zip(last.echoes, heard, strict=True))
         except (KeyError, TypeError, ValueError):
-            raise CodecError("a shortened beat without the full one before it") from None
+            raise CodecError("no shortened beat") from None
         event = BeatReceived(link, dataclasses.replace(last, counter=counter, echoes=echoes))
         self.remember(event)
         return event
@@ -314,33 +321,60 @@ class Gap:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Lines that are none, where no crash explains them. ``first`` is ``file:line: reason`` of the first."""
+
+    lines: int
+    first: str
+
+
 def read(paths: Sequence[str]) -> Iterator[Head | Entry | Gap]:
     """What is in these files, in order. JournalError at a line that is none.
 
     A half line is accepted where a crash or a full disk leaves one: at the end, before a head or a gap.
     """
+    for item in read_all(paths):
+        if isinstance(item, Damage):
+            raise JournalError(item.first)
+        yield item
+
+
+def read_all(paths: Sequence[str]) -> Iterator[Head | Entry | Gap | Damage]:
+    """As ``read``, but it goes on behind lines that are none and says how many there were. JournalError only
+    when a file cannot be read at all."""
     for path in paths:
-        beats = _BeatShortener()
-        torn = ""
         try:
             with open(path, "rb") as file:
-                for number, line in enumerate(file, start=1):
-                    if not line.strip():
-                        continue
-                    item: Head | Entry | Gap | None
-                    try:
-                        item = _read_line(line, beats)
-                    except ValueError as error:
-                        item, problem = None, f"{path}:{number}: {error}"
-                    if torn and not isinstance(item, (Head, Gap)):
-                        raise JournalError(torn)
-                    torn = "" if item is not None else problem
-                    if isinstance(item, Head):
-                        beats = _BeatShortener()
-                    if item is not None:
-                        yield item
+                yield from _read_file(path, file)
         except OSError as error:
             raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_file(path: str, file: Iterable[bytes]) -> Iterator[Head | Entry | Gap | Damage]:
+    beats = _BeatShortener()
+    bad, first, unread = 0, "", 0  # lines just before this one that are none; beats that were lost by them
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            item = _read_line(line, beats)
+        except ValueError as error:
+            if isinstance(error, _NoFullBeat) and beats.broken:
+                unread += bool(bad)
+                continue
+            bad, first = bad + 1, first or f"{path}:{number}: {error}"
+            beats = _BeatShortener(broken=True)  # the line may have been the beat that the next ones shorten
+            continue
+        torn_by_crash = bad == 1 and not unread and isinstance(item, (Head, Gap))
+        if bad and not torn_by_crash:
+            yield Damage(bad, first)
+        bad, first, unread = 0, "", 0
+        if isinstance(item, Head):
+            beats = _BeatShortener()
+        yield item
+    if bad > 1 or unread:
+        yield Damage(bad, first)
 
 
 def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
