@@ -64,7 +64,7 @@ def _fencing(episode: Episode, topic: Topic) -> list[str]:
     peer = episode.life.config.peer
     found = []
     if topic is Topic.FENCE_FAILED or episode.has("fence-failed"):
-        found.append(f"look at the switch: failoverctl fence --test {peer}; a second fence_level would be tried next")
+        found.append(f"look at the switch: failoverctl fence --test {peer}; a second fence_level is tried next")
         if not episode.has("fenced"):
             found.append(f"if {peer} is off for certain: failoverctl confirm-dead {peer}")
     if episode.has("confirmed-dead"):
