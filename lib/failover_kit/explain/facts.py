@@ -166,5 +166,6 @@ class Told:
     from_wall_ms: int = 0
     to_wall_ms: int = 0
     lives: int = 0
+    longest_gap_ms: int = 0  # between two beats of a peer that was not silent; 0 = none was seen
     remarks: tuple[str, ...] = ()
     damaged: bool = False

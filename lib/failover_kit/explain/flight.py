@@ -55,6 +55,8 @@ class Flight:
         self.peer_boot = ""
         self.orders: dict[int, Command] = {}
         self.exited = False
+        self.longest_gap_ms = 0  # between two beats of a peer that counted as up
+        self._away = True  # it is not up: silence is no jitter then
         self._claims: dict[str, GroupClaim] = {}
         self._heard: dict[str, int] = {}  # by link
         self._beat = ("", 0)  # nonce and counter of the newest beat of the peer
@@ -167,6 +169,8 @@ class Flight:
         self._beat = (beat.nonce, beat.counter)
         self.peer_boot = beat.boot_id
         if beat.hears:
+            if self.last_beat_ms is not None and self._silent_ms is None and not self._away:
+                self.longest_gap_ms = max(self.longest_gap_ms, now_ms - self.last_beat_ms)
             self.last_beat_ms = now_ms
         news: list[tuple[str, Level]] = []
         for claim in beat.groups:
@@ -220,6 +224,10 @@ class Flight:
             self._silent_ms, self._failing, self._decided_ms = None, False, None
         elif note.code == "shot-aborted":
             self._decided_ms = None
+        if note.code == "peer-up":
+            self._away = False
+        elif note.code in ("peer-silent", "never-heard", "peer-left", "fencing"):
+            self._away = True
         if note.code == "peer-up" and self._powered_ms is not None:
             self._ended(Step.RETURN, peer, self._powered_ms, now_ms)
             self._powered_ms = None

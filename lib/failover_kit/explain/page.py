@@ -36,7 +36,9 @@ svg text.in { fill: var(--in); pointer-events: none; }
 .disk { fill: var(--disk); background: var(--disk); } .off { fill: var(--off); background: var(--off); }
 .read { fill: var(--read); background: var(--read); } .on { fill: var(--on); background: var(--on); }
 .start { fill: var(--start); background: var(--start); } .stop { fill: var(--stop); background: var(--stop); }
-.runs { fill: var(--runs); background: var(--runs); } .bad { fill: var(--bad); background: var(--bad); }
+.runs { fill: var(--runs); background: var(--runs); }
+.bad { fill: var(--panel); stroke: var(--bad); stroke-width: 2; box-shadow: inset 0 0 0 2px var(--bad); }
+.bad + text.in { fill: var(--ink); }
 .wait + text.in, .wait2 + text.in { fill: var(--inwait); }
 polygon.alarm { fill: var(--bad); } polygon.warning { fill: var(--warning); } polygon.order { fill: var(--start); }
 table { border-collapse: collapse; font-size: 13px; } td { padding: 1px 10px 1px 0; vertical-align: top; }

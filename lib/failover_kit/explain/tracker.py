@@ -59,6 +59,7 @@ class Tracker:
         self._last_ms = 0
         self._from_wall_ms = self._to_wall_ms = 0
         self._lives = 0
+        self._longest_gap_ms = 0
         self._headless = 0
         self._remarks: list[str] = []
         self._damaged = False
@@ -94,6 +95,7 @@ class Tracker:
             from_wall_ms=self._from_wall_ms,
             to_wall_ms=self._to_wall_ms,
             lives=self._lives,
+            longest_gap_ms=self._longest_gap_ms,
             remarks=tuple(self._remarks),
             damaged=self._damaged,
         )
@@ -179,6 +181,7 @@ class Tracker:
                 self._reply(flight, action, now_ms)
             else:
                 flight.ordered(action, now_ms)
+        self._longest_gap_ms = max(self._longest_gap_ms, flight.longest_gap_ms)
         for phase in flight.take():
             self._phase(phase, now_ms)
 
