@@ -51,9 +51,10 @@ class Case:
     lines: tuple[Line, ...]
 
     @property
-    def worst_ms(self) -> int:
-        """The sum of all that is bounded."""
-        return sum(line.worst_ms or 0 for line in self.lines if not line.part)
+    def worst_ms(self) -> int | None:
+        """The sum of all bounds, the disk's records left out; None when a phase has none."""
+        bounds = [line.worst_ms for line in self.lines if not line.part and line.phase != RECORD]
+        return None if None in bounds else sum(bound or 0 for bound in bounds)
 
     @property
     def usual_ms(self) -> int | None:

@@ -36,9 +36,9 @@ def _case(case: Case, before: Case | None, width: int) -> str:
     old = None
     if before is not None:
         old = [line.worst_ms for line in before.lines] if len(before.lines) == len(case.lines) else []
-    disk = ", and the disk" if any(line.phase == RECORD for line in case.lines) else ""
-    usual = _ms(case.usual_ms) if case.usual_ms is not None else "-"
-    end = ("together", *(() if before is None else (_ms(before.worst_ms),)), _ms(case.worst_ms), usual, "", disk[2:])
+    disk = "and the disk" if any(line.phase == RECORD for line in case.lines) else ""
+    now = () if before is None else (_ms(before.worst_ms),)
+    end = ("together", *now, _ms(case.worst_ms), _ms(case.usual_ms), "", disk if case.worst_ms else "without end")
     return _wrapped(case.title, "  ", width) + _table(case.lines, old, end, width)
 
 
@@ -48,7 +48,8 @@ def _table(lines: Sequence[Line], old: Sequence[int | None] | None, end: Sequenc
     rows = [[*heads, "median", "longest", ""]]
     for at, line in enumerate(lines):
         was = [] if old is None else [_ms(old[at]) if old else "?"]
-        rows.append([("  " if line.part else "") + line.phase, *was, _ms(line.worst_ms), *_measured(line), line.why])
+        phase = f"  {line.phase}" if line.part else line.phase
+        rows.append([phase, *was, _ms(line.worst_ms), *_measured(line), line.why])
     if end:
         rows.append(list(end))
     if not any(line.measured for line in lines):

@@ -36,7 +36,7 @@ def load(config_dir: str, changes: Mapping[str, str]) -> ClusterConfig:
         refusal = serial_fits(frame_bytes, link.baud, config.timing.keepalive_ms)
         if refusal:
             problems.append(Problem("ha.cf", link.line, 1, f"serial {link.device}: {refusal}"))
-        if problems:
+    if problems:
         raise ConfigError(tuple(problems))
     return config
 
