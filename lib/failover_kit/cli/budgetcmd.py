@@ -23,8 +23,8 @@ CONFIG_DIR = "/etc/ha.d"
 HELP = "tell how long a failover may take, and how long it took"
 EXPLANATION = (
     "Phase by phase: the bounds that follow from ha.cf and haresources, and what the journal measured. With "
-    "--what-if as if ha.cf said so; what failoverd would refuse is refused with the same sentence. Exit code: 0 told, "
-    "2 usage, 6 the configuration, or the what-if, cannot be used."
+    "--what-if as if ha.cf said so; what failoverd would refuse is refused with the same sentence. Exit code: 0 "
+    "told, 2 usage, 6 the configuration, or the what-if, cannot be used."
 )
 
 
@@ -106,7 +106,7 @@ def _notes(config: ClusterConfig, told: Told | None) -> list[str]:
     if not config.groups:
         found.append("haresources has no group: nothing can be moved")
     found.append(
-        "at most: where agents are killed. The median of all together is waits as configured and medians of the rest"
+        "at most: where agents are killed; the median together: waits as configured, and medians of the rest"
     )
     if told is not None and told.longest_gap_ms:
         gap_ms, deadtime_ms = told.longest_gap_ms, config.timing.deadtime_ms

@@ -117,7 +117,7 @@ def _files(directory: str) -> list[str]:
     """The journal's files, oldest first. Unreadable with the reason and the remedy when there are none."""
     from failover_kit.manager import journal
 
-    files = journal.files_for(directory)
+    files = journal.files_with_past(directory)
     try:
         for path in files:
             with open(path, "rb"):

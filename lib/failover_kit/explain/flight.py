@@ -37,7 +37,7 @@ from failover_kit.manager.events import (
 from failover_kit.manager.journal import Head, Life
 from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.snapshot import import_core
-from failover_kit.manager.states import GroupState
+from failover_kit.manager.states import GroupState, PeerState
 
 SETTLES_SILENCE = ("peer-up", "peer-left", "fenced", "confirmed-dead", "no-shot")
 """Notes after which a silent peer is not waited for: back, proved off, or not to be shot for a stated reason."""
@@ -55,8 +55,10 @@ class Flight:
         self.peer_boot = ""
         self.orders: dict[int, Command] = {}
         self.exited = False
+        self._digest = False  # beats were left out of this part of the journal
         self.longest_gap_ms = 0  # between two beats of a peer that counted as up
-        self._away = True  # it is not up: silence is no jitter then
+        self._up = False  # the peer counts as up: else its silence is no jitter
+        self._up_ms: int | None = None  # its last beat while it was up
         self._claims: dict[str, GroupClaim] = {}
         self._heard: dict[str, int] = {}  # by link
         self._beat = ("", 0)  # nonce and counter of the newest beat of the peer
@@ -91,6 +93,7 @@ class Flight:
         flight.blind = ""
         flight.runs = {n: g.since_ms for n, g in core.groups.items() if g.state is GroupState.STARTED}
         flight.last_beat_ms = core.hearing.last_two_way_ms
+        flight._up = core.peer_state is PeerState.UP
         flight.peer_boot = core.wanted.peer_boot_id
         flight._shots = core.wanted.shots
         if core.hearing.beat is not None:
@@ -98,6 +101,10 @@ class Flight:
             flight._claims = {claim.name: claim for claim in core.hearing.beat.groups}
             flight.there = {n: core.now_ms for n, c in flight._claims.items() if _runs(c)}
         return flight
+
+    def goes_on(self, head: Head) -> None:
+        """In another part of the journal, where beats may have been left out."""
+        self._digest, self._up_ms = head.past, None
 
     # --- what is waited for ------------------------------------------------------------------------
 
@@ -169,9 +176,10 @@ class Flight:
         self._beat = (beat.nonce, beat.counter)
         self.peer_boot = beat.boot_id
         if beat.hears:
-            if self.last_beat_ms is not None and self._silent_ms is None and not self._away:
-                self.longest_gap_ms = max(self.longest_gap_ms, now_ms - self.last_beat_ms)
+            if self._up_ms is not None and not self._digest:
+                self.longest_gap_ms = max(self.longest_gap_ms, now_ms - self._up_ms)
             self.last_beat_ms = now_ms
+            self._up_ms = now_ms if self._up else None
         news: list[tuple[str, Level]] = []
         for claim in beat.groups:
             news += self._claim(claim, now_ms)
@@ -225,9 +233,9 @@ class Flight:
         elif note.code == "shot-aborted":
             self._decided_ms = None
         if note.code == "peer-up":
-            self._away = False
+            self._up = True
         elif note.code in ("peer-silent", "never-heard", "peer-left", "fencing"):
-            self._away = True
+            self._up, self._up_ms = False, None
         if note.code == "peer-up" and self._powered_ms is not None:
             self._ended(Step.RETURN, peer, self._powered_ms, now_ms)
             self._powered_ms = None

@@ -18,7 +18,7 @@ from failover_kit.manager.actions import ExitCode
 REASONS = (
     "adopted", "boot-ended", "config-differs", "confirm-void", "confirmed-dead", "conflict-", "fence-failed",
     "fence-me", "fence-me-refused", "half-running", "heard-after-off", "leaving", "leaving-undone", "life-ended",
-    "link-", "monitor-failed", "move", "move-dropped", "never-heard", "no-shot", "parked", "paused", "peer-left",
+    "monitor-failed", "move", "move-dropped", "never-heard", "no-shot", "parked", "paused", "peer-left",
     "peer-silent", "persist-failed", "plugs", "power-on-failed", "probe-", "right-dropped", "shot-aborted",
     "start-failed", "start-refused", "stop-failed-",
 )  # fmt: skip
@@ -62,8 +62,7 @@ def judge(episode: Episode) -> Story:
 
 
 def _why(episode: Episode) -> list[str]:
-    found = [f"an operator ordered: failoverctl {_order(order.verb.value, order.groups, order.target)}"
-             for order in episode.orders]  # fmt: skip
+    found: list[str] = []
     for note in episode.notes:
         if not any(note.code == code or (code.endswith("-") and note.code.startswith(code)) for code in REASONS):
             continue

@@ -83,9 +83,18 @@ def title_of(episode: Episode, topic: Topic) -> str:
         Topic.LEFT: f"{node} was told to leave",
         Topic.SILENCE: f"{peer} {silent}; nothing was taken from it",
         Topic.REFUSED: f"{verb} was refused on {node}",
-        Topic.STARTED: f"{group} on {node}",
+        Topic.STARTED: f"{group} was {_what_was_done(episode)} on {node}",
         Topic.TROUBLE: f"{episode.replies[0][0]} on {node}" if episode.replies else episode.moments[0].text,
     }[topic]
+
+
+def _what_was_done(episode: Episode) -> str:
+    if episode.has("adopted"):
+        return "found running, and adopted,"
+    if episode.has("half-running"):
+        return "found half running, stopped and started"
+    done = [word for word in ("stopped", "started") if episode.has(word)]
+    return " and ".join(done)
 
 
 def stopped_here(episode: Episode) -> bool:

@@ -23,8 +23,10 @@ QUIET_MS = 10_000
 PAUSE_MS = 1_000
 """The same when what comes next is a beginning of its own."""
 
-BEGINNINGS = {"fence-me", "monitor-failed", "move", "never-heard", "peer-silent"}
-"""Notes that follow from nothing that went before."""
+BEGINNINGS = {
+    "accepted", "fence-me", "fencing", "granted", "leaving", "monitor-failed", "move", "never-heard", "peer-silent",
+}  # fmt: skip
+"""Notes that begin something new, unless what came before still goes on."""
 
 REPEATS_WITHIN = 8
 """The same line again among the last so many is counted, not written again."""
@@ -36,7 +38,7 @@ OPENS = {
 """Notes of level INFO that begin an episode; warnings and alarms do, but for those of ``ASIDE``."""
 
 ASIDE = ("link-", "config-differs")
-"""A warning that is no event of its own; told where it falls into an episode."""
+"""Notes that are no event of their own; told where they fall into an episode."""
 
 
 def tell(items: Iterable[Head | Entry | Gap | Damage]) -> Told:
@@ -104,12 +106,14 @@ class Tracker:
 
     def _head(self, head: Head) -> None:
         if self._flight is not None and self._flight.life == head.life:
-            return  # goes on in a new file, or after the disk was full: the gap was told
+            self._flight.goes_on(head)
+            return  # in a new file, or after the disk was full: the gap was told
         if self._flight is not None:
             self._end_life(self._flight, head)
         self._lives += 1
         self._last_ms = head.life.start_ms
         self._flight = Flight(head.life) if head.part == 1 else Flight.resumed(head)
+        self._flight.goes_on(head)
         self._offset_ms = head.wall_ms - head.life.start_ms if head.wall_ms else None
         if head.part > 1:
             node = head.life.config.node
@@ -163,6 +167,8 @@ class Tracker:
         if flight is None:
             self._headless += 1
             return
+        if now_ms < self._last_ms:
+            return  # time never goes back within a life: a crash left this part in two files
         if entry.wall_ms:
             self._offset_ms = entry.wall_ms - now_ms
         self._see(now_ms)
@@ -208,7 +214,10 @@ class Tracker:
         episode = self._open
         loud = note.level is not Level.INFO and not note.code.startswith(ASIDE)
         if note.code in OPENS or loud or episode is not None:
+            # What stands aside is told within an episode, and keeps none open.
+            aside = (episode.end_ms,) if episode is not None and note.code.startswith(ASIDE) else ()
             episode = self._say(flight, flight.life.config.node, note.text, note.level, now_ms, opens=True)
+            episode.end_ms = min((episode.end_ms, *aside))
             episode.notes.append(Noted(now_ms, note.code, note.text))
         if note.code == "peer-up" and self._away is not None:
             self._away.back_ms, self._away.back_boot = now_ms, flight.peer_boot

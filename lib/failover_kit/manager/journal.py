@@ -1,7 +1,7 @@
 """What happened to the core and what it answered: enough to run it again and compare.
 
-JSON lines in two files, ``previous.jsonl`` and ``current.jsonl``, together within a limit. A line is a head,
-an entry or a gap:
+JSON lines in two files, ``previous.jsonl`` and ``current.jsonl``, together within a limit; of what came before
+``journalpast`` keeps a digest. A line is a head, an entry or a gap:
 
     {"journal":1,"part":1,"life":{..}}     a life of failoverd begins
     {"journal":1,"part":2,"life":{..},"core":{..}}  it goes on in a new file, with a snapshot of the core
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from failover_kit import VERSION
+from failover_kit.manager import journalpast
 from failover_kit.manager.actions import Action, SendBeat
 from failover_kit.manager.codec import CodecError, from_plain, from_tagged, tagged, to_plain
 from failover_kit.manager.core import Core
@@ -259,8 +260,12 @@ class _Files:
             self._head(None)
 
     def _rotate(self, core: dict[str, Any] | None) -> None:
-        path = os.path.join(self._directory, CURRENT)
-        os.rename(path, os.path.join(self._directory, PREVIOUS))
+        path, previous = (os.path.join(self._directory, name) for name in (CURRENT, PREVIOUS))
+        journalpast.absorb(self._directory)  # what a crash left on its way
+        with contextlib.suppress(OSError):
+            os.rename(previous, os.path.join(self._directory, journalpast.LEAVING))
+        os.rename(path, previous)
+        journalpast.absorb(self._directory)
         self.close()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = 0
@@ -311,6 +316,7 @@ class Head:
     wall_ms: int
     version: str
     core: dict[str, Any] | None = None
+    past: bool = False  # of a condensed part (``journalpast``): beats and ticks were left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +400,7 @@ def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
             from_plain(int, plain.get("w")),
             from_plain(str, plain.get("version")),
             plain.get("core"),
+            from_plain(bool, plain.get("past", False)),
         )
     if "gap" in plain:
         return Gap(from_plain(int, plain["gap"]), from_plain(str, plain.get("why", "")))
@@ -514,6 +521,14 @@ def files_for(path: str) -> list[str]:
     if os.path.basename(path) == CURRENT and os.path.exists(before):
         return [before, path]
     return [path]
+
+
+def files_with_past(path: str) -> list[str]:
+    """As ``files_for``, after what was kept of older parts: to be explained, not replayed."""
+    if not os.path.isdir(path):
+        return files_for(path)
+    names = (journalpast.PAST_OLD, journalpast.PAST, journalpast.LEAVING)
+    return [file for name in names if os.path.exists(file := os.path.join(path, name))] + files_for(path)
 
 
 def _life_sentence(head: Head) -> str:
