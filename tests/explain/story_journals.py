@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +18,7 @@ from scenarios import stage, stage_world
 Items = list[Head | Entry]
 
 
-@lru_cache(maxsize=None)
+@cache
 def played(story: str) -> dict[str, Items]:
     """The journal of each node at the end of a story, named as its file without ``.txt``."""
     return played_text((stage.HERE / f"{story}.txt").read_text())

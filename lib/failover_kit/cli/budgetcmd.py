@@ -92,7 +92,7 @@ def _refuse(code: ExitCode, sentences: list[str]) -> int:
 def _history(directory: str) -> tuple[Told | None, list[str]]:
     """What the journal tells; without one the bounds stand alone."""
     try:
-        told = explaincmd.read(directory)
+        told = explaincmd.read(directory, thin=False)
     except explaincmd.Unreadable as error:
         return None, [f"nothing is measured: {error}"]
     return told, list(told.remarks)

@@ -95,14 +95,15 @@ def _paint(word: str, level: Level) -> str:
     return f"\033[{colour}m{word}\033[0m"
 
 
-def read(directory: str) -> Told:
-    """Everything the journal tells. Unreadable when there is none, or not a line of it can be used."""
+def read(directory: str, *, thin: bool = True) -> Told:
+    """Everything the journal tells. Unreadable when there is none, or not a line of it can be used. ``thin``: but
+    for the time between beats."""
     from failover_kit.explain.tracker import tell
     from failover_kit.manager import journal
 
     files = _files(directory)
     try:
-        told = tell(journal.read_all(files))
+        told = tell(journal.read_all(files, thin=thin))
     except journal.JournalError as error:
         raise Unreadable(ExitCode.FAILED, str(error)) from None
     if told.lives:

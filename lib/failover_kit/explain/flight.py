@@ -7,13 +7,13 @@ or None where the journal does not have that moment.
 from __future__ import annotations
 
 from failover_kit.explain.facts import Phase, ShotSeen, Step
+from failover_kit.explain.peer import Peer
 from failover_kit.manager import law
 from failover_kit.manager.actions import (
     Action,
     CancelPowerOn,
     Exit,
     Fence,
-    Level,
     Note,
     Persist,
     PowerOn,
@@ -35,9 +35,8 @@ from failover_kit.manager.events import (
     Stopped,
 )
 from failover_kit.manager.journal import Head, Life
-from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.snapshot import import_core
-from failover_kit.manager.states import GroupState, PeerState
+from failover_kit.manager.states import GroupState
 
 SETTLES_SILENCE = ("peer-up", "peer-left", "fenced", "confirmed-dead", "no-shot")
 """Notes after which a silent peer is not waited for: back, proved off, or not to be shot for a stated reason."""
@@ -48,21 +47,11 @@ class Flight:
 
     def __init__(self, life: Life) -> None:
         self.life = life
+        self.peer = Peer(life)
         self.blind = ""  # why the beginning of something may be unknown
         self.runs: dict[str, int] = {}  # groups that run here, since when
-        self.there: dict[str, int] = {}  # groups that run on the peer, since when, by its beats
-        self.last_beat_ms: int | None = None  # of the peer, and it heard us
-        self.peer_boot = ""
         self.orders: dict[int, Command] = {}
         self.exited = False
-        self._digest = False  # beats were left out of this part of the journal
-        self.longest_gap_ms = 0  # between two beats of a peer that counted as up
-        self._up = False  # the peer counts as up: else its silence is no jitter
-        self._up_ms: int | None = None  # its last beat while it was up
-        self._claims: dict[str, GroupClaim] = {}
-        self._heard: dict[str, int] = {}  # by link
-        self._beat = ("", 0)  # nonce and counter of the newest beat of the peer
-        self._retired: set[str] = set()  # its earlier nonces
         self._shots = life.stored.shots if life.stored is not None else 0
         self._silent_ms: int | None = None  # the peer is silent, and something follows from it
         self._failing = False  # a shot proved nothing and is repeated
@@ -74,8 +63,6 @@ class Flight:
         self._ops: dict[int, tuple[Step, str, int]] = {}  # starts and stops: what, group, since
         self.failed: set[str] = set()  # groups whose stop failed, and none was verified since
         self._rights: dict[str, int] = {}  # taken or accepted and not used yet, since when
-        self._granted: dict[str, int] = {}  # granted and not accepted yet, since when
-        self._starting_there: dict[str, int] = {}
         self._done: list[Phase] = []
 
     @classmethod
@@ -92,19 +79,9 @@ class Flight:
             return flight
         flight.blind = ""
         flight.runs = {n: g.since_ms for n, g in core.groups.items() if g.state is GroupState.STARTED}
-        flight.last_beat_ms = core.hearing.last_two_way_ms
-        flight._up = core.peer_state is PeerState.UP
-        flight.peer_boot = core.wanted.peer_boot_id
         flight._shots = core.wanted.shots
-        if core.hearing.beat is not None:
-            flight._beat = (core.hearing.beat.nonce, core.hearing.beat.counter)
-            flight._claims = {claim.name: claim for claim in core.hearing.beat.groups}
-            flight.there = {n: core.now_ms for n, c in flight._claims.items() if _runs(c)}
+        flight.peer.resume(core)
         return flight
-
-    def goes_on(self, head: Head) -> None:
-        """In another part of the journal, where beats may have been left out."""
-        self._digest, self._up_ms = head.past, None
 
     # --- what is waited for ------------------------------------------------------------------------
 
@@ -124,7 +101,7 @@ class Flight:
             return "an order had no answer yet"
         if self.failed:
             return f"{' and '.join(sorted(self.failed))} could not be stopped"
-        waiting = [*self._granted, *self._starting_there]
+        waiting = [*self.peer.granted, *self.peer.starting]
         return f"{peer} did not run {waiting[0]} yet" if waiting else ""
 
     def lose(self, why: str) -> None:
@@ -137,12 +114,13 @@ class Flight:
         self._ops.clear()
         self.orders.clear()
         self.failed.clear()
-        for waiting in (self._rights, self._granted, self._starting_there):
+        for waiting in (self._rights, self.peer.granted, self.peer.starting):
             waiting.clear()
 
     def take(self) -> list[Phase]:
         """The phases that ended since the last call."""
-        done, self._done = self._done, []
+        done = [*self.peer.done, *self._done]
+        self.peer.done, self._done = [], []
         return done
 
     def unfinished(self) -> list[Phase]:
@@ -163,93 +141,30 @@ class Flight:
     def _ended(self, step: Step, subject: str, begin_ms: int | None, end_ms: int, *, good: bool = True) -> None:
         self._done.append(Phase(step=step, subject=subject, begin_ms=begin_ms, end_ms=end_ms, good=good))
 
-    # --- the peer ----------------------------------------------------------------------------------
-
-    def hears(self, link: str, beat: Beat, now_ms: int) -> list[tuple[str, Level]]:
-        """A beat of the peer to this life; what is new in it and no note of the core will say."""
-        self._heard[link] = now_ms
-        nonce, counter = self._beat
-        if beat.nonce in self._retired or (beat.nonce == nonce and beat.counter <= counter):
-            return []  # the same by a slower link
-        if beat.nonce != nonce:
-            self._retired.add(nonce)
-        self._beat = (beat.nonce, beat.counter)
-        self.peer_boot = beat.boot_id
-        if beat.hears:
-            if self._up_ms is not None and not self._digest:
-                self.longest_gap_ms = max(self.longest_gap_ms, now_ms - self._up_ms)
-            self.last_beat_ms = now_ms
-            self._up_ms = now_ms if self._up else None
-        news: list[tuple[str, Level]] = []
-        for claim in beat.groups:
-            news += self._claim(claim, now_ms)
-        return news
-
-    def _claim(self, claim: GroupClaim, now_ms: int) -> list[tuple[str, Level]]:
-        name, peer = claim.name, self.life.config.peer
-        before = self._claims.get(name)
-        self._claims[name] = claim
-        if before == claim:
-            return []
-        news = []
-        if claim.right and name in self._granted:
-            self._ended(Step.GRANT, name, self._granted.pop(name), now_ms)
-            self._starting_there[name] = now_ms
-        if claim.parked and (before is None or not before.parked):
-            news.append((f"group {name}: parked on {peer}", Level.WARNING))
-        if claim.failed_here and (before is None or not before.failed_here):
-            news.append((f"group {name}: it failed on {peer}", Level.WARNING))
-        if claim.parked or claim.failed_here or not claim.right:
-            self._starting_there.pop(name, None)
-        if not _runs(claim):
-            self.there.pop(name, None)
-        elif name not in self.there:
-            self.there[name] = now_ms
-            if name in self._starting_there:
-                self._ended(Step.START_THERE, name, self._starting_there.pop(name), now_ms)
-            if before is not None:
-                news.append((f"group {name}: {peer} runs it, its beat says", Level.INFO))
-        return news
-
-    def links_silent_before(self) -> tuple[str, ...]:
-        """Links that carried nothing for twice deadtime when the peer's silence is stated."""
-        if self.last_beat_ms is None:
-            return ()
-        config = self.life.config
-        limit_ms = self.last_beat_ms - config.deadtime_ms
-        return tuple(link for link in config.links if self._heard.get(link, self.life.start_ms) < limit_ms)
-
     # --- what the core said and ordered ------------------------------------------------------------
 
     def noted(self, note: Note, now_ms: int) -> None:
         """A note of the core: the peer's state, and rights that wait for their use."""
         peer = self.life.config.peer
         if note.code in ("peer-silent", "never-heard"):
-            begin_ms = self.last_beat_ms if note.code == "peer-silent" else self.life.start_ms
+            begin_ms = self.peer.last_beat_ms if note.code == "peer-silent" else self.life.start_ms
             self._ended(Step.SILENCE, peer, begin_ms, now_ms)
             self._silent_ms, self._failing = now_ms, False
         elif note.code in SETTLES_SILENCE:
             self._silent_ms, self._failing, self._decided_ms = None, False, None
         elif note.code == "shot-aborted":
             self._decided_ms = None
-        if note.code == "peer-up":
-            self._up = True
-        elif note.code in ("peer-silent", "never-heard", "peer-left", "fencing"):
-            self._up, self._up_ms = False, None
+        self.peer.noted(note.code)
         if note.code == "peer-up" and self._powered_ms is not None:
             self._ended(Step.RETURN, peer, self._powered_ms, now_ms)
             self._powered_ms = None
-        if note.code in ("peer-silent", "fenced"):
-            self._granted.clear()
-            self._starting_there.clear()
-            self.there.clear()
         for name in (group.name for group in self.life.config.groups):
             if not note.text.startswith(f"group {name}: "):
                 continue
             if note.code in ("takeover", "accepted"):
                 self._rights[name] = now_ms
             elif note.code == "granted":
-                self._granted[name] = now_ms
+                self.peer.granted[name] = now_ms
                 self._rights.pop(name, None)
             elif note.code == "adopted":
                 self.runs[name] = now_ms
@@ -366,6 +281,3 @@ def _parts(step: Step, group: str, calls: tuple[Call, ...], good: bool) -> list[
         for at, call in enumerate(calls, 1)
     ]
 
-
-def _runs(claim: GroupClaim) -> bool:
-    return bool(claim.right) and claim.state is GroupState.STARTED

@@ -167,6 +167,10 @@ def away(episode: Episode, topic: Topic) -> int | None:
 
 def _outcome(episode: Episode, topic: Topic, away_ms: int | None) -> list[str]:
     node, peer = episode.life.config.node, episode.life.config.peer
+    if episode.has("boot-ended"):
+        ran = " and ".join(episode.runs_here)
+        until = f"{ran} ran on {node} until then" if ran else f"no group ran on {node} then"
+        return [f"{until}; what followed is in the journal of {peer}"]
     found = []
     if episode.runs_here:
         found.append(f"{' and '.join(episode.runs_here)} ran on {node} at the end of it")

@@ -146,7 +146,8 @@ def _phase(phase: Phase, scale: Scale, lanes: list[str]) -> str:
     kind = CLASS[phase.step] if phase.good else "bad"
     what, took = phase_words(phase)
     if phase.inside:
-        return _bar(x1, x2, _middle(index) + 13, 5, kind, title=f"{what}: {took}")
+        # A little shorter than it is, so that neighbours can be told apart.
+        return _bar(x1, max(x1, x2 - 1.5), _middle(index) + 13, 5, kind, title=f"{what}: {took}")
     y = _middle(index)
     bar = _bar(x1, x2, y, 18, kind, title=f"{what}: {took}")
     text = f"{phase.step.value} {took}"

@@ -106,14 +106,14 @@ class Tracker:
 
     def _head(self, head: Head) -> None:
         if self._flight is not None and self._flight.life == head.life:
-            self._flight.goes_on(head)
+            self._flight.peer.goes_on(digest=head.past)
             return  # in a new file, or after the disk was full: the gap was told
         if self._flight is not None:
             self._end_life(self._flight, head)
         self._lives += 1
         self._last_ms = head.life.start_ms
         self._flight = Flight(head.life) if head.part == 1 else Flight.resumed(head)
-        self._flight.goes_on(head)
+        self._flight.peer.goes_on(digest=head.past)
         self._offset_ms = head.wall_ms - head.life.start_ms if head.wall_ms else None
         if head.part > 1:
             node = head.life.config.node
@@ -187,7 +187,7 @@ class Tracker:
                 self._reply(flight, action, now_ms)
             else:
                 flight.ordered(action, now_ms)
-        self._longest_gap_ms = max(self._longest_gap_ms, flight.longest_gap_ms)
+        self._longest_gap_ms = max(self._longest_gap_ms, flight.peer.longest_gap_ms)
         for phase in flight.take():
             self._phase(phase, now_ms)
 
@@ -196,7 +196,7 @@ class Tracker:
         if isinstance(event, BeatReceived):
             # Only what answers this life: a delayed beat of an earlier one tells nothing of now.
             if event.beat.node == config.peer and law.echo_of(event.beat, flight.life.nonce):
-                for text, level in flight.hears(event.link, event.beat, now_ms):
+                for text, level in flight.peer.hears(event.link, event.beat, now_ms):
                     self._say(flight, config.peer, text, level, now_ms, opens=level is not Level.INFO)
         elif isinstance(event, Command):
             flight.orders[event.id] = event
@@ -220,18 +220,18 @@ class Tracker:
             episode.end_ms = min((episode.end_ms, *aside))
             episode.notes.append(Noted(now_ms, note.code, note.text))
         if note.code == "peer-up" and self._away is not None:
-            self._away.back_ms, self._away.back_boot = now_ms, flight.peer_boot
+            self._away.back_ms, self._away.back_boot = now_ms, flight.peer.boot
             self._away.back_wall_ms = self._wall_ms(now_ms)
             self._away = None
         if episode is not None and note.code in ("peer-silent", "never-heard", "fencing"):
             self._away = episode
-            episode.gone_boot = episode.gone_boot or flight.peer_boot
+            episode.gone_boot = episode.gone_boot or flight.peer.boot
         if episode is not None and note.code == "peer-silent" and episode.last_beat_ms is None:
-            episode.last_beat_ms = flight.last_beat_ms
-            episode.ran_here, episode.ran_there = tuple(flight.runs), tuple(flight.there)
+            episode.last_beat_ms = flight.peer.last_beat_ms
+            episode.ran_here, episode.ran_there = tuple(flight.runs), tuple(flight.peer.there)
         if episode is not None and note.code == "confirmed-dead" and episode.last_beat_ms is None:
-            episode.last_beat_ms = flight.last_beat_ms
-            episode.links_before = flight.links_silent_before()
+            episode.last_beat_ms = flight.peer.last_beat_ms
+            episode.links_before = flight.peer.links_silent_before()
         flight.noted(note, now_ms)
 
     def _reply(self, flight: Flight, reply: Reply, now_ms: int) -> None:
@@ -249,7 +249,7 @@ class Tracker:
         if episode is None:
             episode = Episode(flight.life, now_ms, self._wall_ms(now_ms), now_ms)
             episode.ran_here = tuple(flight.runs)
-            episode.ran_there = tuple(flight.there)
+            episode.ran_there = tuple(flight.peer.there)
             if not opens:
                 return episode
             if flight.blind:
@@ -285,7 +285,7 @@ class Tracker:
             return
         episode.phases += [*flight.take(), *flight.unfinished()]
         episode.runs_here = tuple(flight.runs)
-        episode.runs_there = tuple(flight.there)
+        episode.runs_there = tuple(flight.peer.there)
         episode.doubt_here = tuple(sorted(flight.failed))
         episode.ended = ended
         self._episodes.append(episode)

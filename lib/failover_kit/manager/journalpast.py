@@ -90,7 +90,7 @@ def _news(plain: dict[str, Any], record: object, idle: set[int]) -> tuple[bool, 
     records = [action for action in actions if isinstance(action, dict) and action.get("is") == "Persist"]
     newest = records[-1].get("record") if records else record
     if event is None and len(records) == len(actions) == 1 and newest == record:
-        idle.add(records[0].get("token"))
+        idle.add(records[0].get("token", 0))
         return False, record
     if isinstance(event, dict) and event.get("is") == "Persisted" and not actions and event.get("token") in idle:
         idle.discard(event["token"])
