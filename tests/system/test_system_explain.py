@@ -31,7 +31,8 @@ def test_a_takeover_is_explained_on_both_nodes(pair: Pair) -> None:
     (takeover,) = [episode for episode in told(first) if episode["topic"] == "takeover"]
     (shot,) = takeover["shots"]
     assert shot["proved"] and [(plug["plug"], plug["state"]) for plug in shot["plugs"]] == [("2", "off")]
-    assert shot["plugs"][0]["off_ended_ms"] <= shot["plugs"][0]["read_began_ms"] <= shot["plugs"][0]["read_ended_ms"]
+    (plug,) = shot["plugs"]
+    assert plug["off_ended_ms"] <= plug["read_began_ms"] <= plug["read_ended_ms"]
     assert any("read OFF at" in sentence for sentence in takeover["proof"])
     group = first.view()["groups"][0]["name"]
     whole = [p for p in takeover["phases"] if p["step"] == "start" and p["subject"] == group]
