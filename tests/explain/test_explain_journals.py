@@ -20,6 +20,7 @@ from failover_kit.explain.text import render
 from failover_kit.explain.tracker import tell
 from failover_kit.manager import journal, journalpast
 from failover_kit.manager.actions import Level
+from failover_kit.manager.events import Started
 from failover_kit.manager.journal import Damage, Entry, Gap, Head, JournalError
 
 TAKEOVER = "power-cut-active"
@@ -142,6 +143,23 @@ def test_a_gap_in_the_middle_of_a_takeover_leaves_its_phases_unknown() -> None:
     assert [p.took_ms for p in offs] == [None], "when it was fired is in the gap"
     assert any("1 event is missing" in sentence for sentence in episode.unknown)
     assert not told.damaged, "a gap is told by the journal itself"
+
+
+def test_an_answer_lost_in_a_gap_keeps_nothing_open() -> None:
+    items: list[Head | Entry | Gap | Damage] = list(played("standby-and-back")["pete"])
+    whole = tell(items).episodes
+    started = next(n for n, item in enumerate(items) if isinstance(item, Entry) and isinstance(item.event, Started))
+    items[started : started + 1] = [Gap(1, "the disk was too slow or full")]
+    told = tell(items)
+    assert len(told.episodes) == len(whole), "what came later is told apart, as ever"
+    assert [(p.step, p.end_ms) for p in told.episodes[0].phases][-1] == (Step.START, None)
+
+
+def test_a_part_that_a_crash_left_in_two_files_is_told_once(tmp_path: Path) -> None:
+    directory = written(played(TAKEOVER)["mclaws"], tmp_path)
+    before = everything(told_of(directory))
+    (tmp_path / journal.PREVIOUS).write_bytes((tmp_path / journal.CURRENT).read_bytes())
+    assert everything(told_of(directory)) == before
 
 
 def _has(entry: Entry, kind: str) -> bool:

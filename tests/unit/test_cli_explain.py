@@ -73,14 +73,15 @@ def test_json_has_the_facts_with_their_units(takeover: str) -> None:
 def test_the_page_is_well_formed_needs_nothing_else_and_escapes_what_agents_say(tmp_path: Path) -> None:
     directory = written(played("stuck-switch")["mclaws"], tmp_path / "journal")
     text = (Path(directory) / CURRENT).read_text()
-    (Path(directory) / CURRENT).write_text(text.replace("reads on after the off", "reads <b>on</b> & 'on'"))
+    said = "reads <b>on</b> & 'on'\\u001b[2J"
+    (Path(directory) / CURRENT).write_text(text.replace("reads on after the off", said))
     target = tmp_path / "page.html"
     done = failoverctl("explain", "--html", str(target), "--journal", directory)
     assert done.returncode == 0 and f"{target}: 2 of 2 episodes written" in done.stdout
     page = target.read_text()
     tree = lxml.etree.fromstring(page.removeprefix("<!DOCTYPE html>").encode())
     assert len(tree.findall(".//svg")) == 2 and not tree.findall(".//b") and not tree.findall(".//script")
-    assert "http" not in page and "prefers-color-scheme: dark" in page
+    assert "\x1b" not in page and "http" not in page and "prefers-color-scheme: dark" in page
     for shape in tree.iter("rect", "line", "polygon", "text"):
         for name in ("x", "x1", "x2"):
             assert 0 <= float(shape.get(name, "0")) <= 1000

@@ -139,7 +139,8 @@ def test_answers_say_what_each_resource_took_in_the_order_it_was_done(bench: Ben
     stopped = run(runner.stop(2))
     assert [call.resource for call in started.calls] == ["left", "right"]
     assert [call.resource for call in stopped.calls] == ["right", "left"]
-    marks = [mark for answer in (started, stopped) for call in answer.calls for mark in (call.began_ms, call.ended_ms)]
+    calls = [*started.calls, *stopped.calls]
+    marks = [mark for call in calls for mark in (call.began_ms, call.ended_ms)]
     assert [began_ms, *marks, boottime_ms()] == sorted([began_ms, *marks, boottime_ms()])
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from failover_kit.explain.facts import Told
 from failover_kit.explain.judge import Story, main_phases
 from failover_kit.explain.picture import CLASS, picture
-from failover_kit.explain.text import in_order, phase_words, shortened, stories_numbered
+from failover_kit.explain.text import in_order, phase_words, safe, shortened, stories_numbered
 from failover_kit.explain.times import clock, day, span
 from failover_kit.manager.actions import Level
 
@@ -61,9 +60,9 @@ def page(told: Told, stories: Sequence[Story]) -> str:
     parts = [
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>"
         "<meta name='viewport' content='width=device-width'/>",
-        f"<title>{escape(heading)}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{escape(heading)}</h1><p>{escape(head)}</p>",
-        *(f"<p>{escape(remark)}</p>" for remark in told.remarks),
+        f"<title>{safe(heading)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{safe(heading)}</h1><p>{safe(head)}</p>",
+        *(f"<p>{safe(remark)}</p>" for remark in told.remarks),
         "<p class='faint'>Thick bars: phases, in the lane of who did them. The thin bar below a node's lane: a "
         "group is known to run there. Triangles: orders, warnings and alarms; point at anything to read it. Times "
         "are of this journal's node.</p>",
@@ -76,7 +75,7 @@ def page(told: Told, stories: Sequence[Story]) -> str:
 def _story(number: int, story: Story) -> str:
     episode = story.episode
     rows = "".join(
-        f"<dt>{label}</dt><dd>{''.join(f'<p>{escape(sentence)}</p>' for sentence in sentences)}</dd>"
+        f"<dt>{label}</dt><dd>{''.join(f'<p>{safe(sentence)}</p>' for sentence in sentences)}</dd>"
         for label, sentences in (
             ("why", story.why),
             ("decided", story.decided),
@@ -89,7 +88,7 @@ def _story(number: int, story: Story) -> str:
     )
     return "\n".join(
         [
-            f"<h2>#{number} {escape(story.title)}</h2>",
+            f"<h2>#{number} {safe(story.title)}</h2>",
             f"<p class='faint'>{day(episode.begin_wall_ms)}, {span(story.total_ms)}</p>",
             f"<div class='wide'>{picture(episode, number)}</div>",
             f"<dl>{rows}</dl>",
@@ -106,9 +105,9 @@ def _took(story: Story) -> str:
         what, took = phase_words(phase)
         key = CLASS[phase.step] if phase.good else "bad"
         part = " class='part'" if phase.inside else ""
-        cells = f"<td{part}>{escape(what)}</td><td class='ms'>{escape(took)}</td>"
+        cells = f"<td{part}>{safe(what)}</td><td class='ms'>{safe(took)}</td>"
         rows.append(f"<tr><td><i class='key {key}'></i></td>{cells}</tr>")
-    rows += [f"<tr><td></td><td>{escape(sentence)}</td><td></td></tr>" for sentence in more]
+    rows += [f"<tr><td></td><td>{safe(sentence)}</td><td></td></tr>" for sentence in more]
     return f"<table>{''.join(rows)}</table>" if rows else ""
 
 
@@ -119,8 +118,8 @@ def _moments(story: Story) -> str:
         last = clock(story.episode, moment.last_ms)
         again = f" ({moment.count} times, the last at {last})" if moment.count > 1 else ""
         cells = (
-            f"<td class='when'>{clock(story.episode, moment.at_ms)}</td><td class='who'>{escape(moment.lane)}</td>"
-            f"<td class='what'>{escape(loud + moment.text + again)}</td>"
+            f"<td class='when'>{clock(story.episode, moment.at_ms)}</td><td class='who'>{safe(moment.lane)}</td>"
+            f"<td class='what'>{safe(loud + moment.text + again)}</td>"
         )
         rows.append(f"<tr class='{moment.level.value}'>{cells}</tr>")
     return "".join(rows)

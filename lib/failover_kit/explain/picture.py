@@ -7,10 +7,9 @@ have; the table below the picture lists it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from failover_kit.explain.facts import Episode, Phase, Step
-from failover_kit.explain.text import phase_words
+from failover_kit.explain.text import phase_words, safe
 from failover_kit.manager.actions import Level
 
 WIDTH = 1000
@@ -74,7 +73,7 @@ def picture(episode: Episode, number: int) -> str:
     for index, lane in enumerate(lanes):
         y = _middle(index)
         role = {0: "this journal", 1: "the peer"}.get(index, "fence device")
-        parts.append(f"<text x='8' y='{y}'>{escape(lane)}</text>")
+        parts.append(f"<text x='8' y='{y}'>{safe(lane)}</text>")
         parts.append(f"<text class='axis' x='8' y='{y + 14}'>{role}</text>")
         parts.append(_bar(LEFT, WIDTH - RIGHT, y, 1, "line"))
     parts += _ticks(scale, height)
@@ -89,7 +88,7 @@ def _middle(index: int) -> int:
 
 
 def _bar(x1: float, x2: float, y: float, thick: float, kind: str, *, title: str = "") -> str:
-    inner = f"<title>{escape(title)}</title>" if title else ""
+    inner = f"<title>{safe(title)}</title>" if title else ""
     place = f"x='{x1:.1f}' y='{y - thick / 2:.1f}' width='{max(x2 - x1, 1.5):.1f}' height='{thick}'"
     return f"<rect class='{kind}' {place}>{inner}</rect>"
 
@@ -155,7 +154,7 @@ def _phase(phase: Phase, scale: Scale, lanes: list[str]) -> str:
         text = phase.step.value
     if len(text) * LETTER > x2 - x1:
         return bar
-    return f"{bar}<text class='in' x='{(x1 + x2) / 2:.1f}' y='{y + 4}' text-anchor='middle'>{escape(text)}</text>"
+    return f"{bar}<text class='in' x='{(x1 + x2) / 2:.1f}' y='{y + 4}' text-anchor='middle'>{safe(text)}</text>"
 
 
 def _warnings(episode: Episode, scale: Scale, lanes: list[str]) -> Iterator[str]:
@@ -169,4 +168,4 @@ def _warnings(episode: Episode, scale: Scale, lanes: list[str]) -> Iterator[str]
         x, y = scale.x(moment.at_ms), _middle(index) - 12
         kind = "order" if moment.lane == "operator" else moment.level.value
         points = f"{x - 5:.1f},{y - 10} {x + 5:.1f},{y - 10} {x:.1f},{y}"
-        yield f"<polygon class='{kind}' points='{points}'><title>{escape(moment.text)}</title></polygon>"
+        yield f"<polygon class='{kind}' points='{points}'><title>{safe(moment.text)}</title></polygon>"

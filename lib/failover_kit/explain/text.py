@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
+from html import escape
 
 from failover_kit.explain.facts import Episode, Moment, Phase, Told
 from failover_kit.explain.judge import Story, main_phases
@@ -92,7 +93,7 @@ def _took(episode: Episode, width: int) -> str:
     for phase, (what, took) in zip(phases, words, strict=True):
         share = (phase.took_ms or 0) / longest if longest else 0
         bar = ("-" if phase.inside else "=") * round(share * BAR)
-        lines.append(f"{label:>{LABEL}}  {_clean(what)[:left]:<{left}}  {took:>14}  {bar}".rstrip() + "\n")
+        lines.append(f"{label:>{LABEL}}  {clean(what)[:left]:<{left}}  {took:>14}  {bar}".rstrip() + "\n")
         label = ""
     return "".join(lines) + _listed("", more, width)
 
@@ -120,9 +121,14 @@ def _moment(episode: Episode, moment: Moment, width: int, paint: Paint) -> str:
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One printable line: an agent's message must not steer the terminal."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def safe(text: str) -> str:
+    """The same for a page."""
+    return escape(clean(text))
 
 
 def _listed(label: str, sentences: Sequence[str], width: int) -> str:
@@ -136,9 +142,9 @@ def _listed(label: str, sentences: Sequence[str], width: int) -> str:
 def _labelled(label: str, text: str, width: int, room: int = LABEL) -> str:
     first, indent = f"{label:>{room}}  ", " " * (room + 2)
     if not width or width < len(indent) + 20:
-        return first + _clean(text) + "\n"
+        return first + clean(text) + "\n"
     lines = textwrap.wrap(
-        _clean(text), width, initial_indent=first, subsequent_indent=indent, break_long_words=False,
+        clean(text), width, initial_indent=first, subsequent_indent=indent, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
     return "\n".join(lines or [first.rstrip()]) + "\n"
