@@ -20,8 +20,10 @@ from failover_kit.explain.text import render
 from failover_kit.explain.tracker import tell
 from failover_kit.manager import journal, journalpast
 from failover_kit.manager.actions import Level
+from failover_kit.manager.core import Core
 from failover_kit.manager.events import Started
 from failover_kit.manager.journal import Damage, Entry, Gap, Head, JournalError
+from failover_kit.manager.snapshot import export_core
 
 TAKEOVER = "power-cut-active"
 
@@ -179,15 +181,23 @@ def test_a_journal_that_begins_in_the_middle_says_so() -> None:
     assert not any("waited" in sentence for sentence in story.why)
 
 
-def test_behind_a_snapshot_it_knows_who_ran_and_when_the_last_beat_came(tmp_path: Path) -> None:
+def test_behind_a_snapshot_it_knows_who_ran_and_when_the_last_beat_came() -> None:
     items = played(TAKEOVER)["mclaws"]
-    directory = written(items, tmp_path, file_bytes=12_000, snapshots=True)
-    (tmp_path / journal.PREVIOUS).unlink(missing_ok=True)
-    for name in (journalpast.PAST, journalpast.PAST_OLD, journalpast.LEAVING):
-        (tmp_path / name).unlink(missing_ok=True)
-    told = told_of(directory)
-    assert any(isinstance(i, Head) and i.core for i in journal.read([str(tmp_path / journal.CURRENT)]))
-    assert "earlier" in told.remarks[0]
+    head = items[0]
+    assert isinstance(head, Head)
+    silent = next(n for n, i in enumerate(items) if isinstance(i, Entry) and "is silent for" in str(i.actions))
+    core = journal.make_core(head.life)
+    assert isinstance(core, Core)
+    for item in items[1:silent]:
+        assert isinstance(item, Entry)
+        core.handle(item.now_ms, item.event)
+    told = tell([replace(head, part=2, core=export_core(core)), *items[silent:]])
+    whole = judge(tell(items).episodes[-1])
+    story = judge(told.episodes[-1])
+    assert (story.title, story.why, story.outcome, story.away_ms) == (
+        whole.title, whole.why, whole.outcome, whole.away_ms,
+    )  # fmt: skip
+    assert story.episode.phases == whole.episode.phases and story.episode.unknown == []
 
 
 def test_a_journal_of_another_format_is_not_guessed_at(tmp_path: Path) -> None:

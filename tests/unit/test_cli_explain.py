@@ -79,6 +79,7 @@ def test_the_page_is_well_formed_needs_nothing_else_and_escapes_what_agents_say(
     done = failoverctl("explain", "--html", str(target), "--journal", directory)
     assert done.returncode == 0 and f"{target}: 2 of 2 episodes written" in done.stdout
     page = target.read_text()
+    assert "\x1b" not in failoverctl("explain", "--journal", directory).stdout
     tree = lxml.etree.fromstring(page.removeprefix("<!DOCTYPE html>").encode())
     assert len(tree.findall(".//svg")) == 2 and not tree.findall(".//b") and not tree.findall(".//script")
     assert "\x1b" not in page and "http" not in page and "prefers-color-scheme: dark" in page

@@ -53,3 +53,15 @@ def _plug(episode: Episode, reading: PlugReading) -> str:
         return f"{name}: {off}; what it read after is not known"
     until = f" to {clock(episode, reading.read_ended_ms)}" if reading.read_ended_ms else ""
     return f"{name}: {off}; read {reading.state.value.upper()} at {clock(episode, reading.read_began_ms)}{until}"
+
+
+def plug_words(reading: PlugReading) -> str:
+    """One plug in a shot: the exit code of its off, and what was read after it."""
+    name = f"{reading.device} plug {reading.plug}" if reading.plug else reading.device
+    if reading.off_exit is None and not reading.plug:
+        return f"{name} reads {reading.state.value.upper()}; nothing was switched"
+    off = "off was not done or was killed" if reading.off_exit is None else f"off, exit {reading.off_exit}"
+    if reading.trusted:
+        return f"{name}: {off}; believed unread (fence_trust)"
+    said = "not read" if reading.state is PlugState.UNKNOWN else f"then read {reading.state.value.upper()}"
+    return f"{name}: {off}; {said}"

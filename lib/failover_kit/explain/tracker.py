@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 from failover_kit.explain.facts import Episode, Moment, Noted, Phase, ShotSeen, Told
 from failover_kit.explain.flight import Flight
+from failover_kit.explain.proof import plug_words
 from failover_kit.explain.times import clock, span
 from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Level, Note, Reply
 from failover_kit.manager.events import BeatReceived, Command, Event, FenceDone, ShutdownRequested
 from failover_kit.manager.journal import Damage, Entry, Gap, Head
-from failover_kit.manager.records import PlugReading, PlugState
 
 QUIET_MS = 10_000
 """So long without anything notable, and with nothing unfinished, ends an episode."""
@@ -289,18 +289,6 @@ class Tracker:
         episode.doubt_here = tuple(sorted(flight.failed))
         episode.ended = ended
         self._episodes.append(episode)
-
-
-def plug_words(reading: PlugReading) -> str:
-    """One plug in a shot: the exit code of its off, and what was read after it."""
-    name = f"{reading.device} plug {reading.plug}" if reading.plug else reading.device
-    if reading.off_exit is None and not reading.plug:
-        return f"{name} reads {reading.state.value.upper()}; nothing was switched"
-    off = "off was not done or was killed" if reading.off_exit is None else f"off, exit {reading.off_exit}"
-    if reading.trusted:
-        return f"{name}: {off}; believed unread (fence_trust)"
-    said = "not read" if reading.state is PlugState.UNKNOWN else f"then read {reading.state.value.upper()}"
-    return f"{name}: {off}; {said}"
 
 
 def _count(number: int, thing: str) -> str:
