@@ -97,6 +97,13 @@ def test_the_phases_of_a_takeover_are_those_of_the_stage() -> None:
     assert shot.proved and [reading.plug for reading in shot.plugs] == ["pete"]
 
 
+def test_a_drill_that_cut_nothing_is_not_told_as_one_that_did() -> None:
+    titles = [s.title for s in stories_of("prove-a-stuck-switch", "pete") if s.topic is Topic.DRILL]
+    assert titles == [
+        "a proof drill failed: pete could not cut mclaws", "a proof drill passed: pete cut mclaws on purpose",
+    ]  # fmt: skip
+
+
 def test_a_shot_that_proved_nothing_is_never_called_a_proof() -> None:
     for path in stage.stories():
         for node, items in played(path.stem).items():

@@ -14,6 +14,7 @@ import pytest
 from explain.story_journals import played, written
 from failover_kit.explain import budget as sums
 from failover_kit.explain import budgettext, whatif
+from failover_kit.explain.history import History
 from failover_kit.manager.journal import CURRENT
 
 TESTS = Path(__file__).parents[1]
@@ -230,7 +231,7 @@ def _measured(plain: dict) -> dict:  # type: ignore[type-arg]
 
 def test_tables_fit_80_columns(files: Path) -> None:
     config = whatif.load(str(files), {})
-    history = sums.History(None)
+    history = History(None)
     cases, resources = sums.budget(config, "mclaws", history), sums.resources(config, history)
     shown = budgettext.Shown(cases=cases, before=None, resources=resources, remarks=())
     assert max(len(line) for line in budgettext.render(shown, 80).splitlines()) <= 80

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the tables, or why there are none."""
     from failover_kit.explain import budget, budgettext, whatif
+    from failover_kit.explain.history import History
     from failover_kit.manager.config import ConfigError
 
     try:
@@ -61,12 +62,12 @@ def run(options: argparse.Namespace) -> int:
         text = f"{node} is no node of this cluster ({' and '.join(config.nodes)}); name one with --node"
         return _refuse(ExitCode.CONFIGURATION, [text])
     told, remarks = _history(options.journal)
-    history = budget.History(told, (config.timing.deadtime_ms, config.fence_delay_ms))
+    history = History(told, (config.timing.deadtime_ms, config.fence_delay_ms))
     cases = budget.budget(config, node, history)
     before = None
     if changes:
         try:
-            before = budget.budget(whatif.load(options.config_dir, {}), node, budget.History(None))
+            before = budget.budget(whatif.load(options.config_dir, {}), node, History(None))
         except ConfigError:
             remarks.append("the files cannot be used as they are now, so there is nothing to compare with")
     shown = budgettext.Shown(

@@ -55,6 +55,16 @@ class Topic(Enum):
     TROUBLE = "trouble"
 
 
+def verb_words(verb: Verb) -> str:
+    """A verb as it is typed behind ``failoverctl``."""
+    return "fence --prove" if verb is Verb.PROVE else verb.value
+
+
+def order_words(order: Command) -> str:
+    """An order as it was typed, but for its options."""
+    return " ".join((verb_words(order.verb), *order.groups, order.target)).strip()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """``end_ms`` None: no end is in the journal. ``begin_ms`` None: it began before what is known."""

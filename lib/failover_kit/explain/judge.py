@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover_kit.explain.advise import advice_for
-from failover_kit.explain.facts import Episode, Phase, Step, Topic
+from failover_kit.explain.facts import Episode, Phase, Step, Topic, order_words
 from failover_kit.explain.proof import proof_of
 from failover_kit.explain.times import clock, span
 from failover_kit.explain.titles import stopped_here, title_of, topic_of
@@ -75,11 +75,6 @@ def _why(episode: Episode) -> list[str]:
     return list(dict.fromkeys([*found, *_delay(episode), *refused]))
 
 
-def _order(verb: str, groups: tuple[str, ...], target: str) -> str:
-    words = {"prove": "fence --prove"}.get(verb, verb)
-    return " ".join((words, *groups, target)).strip()
-
-
 def _last_heard(episode: Episode) -> str:
     if episode.last_beat_ms is None:
         return "unknown: when its last beat came; the journal begins after it"
@@ -120,8 +115,8 @@ def _decided(episode: Episode, topic: Topic) -> list[str]:
     node, peer = episode.life.config.node, episode.life.config.peer
     found = []
     for order in episode.orders:
-        words = _order(order.verb.value, order.groups, order.target)
-        found.append(f"an operator on {node}, by failoverctl {words} (as root: the log has uid and pid)")
+        who = f"an operator on {node}, by failoverctl {order_words(order)}"
+        found.append(f"{who} (as root: the log has uid and pid)")
     move = episode.first("move")
     if move is not None and "asked for it" in move.text:
         found.append(f"an operator on {peer}: the request for a takeover came in its beats")

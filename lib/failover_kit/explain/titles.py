@@ -71,7 +71,7 @@ def title_of(episode: Episode, topic: Topic) -> str:
     silent = "was never heard" if episode.has("never-heard") else silent
     return {
         Topic.CONFLICT: f"both nodes had a right to {group}",
-        Topic.DRILL: f"proof drill: {node} cut {peer} on purpose",
+        Topic.DRILL: _drill(episode),
         Topic.FENCE_FAILED: f"{peer} was not fenced, and nothing was taken from it",
         Topic.STOP_FAILED: f"{group} could not be stopped on {node}",
         Topic.START_FAILED: f"{group} could not be started on {node}",
@@ -86,6 +86,17 @@ def title_of(episode: Episode, topic: Topic) -> str:
         Topic.STARTED: f"{group} was {_what_was_done(episode)} on {node}",
         Topic.TROUBLE: f"{episode.replies[0][0]} on {node}" if episode.replies else episode.moments[0].text,
     }[topic]
+
+
+def _drill(episode: Episode) -> str:
+    node, peer = episode.life.config.node, episode.life.config.peer
+    if not episode.has("fencing"):
+        return f"a proof drill of {peer} was not begun"
+    if not episode.has("fenced"):
+        return f"a proof drill failed: {node} could not cut {peer}"
+    passed = any(reply.code is ExitCode.DONE for _, reply in episode.replies)
+    end = "passed" if passed else "failed" if episode.replies else "has no end"
+    return f"a proof drill {end}: {node} cut {peer} on purpose"
 
 
 def _what_was_done(episode: Episode) -> str:

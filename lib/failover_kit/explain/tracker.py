@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from failover_kit.explain.facts import Episode, Moment, Noted, Phase, ShotSeen, Told
+from failover_kit.explain.facts import (
+    Episode,
+    Moment,
+    Noted,
+    Phase,
+    ShotSeen,
+    Told,
+    order_words,
+    verb_words,
+)
 from failover_kit.explain.flight import Flight
 from failover_kit.explain.proof import plug_words
 from failover_kit.explain.times import clock, span
@@ -200,8 +209,8 @@ class Tracker:
                     self._say(flight, config.peer, text, level, now_ms, opens=level is not Level.INFO)
         elif isinstance(event, Command):
             flight.orders[event.id] = event
-            words = " ".join((event.verb.value, *event.groups, event.target)).strip()
-            episode = self._say(flight, "operator", f"failoverctl {words}", Level.INFO, now_ms, opens=True)
+            text = f"failoverctl {order_words(event)}"
+            episode = self._say(flight, "operator", text, Level.INFO, now_ms, opens=True)
             episode.orders.append(event)
         elif isinstance(event, ShutdownRequested):
             self._say(flight, "operator", "failoverd is told to end", Level.INFO, now_ms, opens=True)
@@ -236,7 +245,7 @@ class Tracker:
 
     def _reply(self, flight: Flight, reply: Reply, now_ms: int) -> None:
         order = flight.orders.pop(reply.id, None)
-        verb = order.verb.value if order is not None else "an order"
+        verb = verb_words(order.verb) if order is not None else "an order"
         level = Level.INFO if reply.code is ExitCode.DONE else Level.WARNING
         text = f"{verb}: {reply.code.name.lower().replace('_', ' ')}: {reply.text}"
         self._say(flight, flight.life.config.node, text, level, now_ms, opens=True).replies.append((verb, reply))
