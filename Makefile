@@ -84,7 +84,7 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
 	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
-	cd docs && find . -name '*.md' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
+	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html howto.html howto.json howto-logs

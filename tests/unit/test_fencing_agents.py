@@ -129,6 +129,14 @@ def test_the_second_level_is_tried_when_the_first_fails(bench: Bench) -> None:
     assert law.is_proof(evidence, 0)
 
 
+def test_the_evidence_says_when_a_reading_ended_and_why_the_first_level_proved_nothing(bench: Bench) -> None:
+    bench.wrong("a-fail-off")
+    evidence = bench.fence(TWO_LEVELS)
+    assert evidence.earlier == ("a plug 2: off failed: login with *** refused",) and evidence.reason == ""
+    assert all(reading.read_began_ms <= reading.read_ended_ms for reading in evidence.readings)
+    assert bench.fence(ONE).earlier == ()
+
+
 def test_the_second_level_is_left_alone_when_the_first_works(bench: Bench) -> None:
     bench.fence(TWO_LEVELS)
     assert bench.log() == ["a off 2", "a status 2"]

@@ -20,9 +20,10 @@ ALLOWED: dict[str, set[str]] = {
     "stonith": {"spec", "fence"},
     "switch": {"spec", "fence"},
     "emulator": {"spec"},
+    "explain": {"spec", "manager"},
     "check": {"spec", "kernel", "agents", "manager"},
-    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check"},
-    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "cli", "emulator"},
+    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain"},
+    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "cli", "emulator"},
 }
 
 # The manager's pure modules: they may import each other and these, so that a decision can be replayed.

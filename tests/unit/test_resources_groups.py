@@ -132,6 +132,24 @@ def test_left_to_right_up_and_right_to_left_down_and_nothing_is_left(bench: Benc
     assert bench.processes() == []
 
 
+def test_answers_say_what_each_resource_took_in_the_order_it_was_done(bench: Bench) -> None:
+    runner = bench.runner()
+    began_ms = boottime_ms()
+    started = run(runner.start(1, bench.permission()))
+    stopped = run(runner.stop(2))
+    assert [call.resource for call in started.calls] == ["left", "right"]
+    assert [call.resource for call in stopped.calls] == ["right", "left"]
+    calls = [*started.calls, *stopped.calls]
+    marks = [mark for call in calls for mark in (call.began_ms, call.ended_ms)]
+    assert [began_ms, *marks, boottime_ms()] == sorted([began_ms, *marks, boottime_ms()])
+
+
+def test_a_failed_start_says_how_far_it_came(bench: Bench) -> None:
+    bench.wrong("right", "fail-start")
+    failed = run(bench.runner().start(1, bench.permission()))
+    assert isinstance(failed, StartFailed) and [call.resource for call in failed.calls] == ["left", "right"]
+
+
 def test_a_start_of_what_runs_already_starts_nothing(bench: Bench) -> None:
     run(bench.runner().start(1, bench.permission()))
     assert run(bench.runner().start(2, bench.permission())) == Started("web", 2)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from failover_kit import VERSION
-from failover_kit.cli import checkcmd, initcmd, switchcmd
+from failover_kit.cli import budgetcmd, checkcmd, explaincmd, initcmd, switchcmd
 from failover_kit.cli.screen import Style, render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
@@ -336,6 +336,8 @@ COMMANDS: tuple[Subcommand, ...] = (
         ),
         "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed.",
     ),
+    Subcommand("explain", explaincmd.HELP, explaincmd.run, (), explaincmd.EXPLANATION, explaincmd.add_arguments),
+    Subcommand("budget", budgetcmd.HELP, budgetcmd.run, (), budgetcmd.EXPLANATION, budgetcmd.add_arguments),
     Subcommand("check", checkcmd.HELP, checkcmd.run, (), checkcmd.EXPLANATION, checkcmd.add_arguments),
     Subcommand("init", initcmd.HELP, initcmd.run, (), initcmd.EXPLANATION, initcmd.add_arguments),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),

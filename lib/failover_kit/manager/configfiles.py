@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -44,12 +44,17 @@ class _File:
     problems: tuple[Problem, ...] = ()
 
 
-def load(config_dir: str = CONFIG_DIR) -> LoadedConfig:
-    """Read the three files. ConfigError has the problems of all of them together."""
+def load(config_dir: str = CONFIG_DIR, amend: Callable[[str], str] | None = None) -> LoadedConfig:
+    """Read the three files. ConfigError has the problems of all of them together.
+
+    ``amend`` gets the text of ha.cf and gives another: what would be, were it written so.
+    """
     ha_cf, resources, keys = (_read(config_dir, name) for name in ("ha.cf", "haresources", "authkeys"))
     problems = [*ha_cf.problems, *resources.problems, *keys.problems]
     notes: list[Note] = []
     config = groups = auth = None
+    if ha_cf.text is not None and amend is not None:
+        ha_cf = replace(ha_cf, text=amend(ha_cf.text))
     if ha_cf.text is not None:
         parsed = hacf.parse(ha_cf.text)
         config = parsed.value

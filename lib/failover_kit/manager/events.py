@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from failover_kit.manager.records import Beat, FenceEvidence, PlugState
@@ -67,11 +67,22 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One resource's part of a start or stop, its monitors included: for the journal and people, never for a
+    decision. Not compared: two answers are alike when they say the same of the group."""
+
+    resource: str
+    began_ms: int
+    ended_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """Answer to ``Start``: every resource of the group was started and a monitor agrees."""
 
     group: str
     op: int
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,7 @@ class StartFailed:
     op: int
     resource: str
     reason: str
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,7 @@ class Stopped:
 
     group: str
     op: int
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ class StopFailed:
     op: int
     resource: str
     reason: str
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from failover_kit.manager.actionspace import FENCING, ActionSpace, ActionSpaceError, emptied
 from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
@@ -146,18 +147,20 @@ class Fencer:
 
     async def _fence(self, op: int, freshness: Freshness, only_if_off: bool) -> FenceEvidence:
         evidence = FenceEvidence(readings=(), in_time=False, reason=f"no fence device for {self._victim}")
+        earlier: list[str] = []
         for number, level in enumerate(self._levels, 1):
             # The next level follows from the one that failed, not from an old decision.
             fresh = freshness if number == 1 else None
+            if number > 1:
+                earlier.append(evidence.reason)
             try:
                 evidence = await self._fence_level(op, level, fresh, only_if_off)
             except TooOld as error:
                 # No level may act on it: that would be the shot that was just refused.
-                evidence = FenceEvidence(readings=(), in_time=False, reason=f"nothing was switched: {error}")
-                break
+                return FenceEvidence(readings=(), in_time=False, reason=f"nothing was switched: {error}")
             if _all_off(evidence) or (only_if_off and _reads_on(evidence)):
                 break
-        return evidence
+        return replace(evidence, earlier=tuple(earlier))
 
     async def _fence_level(
         self, op: int, level: Sequence[Outlet], freshness: Freshness | None, only_if_off: bool
@@ -184,7 +187,7 @@ class Fencer:
                 state, began_ms, reason = await self._read(op, device, deadline)
                 if state is not PlugState.OFF:
                     reasons.append(reason or f"{device.label} reads {state.value} after the off")
-            readings.append(self._reading(device, off, began_ms, state))
+            readings.append(replace(self._reading(device, off, began_ms, state), read_ended_ms=boottime_ms()))
         in_time = not deadline.expired()
         if not in_time:
             reasons.append(f"it took more than {self._timeout_ms / 1000:g} s")

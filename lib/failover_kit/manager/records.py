@@ -163,6 +163,7 @@ class PlugReading:
     read_began_ms: int
     state: PlugState
     trusted: bool = False  # ha.cf names the device in fence_trust: no status to read (rule 8)
+    read_ended_ms: int = 0  # 0: not noted. For people: no decision looks at it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,7 @@ class FenceEvidence:
     readings: tuple[PlugReading, ...]
     in_time: bool  # all of it happened within the deadline
     reason: str = ""  # one sentence for the operator when something went wrong
+    earlier: tuple[str, ...] = ()  # why the levels tried before this one proved nothing, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from failover_kit.manager.actionspace import ActionSpace, ActionSpaceError, Cell
 from failover_kit.manager.callers import Caller, CallKind, Finding, GroupPlan
 from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
 from failover_kit.manager.events import (
+    Call,
     MonitorFailed,
     Probed,
     ProbeOutcome,
@@ -21,7 +22,7 @@ from failover_kit.manager.events import (
     StopFailed,
     Stopped,
 )
-from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.deadline import Deadline, boottime_ms
 
 SETTLE_MS = 5_000
 """How long an init script's or unit's status may lag behind a start that returned. OCF allows no lag."""
@@ -84,15 +85,18 @@ class GroupRunner:
         stays = await self._space.clear(name)
         if stays:
             return StartFailed(name, op, "", f"left of an earlier action: {stays}")
+        calls: list[Call] = []
         for caller in self.plan.callers:
+            began_ms = boottime_ms()
             try:
                 reason = await self._start_one(op, caller, permission)
             except TooOld as error:
                 reason = str(error)
+            calls.append(Call(caller.name, began_ms, boottime_ms()))
             if reason:
-                return StartFailed(name, op, caller.name, reason)
+                return StartFailed(name, op, caller.name, reason, tuple(calls))
         self._begin_watch(op)
-        return Started(name, op)
+        return Started(name, op, tuple(calls))
 
     async def _start_one(self, op: int, caller: Caller, permission: Permission) -> str:
         found, reason = await self._monitor(op, caller)
@@ -139,8 +143,11 @@ class GroupRunner:
         stays = await self._space.clear(name)
         if stays:
             failures.append(("", f"left of an earlier action: {stays}"))
+        calls: list[Call] = []
         for caller in reversed(self.plan.callers):
+            began_ms = boottime_ms()
             reason = await self._stop_one(op, caller)
+            calls.append(Call(caller.name, began_ms, boottime_ms()))
             if reason:
                 failures.append((caller.name, reason))
         for caller, (found, reason) in zip(self.plan.callers, await self._monitor_all(op), strict=True):
@@ -152,8 +159,8 @@ class GroupRunner:
                 failures.append(("", f"after the stop {stays}"))
         if failures:
             resource, reason = failures[0]
-            return StopFailed(name, op, resource, reason)
-        return Stopped(name, op)
+            return StopFailed(name, op, resource, reason, tuple(calls))
+        return Stopped(name, op, tuple(calls))
 
     async def _stop_one(self, op: int, caller: Caller) -> str:
         """One stop. What the resource left running is killed before the one to its left is stopped."""

@@ -1,0 +1,106 @@
+"""A budget as tables and as plain values. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from failover_kit.explain.budget import RECORD, Case, Line
+from failover_kit.explain.times import span
+from failover_kit.manager.codec import to_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """All that is shown. ``before``: the cases as configured now, when ``cases`` are a what-if."""
+
+    cases: Sequence[Case]
+    before: Sequence[Case] | None
+    resources: Sequence[Line]
+    remarks: Sequence[str]
+
+
+def render(shown: Shown, width: int) -> str:
+    """Tables of all cases, of the resources, and what the sums do not show. ``width`` 0: nothing is wrapped."""
+    earlier = {case.name: case for case in shown.before or ()}
+    parts = [_case(case, earlier.get(case.name), width) for case in shown.cases]
+    if shown.resources:
+        parts.append("each resource\n" + _table(shown.resources, None, (), width))
+    parts.append("".join(_wrapped(f"note  {remark}", " " * 6, width) for remark in shown.remarks))
+    return "\n".join(parts)
+
+
+def _case(case: Case, before: Case | None, width: int) -> str:
+    old = None
+    if before is not None:
+        old = [line.worst_ms for line in before.lines] if len(before.lines) == len(case.lines) else []
+    disk = "and the disk" if any(line.phase == RECORD for line in case.lines) else ""
+    now = () if before is None else (_ms(before.worst_ms),)
+    end = ("together", *now, _ms(case.worst_ms), _ms(case.usual_ms), "", disk if case.worst_ms else "without end")
+    return _wrapped(case.title, "  ", width) + _table(case.lines, old, end, width)
+
+
+def _table(lines: Sequence[Line], old: Sequence[int | None] | None, end: Sequence[str], width: int) -> str:
+    """Phase, bounds, what was measured, and why. Columns without anything to say are left out."""
+    heads = ["phase", *(["now"] if old is not None else []), "then" if old is not None else "at most"]
+    rows = [[*heads, "median", "longest", ""]]
+    for at, line in enumerate(lines):
+        was = [] if old is None else [_ms(old[at]) if old else "?"]
+        phase = f"  {line.phase}" if line.part else line.phase
+        rows.append([phase, *was, _ms(line.worst_ms), *_measured(line), line.why])
+    if end:
+        rows.append(list(end))
+    if not any(line.measured for line in lines):
+        rows = [[*row[: len(heads)], row[-1]] for row in rows]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    text = ""
+    for row in rows:
+        cells = [f"{row[0]:<{widths[0]}}", *(f"{cell:>{widths[at]}}" for at, cell in enumerate(row[1:-1], 1))]
+        head = "  " + "  ".join(cells) + "  "
+        text += _wrapped(head + row[-1], " " * len(head), width)
+    return text
+
+
+def _measured(line: Line) -> list[str]:
+    """The median with the number of times, and the longest."""
+    if line.measured is None:
+        return ["-", "-"]
+    return [f"{span(line.measured.median_ms)} /{line.measured.count}", span(line.measured.worst_ms)]
+
+
+def _ms(ms: int | None) -> str:
+    return "-" if ms is None else span(ms)
+
+
+def _wrapped(text: str, indent: str, width: int) -> str:
+    if not width or len(text.rstrip()) <= width:
+        return text.rstrip() + "\n"
+    if width < len(indent) + 24:
+        # No room beside the columns: the reason stands below them.
+        head, why = text[: len(indent)].rstrip(), text[len(indent) :]
+        lines = textwrap.wrap(why, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        return "\n".join([head, *lines] if head else lines) + "\n"
+    lines = textwrap.wrap(text[len(indent) :], width - len(indent), break_on_hyphens=False)
+    return f"\n{indent}".join([text[: len(indent)] + lines[0], *lines[1:]]) + "\n"
+
+
+def to_json(shown: Shown) -> dict[str, Any]:
+    """What ``json.dumps`` takes. Times in milliseconds; ``worst_ms`` null: nothing bounds it."""
+    return {
+        "cases": [_plain(case) for case in shown.cases],
+        "now": None if shown.before is None else [_plain(case) for case in shown.before],
+        "resources": [to_plain(line) for line in shown.resources],
+        "remarks": list(shown.remarks),
+    }
+
+
+def _plain(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "title": case.title,
+        "worst_ms": case.worst_ms,
+        "usual_ms": case.usual_ms,
+        "phases": [to_plain(line) for line in case.lines],
+    }
