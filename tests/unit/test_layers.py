@@ -23,7 +23,9 @@ ALLOWED: dict[str, set[str]] = {
     "explain": {"spec", "manager"},
     "check": {"spec", "kernel", "agents", "manager"},
     "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain"},
-    "rehearsal": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "cli", "emulator"},
+    "rehearsal": {
+        "spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "cli", "emulator",
+    },
 }
 
 # The manager's pure modules: they may import each other and these, so that a decision can be replayed.
