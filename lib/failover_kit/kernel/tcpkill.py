@@ -52,6 +52,8 @@ def _of(link: netlink.Netlink, family: int, local: bytes) -> "list[bytes]":
     found = []
     for message in link.dump(_SOCK_DIAG_BY_FAMILY, body, local):
         socket_id = message[_MESSAGE_HEAD_BYTES : _MESSAGE_HEAD_BYTES + _SOCKET_ID_BYTES]
+        if len(socket_id) != _SOCKET_ID_BYTES:
+            raise netlink.malformed()
         source = socket_id[_SOURCE]
         if source in (local.ljust(16, b"\0"), _MAPPED + local):
             found.append(socket_id)
