@@ -19,8 +19,11 @@ FOREVER = 0xFFFFFFFF
 IFA_F_SECONDARY = 0x01
 IFA_F_NODAD = 0x02
 IFA_F_DADFAILED = 0x08
+IFA_F_DEPRECATED = 0x20
 IFA_F_TENTATIVE = 0x40
 IFA_F_NOPREFIXROUTE = 0x200
+SCOPE_GLOBAL = 0
+SCOPE_HOST = 254
 
 
 class Address:
@@ -41,7 +44,7 @@ class Address:
         broadcast: bytes = b"",
         label: str = "",
         flags: int = 0,
-        scope: int = 0,
+        scope: int = SCOPE_GLOBAL,
         preferred_s: int = FOREVER,
         message: bytes = b"",
     ) -> None:
@@ -55,11 +58,14 @@ class Address:
         self.preferred_s = preferred_s
         self.message = message
 
-    def network(self) -> int:
-        """The network part as a number, to compare subnets."""
-        return int.from_bytes(self.local, "big") >> (8 * len(self.local) - self.prefix)
+    def same_network(self, other: "Address") -> bool:
+        """Whether the kernel counts both to one subnet: then one is the first, all others its secondaries."""
+        host_bits = 8 * len(self.local) - self.prefix
+        mine, its = (int.from_bytes(address.local, "big") >> host_bits for address in (self, other))
+        return self.prefix == other.prefix and mine == its
 
     def secondary(self) -> bool:
+        """Not the first IPv4 address of its subnet on this interface (on IPv6 the flag means something else)."""
         return self.flags & IFA_F_SECONDARY != 0 and len(self.local) == 4
 
     def tentative(self) -> bool:
@@ -104,7 +110,7 @@ def update(link: netlink.Netlink, address: Address) -> None:
 
 
 def restore(link: netlink.Netlink, address: Address) -> None:
-    """Configure again what the kernel described in ``address.message``, with all it said: lifetimes, metric, peer."""
+    """Configure again what the kernel described in ``address.message``: lifetimes, metric, peer and all."""
     link.request(netlink.RTM_NEWADDR, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL, address.message)
 
 
@@ -140,6 +146,8 @@ def _parse(message: bytes) -> "Address | None":
     preferred_s = FOREVER
     if _IFA_CACHEINFO in found:
         preferred_s = netlink.head(_CACHEINFO, found[_IFA_CACHEINFO])[0]
+    if flags & IFA_F_DEPRECATED:
+        preferred_s = 0  # of a permanent IPv4 address the kernel says forever in any case (inet_fill_ifaddr())
     # On a point-to-point interface IFA_ADDRESS is the other end and IFA_LOCAL is ours.
     local = found.get(_IFA_LOCAL, found.get(_IFA_ADDRESS, b""))
     size = {netlink.AF_INET: 4, netlink.AF_INET6: 16}.get(family)
