@@ -72,9 +72,10 @@ def _promotion(link: "netlink.Netlink", ifindex: int) -> str:
 def _exchange(path: str, old: str, new: str) -> bool:
     """Whether the setting was ``old`` and is ``new`` now; a /proc/sys that is read-only is no reason to fail."""
     try:
-        with open(path, "r+", encoding="ascii") as file:
+        with open(path, encoding="ascii") as file:
             if file.read().strip() != old:
                 return False
+        with open(path, "w", encoding="ascii") as file:  # opened anew: sysctls are written at their beginning
             file.write(new)
     except OSError:
         return False

@@ -1,0 +1,118 @@
+"""IPaddr killed at any moment: Pacemaker ends an action that is late by SIGKILL to its process group."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from agents.agent_worlds import ROOT, eventually, sh
+
+pytestmark = pytest.mark.root
+SEED = 20261126
+OTHER = "10.77.0.50"
+
+
+class Killer:
+    """Runs an agent and kills its group at a random moment of its usual time."""
+
+    def __init__(self, agent, seed):
+        self.agent = agent
+        self.random = random.Random(seed)
+        self.usual_s = {"start": 0.1, "stop": 0.1}
+
+    def kill(self, verb):
+        """Whether the action was cut short."""
+        child = subprocess.Popen(
+            [*self.agent.prefix, str(self.agent.path), verb],
+            env=self.agent.environment(20, 10, 0, {}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        begun = time.monotonic()
+        try:
+            child.wait(self.random.uniform(0, 1.2 * self.usual_s[verb]))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return True
+        self.usual_s[verb] = time.monotonic() - begun
+        return False
+
+
+def there(network, ip):
+    return f" {ip}/" in network.ip("a", "-o", "addr")
+
+
+def one_round(network, killer, verb, ip, note):
+    """Kill ``verb``; then everything must be as if it had never been called, or ended well."""
+    cut = killer.kill(verb)
+    found = there(network, ip)
+    assert killer.agent("monitor") == (0 if found else 7), f"{note}: {verb} killed, address there: {found}"
+    assert cut or found == (verb == "start"), f"{note}: {verb} came to its end"
+    return cut
+
+
+def go_on(network, killer, verb, ip, note):
+    """The next action, not killed."""
+    assert killer.agent(verb) == 0, f"{note}: {verb} after a kill"
+    assert there(network, ip) == (verb == "start"), f"{note}: {verb} after a kill"
+    assert killer.agent("monitor") == (0 if verb == "start" else 7), note
+    if verb == "stop":
+        # An announcer lives for minutes here (arp_interval): one that stop did not end would be seen.
+        eventually(lambda: not sh("ip", "netns", "pids", network.ns("a")).stdout, f"{note}: nobody left after stop")
+
+
+@pytest.mark.parametrize(("ip", "rounds"), [("10.77.0.9", 26), ("2001:db8:77::9", 16)])
+def test_killed_at_any_moment_the_next_actions_go_on(network, ipaddr, ip, rounds):
+    six = ":" in ip
+    quick = {"ipv6/neigh/eth0/retrans_time_ms": 50, "ipv6/conf/eth0/router_solicitation_delay": 0}
+    slow = {"ipv4/conf/all/promote_secondaries": 0, "ipv4/conf/eth0/promote_secondaries": 0}
+    for path, value in (quick if six else slow).items():
+        sh("ip", "netns", "exec", network.ns("a"), "sh", "-c", f"echo {value} > /proc/sys/net/{path}")
+    network.ip("a", "addr", "flush", "dev", "eth0", "scope", "global")
+    length = 64 if six else 24
+    agent = ipaddr("a", ip=ip, nic="eth0", cidr_netmask=length, arp_count=20, arp_interval=5000)
+    killer = Killer(agent, SEED)
+    cuts = 0
+    for number in range(rounds):
+        note = f"seed {SEED}, round {number}"
+        cuts += one_round(network, killer, "start", ip, note)
+        if killer.random.random() < 0.5:
+            go_on(network, killer, "start", ip, note)
+        leans = not six and there(network, ip)
+        if leans:
+            network.ip("a", "addr", "add", f"{OTHER}/24", "dev", "eth0")
+        cuts += one_round(network, killer, "stop", ip, note)
+        assert not leans or there(network, OTHER), f"{note}: another address went along"
+        if killer.random.random() < 0.7:
+            go_on(network, killer, "stop", ip, note)
+        network.ip("a", "addr", "del", f"{OTHER}/24", "dev", "eth0", check=False)
+    go_on(network, killer, "stop", ip, "at the end")
+    assert cuts > rounds // 2, "most actions must have been cut short, or this shows little"
+
+
+def test_killed_right_after_the_removal_the_others_of_the_subnet_are_there(network):
+    """The kernel drops secondaries with their primary: between that and putting them back nobody may kill us."""
+    program = (
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'lib')!r})\n"
+        "from failover_kit.agents import ipaddr_stop\n"
+        "from failover_kit.kernel import addresses, netlink\n"
+        "remove = addresses.remove\n"
+        "def remove_and_die(link, address):\n    remove(link, address)\n    os.kill(os.getpid(), 9)\n"
+        "addresses.remove = remove_and_die\n"
+        "with netlink.Netlink() as link:\n"
+        "    ipaddr_stop.remove_alone(link, addresses.find(link, bytes((10, 77, 0, 1)))[0])\n"
+    )
+    for knob in ("all", "eth0"):
+        path = f"/proc/sys/net/ipv4/conf/{knob}/promote_secondaries"
+        sh("ip", "netns", "exec", network.ns("a"), "sh", "-c", f"echo 0 > {path}")
+    network.ip("a", "addr", "add", f"{OTHER}/24", "dev", "eth0")
+    done = sh("ip", "netns", "exec", network.ns("a"), "/usr/bin/python3", "-IS", "-c", program, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert there(network, OTHER)
+    assert not there(network, "10.77.0.1")
