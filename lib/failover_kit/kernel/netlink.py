@@ -47,7 +47,8 @@ _SIGNED = Struct("=i")
 
 # The kernel answers at once; this only bounds a wait behind a held RTNL lock.
 _TIMEOUT_S = 5.0
-_BUFFER_BYTES = 1 << 17
+# The kernel fills at most 32 KiB of it (netlink_dump()); what malloc() must map anew for each reading costs more.
+_BUFFER_BYTES = 1 << 16
 # A dump the kernel marks as torn is read again this often before we give up.
 _DUMP_ATTEMPTS = 20
 
