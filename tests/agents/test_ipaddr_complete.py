@@ -306,7 +306,12 @@ except OSError as error:
 CLIENT = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], 4000), timeout=30)
-connection.recv(1)
+connection.settimeout(60)
+try:
+    connection.recv(1)
+    print("closed", flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
 """
 
 
@@ -319,7 +324,7 @@ def test_connections_of_both_families_end_with_the_address(six, ipaddr, backgrou
     inside_a, inside_c = (["ip", "netns", "exec", six.ns(name), "/usr/bin/python3", "-c"] for name in "ac")
     server = background([*inside_a, SERVER, ip, listens], stdout=subprocess.PIPE, text=True)
     assert server.stdout.readline() == "ready\n"
-    background([*inside_c, CLIENT, ip])
+    client = background([*inside_c, CLIENT, ip], stdout=subprocess.PIPE, text=True)
     assert server.stdout.readline() == "accepted\n"
     assert "ended" not in other.run("stop").stderr, "other addresses' connections are not ours"
     result = agent.run("stop")
@@ -328,6 +333,7 @@ def test_connections_of_both_families_end_with_the_address(six, ipaddr, backgrou
         pytest.skip("this kernel has no CONFIG_INET_DIAG_DESTROY")
     assert "1 TCP connections" in result.stderr
     assert server.stdout.readline() == "ConnectionAbortedError\n"
+    assert client.stdout.readline() == "ConnectionResetError\n", "the client need not wait until it times out"
 
 
 def test_what_only_ipaddr2_has_is_refused_by_its_name(ipaddr):

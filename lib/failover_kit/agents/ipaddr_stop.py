@@ -1,4 +1,4 @@
-"""Taking the address away: the sender first, then the address wherever it is, then what hangs on it."""
+"""Taking the address away wherever it is: its announcer first, then what hangs on it, then the address itself."""
 
 from failover_kit.agents.ipaddr import Wanted, locate
 from failover_kit.agents.ipaddr_announce import end_repeater
@@ -18,10 +18,12 @@ def stop(call: "Call", *, present: bool) -> int:
     """``present``: the network namespace of the address exists; without it there is no address either."""
     wanted = Wanted(call)
     sender = end_repeater(call)
+    # Once while the address can still send the resets, once more for what came in between.
+    kills = present and call.values.flag("kill_connections") and _end_connections(call, wanted)
     found = _remove(call, wanted) if present else []
     if sender:
         raise failed(f"{wanted.text} is removed, but its announcer, process {sender}, cannot be killed; look at it")
-    if present and call.values.flag("kill_connections"):
+    if kills:
         _end_connections(call, wanted)
     if found and call.values.flag("flush_routes"):
         _flush_routes(call, wanted)
@@ -93,17 +95,18 @@ def _put_back(link: "netlink.Netlink", others: "list[Address]") -> None:
                 pass
 
 
-def _end_connections(call: "Call", wanted: Wanted) -> None:
-    """The address is gone already: failing here is said, and is no failed stop."""
+def _end_connections(call: "Call", wanted: Wanted) -> bool:
+    """False when this kernel cannot: that is said, and is no failed stop."""
     from failover_kit.kernel import tcpkill
 
     try:
         count = tcpkill.end_connections(wanted.address)
     except OSError as error:
         call.log("warning", f"kill_connections: TCP connections of {wanted.text} are left to time out: {error}")
-        return
+        return False
     if count:
         call.log("info", f"{count} TCP connections of {wanted.text} are ended")
+    return True
 
 
 def _flush_routes(call: "Call", wanted: Wanted) -> None:

@@ -28,8 +28,8 @@ _GONE = 2  # ENOENT: it ended by itself
 def end_connections(local: bytes) -> int:
     """Destroy every TCP connection whose own address is ``local``; how many there were.
 
-    Their owners get ECONNABORTED, the other ends a reset. OSError when the kernel cannot (EOPNOTSUPP) or we
-    may not (EPERM).
+    Their owners get ECONNABORTED, the other ends a reset; with IPv4 only as long as this host has the address.
+    OSError when the kernel cannot (EOPNOTSUPP) or we may not (EPERM).
     """
     ended = 0
     with netlink.Netlink(_NETLINK_SOCK_DIAG) as link:
