@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -111,24 +112,36 @@ def test_killed_at_any_moment_the_next_actions_go_on(network, ipaddr, ip, rounds
     assert cuts > rounds // 2, "most actions must have been cut short, or this shows little"
 
 
-def test_killed_right_after_the_removal_the_others_of_the_subnet_are_there(network):
-    """The kernel drops secondaries with their primary: between that and putting them back nobody may kill us."""
-    program = (
-        "import os, sys\n"
-        f"sys.path.insert(0, {str(ROOT / 'lib')!r})\n"
-        "from failover_kit.agents import ipaddr_stop\n"
-        "from failover_kit.kernel import addresses, netlink\n"
-        "remove = addresses.remove\n"
-        "def remove_and_die(link, address):\n    remove(link, address)\n    os.kill(os.getpid(), 9)\n"
-        "addresses.remove = remove_and_die\n"
-        "with netlink.Netlink() as link:\n"
-        "    ipaddr_stop.remove_alone(link, addresses.find(link, bytes((10, 77, 0, 1)))[0])\n"
-    )
+REMOVAL = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT / "lib")!r})
+from failover_kit.agents import ipaddr_stop
+from failover_kit.kernel import addresses, netlink
+remove = addresses.remove
+def remove_and_die(link, address):
+    remove(link, address)
+    os.kill(os.getpid(), 9)
+if sys.argv[1] == "killed":
+    addresses.remove = remove_and_die
+else:
+    ipaddr_stop._exchange = lambda path, old, new: False
+with netlink.Netlink() as link:
+    ipaddr_stop.remove_alone(link, addresses.find(link, bytes((10, 77, 0, 1)))[0])
+"""
+
+
+@pytest.mark.parametrize("case", ["killed", "read-only"])
+def test_the_others_of_the_subnet_stay_or_come_back(network, case):
+    """The kernel drops secondaries with their primary. A container may have a /proc/sys that cannot be written."""
     for knob in ("all", "eth0"):
         path = f"/proc/sys/net/ipv4/conf/{knob}/promote_secondaries"
         sh("ip", "netns", "exec", network.ns("a"), "sh", "-c", f"echo 0 > {path}")
-    network.ip("a", "addr", "add", f"{OTHER}/24", "dev", "eth0")
-    done = sh("ip", "netns", "exec", network.ns("a"), "/usr/bin/python3", "-IS", "-c", program, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert there(network, OTHER)
+    other = (f"{OTHER}/24", "brd", "10.77.0.255", "dev", "eth0", "label", "eth0:x", "metric", "77")
+    network.ip("a", "addr", "add", *other, "valid_lft", "5000", "preferred_lft", "4000")
+    argv = ("/usr/bin/python3", "-IS", "-c", REMOVAL, case)
+    done = sh("ip", "netns", "exec", network.ns("a"), *argv, check=False)
+    assert done.returncode == (-signal.SIGKILL if case == "killed" else 0), done.stderr
     assert not there(network, "10.77.0.1")
+    line = next(line for line in network.ip("a", "-o", "addr").splitlines() if f" {OTHER}/" in line)
+    for word in ("metric 77", "brd 10.77.0.255", "eth0:x", r"valid_lft [45]\d{3}s", r"preferred_lft [34]\d{3}s"):
+        assert re.search(word, line), line
