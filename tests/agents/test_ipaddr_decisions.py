@@ -2,7 +2,7 @@
 
 import pytest
 
-from failover_kit.agents import ipaddr, ipaddr_start, ipaddr_stop
+from failover_kit.agents import ipaddr, ipaddr_duplicates, ipaddr_stop
 from failover_kit.kernel import addresses
 from failover_kit.kernel.addresses import Address
 from failover_kit.kernel.links import IFF_LOWER_UP, IFF_UP, Link
@@ -27,13 +27,13 @@ class Kernel:
 
     def __init__(self, monkeypatch, answer):
         self.removed = []
-        monkeypatch.setattr(ipaddr_start, "observe", lambda wanted, link: answer)
+        monkeypatch.setattr(ipaddr_duplicates, "observe", lambda wanted, link: answer)
         monkeypatch.setattr(ipaddr_stop, "remove_alone", lambda link, address: self.removed.append(address))
         monkeypatch.setattr("failover_kit.kernel.neighbours.who_has", lambda *_, **__: b"\x02\0\0\0\0\7")
 
 
 def finish(asked, added):
-    ipaddr_start._await_usable(asked, ipaddr.Wanted(asked), None, ETH0, added)
+    ipaddr_duplicates.await_usable(asked, ipaddr.Wanted(asked), None, ETH0, added)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_a_link_that_went_meanwhile_is_what_link_status_says(monkeypatch, policy
 
 def test_detection_is_waited_for_and_never_beyond_the_deadline(monkeypatch):
     pauses = []
-    monkeypatch.setattr(ipaddr_start.time, "sleep", pauses.append)
+    monkeypatch.setattr(ipaddr_duplicates.time, "sleep", pauses.append)
     tentative, ready = Address(2, IP, 24, flags=addresses.IFA_F_TENTATIVE), Address(2, IP, 24)
     answers = [([tentative], "not finished", "")] * 3 + [([ready], "", "")]
-    monkeypatch.setattr(ipaddr_start, "observe", lambda wanted, link: answers.pop(0))
+    monkeypatch.setattr(ipaddr_duplicates, "observe", lambda wanted, link: answers.pop(0))
     asked = call(left_ms=600_000)
-    assert ipaddr_start.settled(asked, ipaddr.Wanted(asked), None) == ([ready], "", "")
+    assert ipaddr_duplicates.settled(asked, ipaddr.Wanted(asked), None) == ([ready], "", "")
     assert len(pauses) == 3
-    monkeypatch.setattr(ipaddr_start, "observe", lambda wanted, link: ([tentative], "not finished", ""))
+    monkeypatch.setattr(ipaddr_duplicates, "observe", lambda wanted, link: ([tentative], "not finished", ""))
     late = call(left_ms=0)
-    assert ipaddr_start.settled(late, ipaddr.Wanted(late), None, whole=True)[1] == "not finished"
+    assert ipaddr_duplicates.settled(late, ipaddr.Wanted(late), None, whole=True)[1] == "not finished"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def monitor(call: "Call") -> int:
             return codes.NOT_RUNNING
         if problem and found[0].tentative():
             # The link has just come back, and the kernel looks for duplicates once more.
-            from failover_kit.agents.ipaddr_start import settled
+            from failover_kit.agents.ipaddr_duplicates import settled
 
             found, problem, linkless = settled(call, wanted, link)
         if problem or (linkless and wanted.link_status == "fail"):

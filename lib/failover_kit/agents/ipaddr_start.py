@@ -1,8 +1,9 @@
-"""Bringing the address up: where it goes, is it free, is it usable, who is told. And changing it while it is up."""
+"""Bringing the address up: where it goes, what the kernel and the network are told; and changing it while it is up."""
 
 import time
 
-from failover_kit.agents.ipaddr import NOT_OURS, Wanted, locate, observe
+from failover_kit.agents.ipaddr import NOT_OURS, Wanted, locate
+from failover_kit.agents.ipaddr_duplicates import await_usable, require_free, settled
 from failover_kit.kernel import addresses, links, netlink, routes
 from failover_kit.kernel.addresses import Address
 from failover_kit.ocf import codes
@@ -22,15 +23,6 @@ CARRIER_WAIT_MS = 5000
 # One that is up and without link may just be blinking (the other node lost power, a switch restarts).
 CARRIER_BLINK_MS = 1000
 _CARRIER_POLL_S = 0.05
-# The duplicate check before start: two probes, one second for an answer (RFC 5227 takes longer, and a
-# takeover waits for us).
-_PROBES = 2
-_PROBE_WAIT_MS = 1000
-# After the kernel found a duplicate: how long to ask who it is, for the message.
-_WHO_WAIT_MS = 500
-# Duplicate detection takes up to a second of random delay and one of waiting (RFC 4862, section 5.4).
-_DAD_PATIENCE_MS = 4000
-_DAD_POLL_S = 0.05
 _LOOPBACK_INDEX = 1  # of lo, in every network namespace (LOOPBACK_IFINDEX, net/net_namespace.h)
 _LOOPBACK_PREFIX = 8
 _EACCES = 13
@@ -53,7 +45,7 @@ def start(call: "Call") -> int:
         label = _label(wanted, interface)
         interface = ready_interface(link, interface, call.deadline, wanted.link_status)
         if call.values.flag("run_arping"):
-            _require_free(wanted, interface)
+            require_free(wanted, interface)
         address = Address(
             interface.index,
             wanted.address,
@@ -66,7 +58,7 @@ def start(call: "Call") -> int:
             preferred_s=call.values.number("preferred_lft"),
         )
         added = _add(link, interface, wanted, address)
-        _await_usable(call, wanted, link, interface, address if added else None)
+        await_usable(call, wanted, link, interface, address if added else None)
     _tell_network(call, wanted, interface)
     call.log("info", f"{wanted.text}/{prefix} is up on {interface.name}")
     return codes.SUCCESS
@@ -148,7 +140,7 @@ def _loopback(wanted: Wanted) -> bool:
 
 def _label(wanted: Wanted, interface: "Link") -> str:
     label = f"{interface.name}:{wanted.label}" if wanted.label else ""
-    if len(label) > LABEL_LIMIT:
+    if len(label.encode()) > LABEL_LIMIT:
         raise failed(f"iflabel: '{label}' is longer than the {LABEL_LIMIT} characters the kernel keeps; shorten it")
     return label
 
@@ -198,25 +190,12 @@ def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline", li
 def _bring_up(link: "Netlink", interface: "Link") -> None:
     try:
         links.set_up(link, interface.index)
+    except PermissionError:
+        raise  # not root: the runner has an exit code for that
     except OSError as error:
         raise failed(
             f"{interface.name} is down and cannot be brought up: {error.strerror}; bring up what is below it first"
         ) from error
-
-
-def _require_free(wanted: Wanted, interface: "Link") -> None:
-    """Ask the network for the address (``run_arping``): whoever answers still has it."""
-    if not interface.speaks_arp() or not interface.carrier():
-        return
-    from failover_kit.kernel.neighbours import who_has
-
-    try:
-        owner = who_has(interface.name, interface.mac, wanted.address, probes=_PROBES, wait_ms=_PROBE_WAIT_MS)
-    except OSError as error:
-        fact = f"run_arping: nobody can be asked on {interface.name}: {error.strerror or error}"
-        raise failed(f"{fact}; check the link, or set run_arping=no") from error
-    if owner:
-        raise failed(f"{wanted.text} is in use by {owner.hex(':')} on {interface.name}; stop that one first")
 
 
 def _add(link: "Netlink", interface: "Link", wanted: Wanted, address: Address) -> bool:
@@ -233,50 +212,3 @@ def _add(link: "Netlink", interface: "Link", wanted: Wanted, address: Address) -
             raise AgentError(codes.ERR_PERM, f"{fact}; run this as root") from error
         raise failed(f"{fact}; compare ip address show dev {interface.name}") from error
     return True
-
-
-def settled(
-    call: "Call", wanted: Wanted, link: "Netlink", *, whole: bool = False
-) -> "tuple[list[Address], str, str]":
-    """``observe()`` once duplicate detection is through, at the latest after 4 s or at the deadline (``whole``)."""
-    patience = call.deadline if whole else call.deadline.at_most(_DAD_PATIENCE_MS)
-    while True:
-        found, problem, linkless = observe(wanted, link)
-        pending = problem and len(found) == 1 and found[0].tentative() and not linkless
-        if not pending or patience.expired():
-            return found, problem, linkless
-        time.sleep(_DAD_POLL_S)
-
-
-def _await_usable(
-    call: "Call", wanted: Wanted, link: "Netlink", interface: "Link", added: "Address | None"
-) -> None:
-    """Wait until the kernel answers for the address; if it will not, take ours away and say why."""
-    found, problem, linkless = settled(call, wanted, link, whole=True)
-    if not found:
-        raise failed(f"{wanted.text} was added to {interface.name} and vanished at once; something else removes it")
-    if not problem and (not linkless or wanted.link_status != "fail"):
-        return
-    ours = found[0]
-    refused = ours.duplicate() or ours.tentative()
-    if added is not None or refused:
-        from failover_kit.agents.ipaddr_stop import remove_alone
-
-        remove_alone(link, added or ours)
-    if refused and len(found) == 1 and not linkless:
-        raise failed(_refusal(wanted, interface, duplicate=ours.duplicate()))
-    raise failed(problem or linkless)
-
-
-def _refusal(wanted: Wanted, interface: "Link", *, duplicate: bool) -> str:
-    if not duplicate:
-        fact = f"duplicate address detection of {wanted.text} on {interface.name} did not finish in time"
-        return f"{fact}; taken away again; check net.ipv6.conf.{interface.name}.dad_transmits"
-    from failover_kit.kernel.neighbours import who_has
-
-    try:
-        owner = who_has(interface.name, interface.mac, wanted.address, probes=1, wait_ms=_WHO_WAIT_MS)
-    except OSError:
-        owner = b""
-    who = owner.hex(":") if owner else "another host"
-    return f"{wanted.text} is in use by {who} on {interface.name}; taken away again; stop that one first"
