@@ -1,4 +1,4 @@
-"""Bringing the address up: where it goes, what the kernel and the network are told; and changing it while it is up."""
+"""Bringing the address up: where it goes, what kernel and network are told; and changing it while it is up."""
 
 import time
 
