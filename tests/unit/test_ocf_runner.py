@@ -95,7 +95,7 @@ def test_one_reason_line_however_long_the_story(capsys):
     agent = make(start=raising(AgentError(5, "first\nsecond\tthird " + "x" * 5000)))
     assert runner.main(agent, ["Toy", "start"], GOOD) == 5
     (line,) = reasons(capsys)
-    assert line.startswith("first second third x")
+    assert line.startswith(r"first\nsecond\tthird x")
     assert len(line) <= runner.REASON_LIMIT
 
 

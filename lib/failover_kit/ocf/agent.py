@@ -1,6 +1,6 @@
 """What an agent is: its declarations, its handlers, and the call a handler receives."""
 
-from failover_kit.spec.parameter import check_all
+from failover_kit.spec.parameter import check_all, wrong_parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,15 @@ class Agent:
         raise KeyError(f"{self.name} has no parameter {name}")
 
     def positional(self, args: "Sequence[str]") -> "dict[str, str]":
-        """Parameters by name from the arguments of a haresources line; ValueError when they do not fit.
+        """Parameters by name from haresources arguments, checked; ValueError with all that is wrong."""
+        found = self.assign(args)
+        wrong = wrong_parameters(*check_all(self.parameters, found), self.consistency)
+        if wrong:
+            raise ValueError(f"{self.name}: " + "; ".join(wrong))
+        return found
+
+    def assign(self, args: "Sequence[str]") -> "dict[str, str]":
+        """Which haresources argument is which parameter, unchecked; ValueError when there are too many.
 
         An optional argument may be left out when the next one cannot be mistaken for it:
         Heartbeat's own IPaddr takes ``ip/24/192.0.2.255`` for address, mask and broadcast.
@@ -137,10 +145,6 @@ class Agent:
             name = names.pop(0)
             if word:
                 found[name] = word
-        values, problems = check_all(self.parameters, found)
-        wrong = list(map(str, problems)) or (self.consistency(values) if self.consistency else [])
-        if wrong:
-            raise ValueError(f"{self.name}: " + "; ".join(wrong))
         return found
 
     def _skips(self, name: str, following: str, word: str) -> bool:

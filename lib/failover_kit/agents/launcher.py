@@ -1,0 +1,167 @@
+"""Our agents as scripts of Heartbeat's resource.d: ``script argument... verb``, the verb last.
+
+The script's name says which agent, its declaration which argument is which parameter (``positional``). start,
+stop and monitor exit as the OCF action does; ``status`` is a probe that exits as LSB's init scripts do and says on
+stdout what Heartbeat reads. Heartbeat takes the *text* and no exit code (ResourceManager, we_own_resource()):
+
+* ``not running``: not ours. Said of what is cleanly stopped, and of nothing else;
+* ``running``, ``OK``: ours, and a start is left out;
+* anything else: not ours. So it calls start, and start refuses what is in doubt. That is what is wanted.
+
+After a stop that failed, and only then, it is not: Heartbeat asks once more, and what is "not ours" then is
+logged and counts as released, so the other node mounts a disk that is mounted here. Therefore a stop leaves a
+mark until it has succeeded, and doubt together with the mark is said as "running": then Heartbeat
+takes the node down, which is the only safe end. Nothing of the arguments goes to stdout: a directory may be
+called /srv/OK.
+"""
+
+import os
+import sys
+
+from failover_kit.agents.haresources import agent_for
+from failover_kit.ocf import codes, runner
+from failover_kit.ocf.agent import STATE_DIR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from failover_kit.ocf.agent import Agent
+
+VERBS = ("start", "stop", "status", "monitor")
+# LSB Core 3.1, "Init Script Actions", the exit codes of status.
+LSB_RUNNING, LSB_STOPPED, LSB_UNKNOWN = 0, 3, 4
+# Kept of the arguments in a file's name, which has at most 255 bytes; the rest is in the checksum behind it.
+_NAME_LIMIT = 60
+
+
+def run() -> "NoReturn":
+    """What the launcher calls: main() on this process's own arguments, and the end of the process."""
+    runner.leave(main(sys.argv, os.environ))
+
+
+def main(argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
+    """Run ``argv[-1]`` of the agent that ``argv[0]`` names, with the arguments between them."""
+    script = argv[0].rpartition("/")[2]
+    agent = agent_for(script)
+    if agent is None:
+        sys.stderr.write(f"{script} is none of our agents; link this file under the name of one\n")
+        return codes.ERR_INSTALLED
+    verb = argv[-1] if len(argv) > 1 else ""
+    if verb in ("meta-data", "help", "usage", "--help", "-h"):
+        return runner.main(agent, [script, verb], environ)
+    if verb not in VERBS:
+        sys.stderr.write(f"usage: {script} {words(agent)}{'|'.join(VERBS)}\n")
+        return codes.ERR_UNIMPLEMENTED
+    surroundings = settings(script, argv[1:-1], environ)
+    try:
+        given = agent.assign(argv[1:-1])
+    except ValueError as error:
+        # With start refused the same way there is nothing that these arguments have started.
+        runner.tell(agent, surroundings, str(error))
+        if verb == "status":
+            say(f"{agent.name}: state unknown")
+            return LSB_UNKNOWN
+        return codes.ERR_ARGS
+    surroundings.update((runner.RESKEY + name, value) for name, value in given.items())
+    if verb == "status":
+        return status(agent, surroundings)
+    if verb == "stop":
+        return stop(agent, surroundings)
+    code = runner.main(agent, [script, verb], surroundings)
+    if verb == "start" and code == codes.SUCCESS:
+        forget(mark_path(agent, surroundings))
+    return code
+
+
+def words(agent: "Agent") -> str:
+    """The arguments as a usage line has them, a blank behind each."""
+    shown = [name if agent.parameter(name).required else f"[{name}]" for name in agent.positional_names]
+    if agent.positional_separator:
+        shown = [agent.positional_separator.join(shown)]
+    return "".join(f"{word} " for word in shown)
+
+
+def settings(script: str, args: "Sequence[str]", environ: "Mapping[str, str]") -> "dict[str, str]":
+    """The environment of the agent: parameters come from the line alone, whatever was exported elsewhere."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(runner.RESKEY)}
+    limit = environ.get(runner.RESKEY + "CRM_meta_timeout")
+    if limit:
+        kept[runner.RESKEY + "CRM_meta_timeout"] = limit
+    # As Heartbeat's own scripts name their instances.
+    kept.setdefault("OCF_RESOURCE_INSTANCE", "_".join((script, *args)))
+    kept.setdefault("OCF_EXIT_REASON_PREFIX", "ERROR: ")
+    return kept
+
+
+def status(agent: "Agent", environ: "Mapping[str, str]") -> int:
+    """A probe, told in the words that Heartbeat reads."""
+    code = runner.main(agent, [agent.name, "monitor"], environ)
+    if code in (codes.SUCCESS, codes.DEGRADED):
+        say(f"{agent.name}: running OK")
+        return LSB_RUNNING
+    if code == codes.NOT_RUNNING:
+        say(f"{agent.name}: not running")
+        return LSB_STOPPED
+    if stop_unfinished(agent, environ):
+        say(f"{agent.name}: has to count as running, a stop of it has not succeeded")
+    else:
+        say(f"{agent.name}: state unknown")
+    return LSB_UNKNOWN
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def stop(agent: "Agent", environ: "Mapping[str, str]") -> int:
+    """The agent's stop, marked as begun until it has succeeded."""
+    mark = mark_path(agent, environ)
+    try:
+        os.makedirs(os.path.dirname(mark), mode=0o755, exist_ok=True)
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    except OSError:
+        pass  # stop_unfinished() sees that marks cannot be made
+    code = runner.main(agent, [agent.name, "stop"], environ)
+    if code == codes.SUCCESS:
+        forget(mark)
+    return code
+
+
+def forget(mark: str) -> None:
+    try:
+        os.unlink(mark)
+    except OSError:
+        pass
+
+
+def stop_unfinished(agent: "Agent", environ: "Mapping[str, str]") -> bool:
+    """Whether a stop began, and neither it nor a start has succeeded since; True as well where that cannot be told."""
+    mark = mark_path(agent, environ)
+    try:
+        os.stat(mark)
+        return True
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return True
+    try:
+        room = os.statvfs(os.path.dirname(mark))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    full = not room.f_bavail or (room.f_files > 0 and not room.f_favail)
+    return full or bool(room.f_flag & os.ST_RDONLY)
+
+
+def mark_path(agent: "Agent", environ: "Mapping[str, str]") -> str:
+    """The file that says so, one for each instance, gone with the next boot."""
+    from binascii import crc32
+
+    instance = environ["OCF_RESOURCE_INSTANCE"]
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "_" for sign in instance)
+    number = crc32(os.fsencode(instance))
+    directory = environ.get("HA_RSCTMP") or STATE_DIR
+    return f"{directory}/failover-kit-{agent.name}-stop-{plain[:_NAME_LIMIT]}-{number:08x}"
