@@ -8,9 +8,10 @@ stdout what Heartbeat reads. Heartbeat takes the *text* and no exit code (Resour
 * ``running``, ``OK``: ours, and a start is left out;
 * anything else: not ours. So it calls start, and start refuses what is in doubt. That is what is wanted.
 
-After a stop that failed, and only then, it is not: Heartbeat asks once more, and what is "not ours" then is
-logged and counts as released, so the other node mounts a disk that is mounted here. Therefore a stop leaves a
-mark until it has succeeded, and doubt together with the mark is said as "running": then Heartbeat
+After a stop that failed it is not: Heartbeat asks once more, and what is "not ours" then is logged and counts as
+released, so the other node mounts a disk that is in use here. A probe does not help, it may well say
+"stopped": what made stop fail (somebody outside holds the disk) is not for monitor to see. Therefore a stop
+leaves a mark until it has succeeded, and for a minute after it nothing but "running" is said; then Heartbeat
 takes the node down, which is the only safe end. Nothing of the arguments goes to stdout: a directory may be
 called /srv/OK.
 """
@@ -21,6 +22,7 @@ import sys
 from failover_kit.agents.haresources import agent_for
 from failover_kit.ocf import codes, runner
 from failover_kit.ocf.agent import STATE_DIR
+from failover_kit.spec.deadline import boottime_ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ VERBS = ("start", "stop", "status", "monitor")
 LSB_RUNNING, LSB_STOPPED, LSB_UNKNOWN = 0, 3, 4
 # Kept of the arguments in a file's name, which has at most 255 bytes; the rest is in the checksum behind it.
 _NAME_LIMIT = 60
+# Heartbeat asks within a second. Later a takeover may ask, and then it is start that has to decide.
+ANSWER_FOR_STOP_MS = 60_000
 
 
 def run() -> "NoReturn":
@@ -97,15 +101,17 @@ def settings(script: str, args: "Sequence[str]", environ: "Mapping[str, str]") -
 
 def status(agent: "Agent", environ: "Mapping[str, str]") -> int:
     """A probe, told in the words that Heartbeat reads."""
+    mark = mark_path(agent, environ)
+    unfinished = stop_failed_lately(mark)
     code = runner.main(agent, [agent.name, "monitor"], environ)
     if code in (codes.SUCCESS, codes.DEGRADED):
         say(f"{agent.name}: running OK")
         return LSB_RUNNING
-    if code == codes.NOT_RUNNING:
+    if unfinished:
+        say(f"{agent.name}: has to count as running, a stop of it has not succeeded")
+    elif code == codes.NOT_RUNNING and not os.path.lexists(mark):
         say(f"{agent.name}: not running")
         return LSB_STOPPED
-    if stop_unfinished(agent, environ):
-        say(f"{agent.name}: has to count as running, a stop of it has not succeeded")
     else:
         say(f"{agent.name}: state unknown")
     return LSB_UNKNOWN
@@ -118,15 +124,26 @@ def say(text: str) -> None:
 def stop(agent: "Agent", environ: "Mapping[str, str]") -> int:
     """The agent's stop, marked as begun until it has succeeded."""
     mark = mark_path(agent, environ)
-    try:
-        os.makedirs(os.path.dirname(mark), mode=0o755, exist_ok=True)
-        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    except OSError:
-        pass  # stop_unfinished() sees that marks cannot be made
+    set_mark(mark)
     code = runner.main(agent, [agent.name, "stop"], environ)
     if code == codes.SUCCESS:
         forget(mark)
+    else:
+        set_mark(mark)
     return code
+
+
+def set_mark(mark: str) -> None:
+    """Write down when a stop was last seen unfinished. It is written in place: that works on a full disk, too."""
+    try:
+        os.makedirs(os.path.dirname(mark), mode=0o755, exist_ok=True)
+        file = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(file, b"%020d\n" % boottime_ms())
+        finally:
+            os.close(file)
+    except OSError:
+        pass  # stop_failed_lately() sees that marks cannot be made
 
 
 def forget(mark: str) -> None:
@@ -136,12 +153,12 @@ def forget(mark: str) -> None:
         pass
 
 
-def stop_unfinished(agent: "Agent", environ: "Mapping[str, str]") -> bool:
-    """Whether a stop began, and neither it nor a start has succeeded since; True as well where that cannot be told."""
-    mark = mark_path(agent, environ)
+def stop_failed_lately(mark: str) -> bool:
+    """Whether a stop has not succeeded, a moment ago; True as well where that cannot be told."""
     try:
-        os.stat(mark)
-        return True
+        with open(mark, encoding="ascii", errors="replace") as file:
+            text = file.read(64).strip()
+        return not text.isdigit() or boottime_ms() - int(text) < ANSWER_FOR_STOP_MS
     except FileNotFoundError:
         pass
     except OSError:
