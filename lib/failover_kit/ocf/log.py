@@ -18,6 +18,8 @@ children that hang there is one at most, however often a monitor has something t
 import os
 import sys
 
+from failover_kit.spec.values import one_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,14 +43,15 @@ def write(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> None
         return
     try:
         if sys.stderr.isatty() or not record(tag, level, text, environ):
-            sys.stderr.write(f"{tag}[{os.getpid()}]: {_WORDS[level]}: {_plain(text)}\n")
+            sys.stderr.write(one_line(f"{tag}[{os.getpid()}]: {_WORDS[level]}: {text}") + "\n")
     except OSError:
         pass  # a pipe that nobody reads any more
 
 
 def record(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> bool:
     """Leave the line in the logs that ``environ`` names; False when none of them took it."""
-    message = f"{_WORDS[level]}: {_plain(text)}"
+    tag = one_line(tag)
+    message = f"{_WORDS[level]}: {one_line(text)}"
     if environ.get("HA_LOGD") == "yes" or environ.get("HA_use_logd") in _TRUE:
         argv = [HA_LOGGER, "-t", f"{tag}[{os.getpid()}]", message]
         if _in_child("logd", lambda: _become(argv), environ):
@@ -59,12 +62,6 @@ def record(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> boo
     for path in dict.fromkeys(name for name in names if name.startswith("/")):
         taken = _to_file(path, tag, message, environ) or taken
     return taken
-
-
-def _plain(text: str) -> str:
-    from failover_kit.spec.values import one_line
-
-    return one_line(text)
 
 
 def _to_syslog(tag: str, facility: str, level: str, message: str) -> bool:

@@ -151,7 +151,8 @@ def check_all(parameters: "Sequence[Parameter]", raw: "Mapping[str, str]") -> "t
                 given.add(parameter.name)
                 continue
             except ValueError as error:
-                message = f"{parameter.name}: {parameter.shown(text)} {error}"
+                fact = str(error).replace(text, "***") if parameter.secret else str(error)
+                message = f"{parameter.name}: {parameter.shown(text)} {fact}"
                 problems.append(Problem(parameter, message))
         elif parameter.required:
             problems.append(Problem(parameter, f"{parameter.name}: is required but not set"))
