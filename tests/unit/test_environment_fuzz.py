@@ -38,7 +38,7 @@ signs = st.characters(exclude_characters="\0", exclude_categories=["Cs"]) | st.s
 hostile = st.one_of(
     st.text(signs, max_size=30),
     st.sampled_from(
-        ["", " ", "-1", "0", "1" * 25, "9" * 5000, "1e9", "0x10", "²", "../..", "/", "/\n", "//", "a" * 5000, "%s", "*"]
+        ["", " ", "-1", "0", "1" * 25, "9" * 5000, "1e9", "0x10", "²", "../..", "/", "/\n", "a" * 5000, "%s", "*"]
     ),
     st.integers(-(2**70), 2**70).map(str),
 )

@@ -128,7 +128,7 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
     if verb not in ("stop", "monitor"):
         wrong = wrong_parameters(values, problems, agent.consistency)
         if wrong:
-            raise AgentError(codes.ERR_CONFIGURED, "; ".join(wrong))
+            raise AgentError(codes.ERR_CONFIGURED, together(wrong))
     elif problems:
         code = _judge_problems(call, verb, problems)
         if code is not None:
@@ -146,7 +146,7 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
 
 def _judge_problems(call: Call, verb: str, problems: "list[Problem]") -> "int | None":
     """The exit code that wrong parameters mean for a stop or a monitor; None to go on with defaults."""
-    text = "; ".join(map(str, problems))
+    text = together([str(problem) for problem in problems])
     if not any(problem.parameter.required for problem in problems):
         call.log("warning", f"{verb} goes on without: {text}")
         return None
@@ -157,6 +157,16 @@ def _judge_problems(call: Call, verb: str, problems: "list[Problem]") -> "int | 
         call.log("warning", f"not running, these parameters can never have been started: {text}")
         return codes.NOT_RUNNING
     raise AgentError(codes.ERR_GENERIC, text)
+
+
+def together(wrong: "list[str]") -> str:
+    """All of it in one reason; what does not fit into a line of crm_mon is counted at its end."""
+    text = wrong[0]
+    for number, sentence in enumerate(wrong[1:], 1):
+        if len(one_line(text)) + len(one_line(sentence)) > REASON_LIMIT - len("; and 99 more"):
+            return f"{text}; and {len(wrong) - number} more"
+        text += "; " + sentence
+    return text
 
 
 def deadline_of(agent: "Agent", verb: str, raw: "Mapping[str, str]") -> Deadline:
