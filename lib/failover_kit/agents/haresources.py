@@ -22,6 +22,11 @@ _MODULES = {
 }
 
 
+def agents() -> "list[Agent]":
+    """Every agent of this project once, in the order of the table."""
+    return [import_module(module).AGENT for module in dict.fromkeys(_MODULES.values())]
+
+
 def agent_for(script_name: str) -> "Agent | None":
     """Our agent behind a haresources script name; None for scripts of somebody else."""
     module = _MODULES.get(script_name)

@@ -56,7 +56,9 @@ def main(argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
     if verb in ("meta-data", "help", "usage", "--help", "-h"):
         return runner.main(agent, [script, verb], environ)
     if verb not in VERBS:
-        sys.stderr.write(f"usage: {script} {words(agent)}{'|'.join(VERBS)}\n")
+        from failover_kit.ocf.usage import arguments
+
+        sys.stderr.write(f"usage: {script} {arguments(agent)}{'|'.join(VERBS)}\n")
         return codes.ERR_UNIMPLEMENTED
     surroundings = settings(script, argv[1:-1], environ)
     try:
@@ -77,14 +79,6 @@ def main(argv: "Sequence[str]", environ: "Mapping[str, str]") -> int:
     if verb == "start" and code == codes.SUCCESS:
         forget(mark_path(agent, surroundings))
     return code
-
-
-def words(agent: "Agent") -> str:
-    """The arguments as a usage line has them, a blank behind each."""
-    shown = [name if agent.parameter(name).required else f"[{name}]" for name in agent.positional_names]
-    if agent.positional_separator:
-        shown = [agent.positional_separator.join(shown)]
-    return "".join(f"{word} " for word in shown)
 
 
 def settings(script: str, args: "Sequence[str]", environ: "Mapping[str, str]") -> "dict[str, str]":

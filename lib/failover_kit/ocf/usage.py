@@ -30,6 +30,14 @@ def usage(agent: "Agent") -> str:
     return synopsis(agent) + "\n".join(lines) + "\n"
 
 
+def arguments(agent: "Agent") -> str:
+    """The arguments of its haresources script, a blank behind each; optional ones in brackets."""
+    shown = [name if agent.parameter(name).required else f"[{name}]" for name in agent.positional_names]
+    if agent.positional_separator:
+        shown = [agent.positional_separator.join(shown)]
+    return "".join(f"{word} " for word in shown)
+
+
 def facts(parameter: "Parameter") -> "list[str]":
     """Required or the default, the values it takes, what they count, its older names."""
     found = ["required" if parameter.required else _default(parameter)]
