@@ -1,24 +1,31 @@
 """The launchers in Heartbeat's own hands: Debian's ResourceManager, in namespaces of the test.
 
-/etc/ha.d is a tmpfs with the real shellfuncs and our scripts; programs that would end this machine are taken
-out of the way, and what would have ended it leaves a line in a file.
+/etc/ha.d is a copy, with our scripts put in place by the commands of the howto. Programs that would end this
+machine are taken out of the way; a call of one leaves a line in a file.
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from agents.agent_worlds import PATH, sh
+from agents.agent_worlds import PATH, ROOT, sh
 
 MANAGER = "/usr/share/heartbeat/ResourceManager"
-LAUNCHERS = "usr/lib/failover-kit/compat/resource.d"
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(not Path(MANAGER).exists(), reason="no ResourceManager: the package heartbeat"),
 ]
+
+
+def install_commands():
+    """What docs/howto/with-heartbeat.md tells people to type."""
+    page = (ROOT / "docs" / "howto" / "with-heartbeat.md").read_text().splitlines()
+    first = page.index("    cd /etc/ha.d/resource.d")
+    return "\n".join(page[first : page.index("", first)])
 
 
 class Heartbeat:
@@ -30,14 +37,10 @@ class Heartbeat:
         self.base = base
         self.log = base / "ha-log"
         self.state = base / "state"
-        functions = Path("/etc/ha.d/shellfuncs").read_bytes()
-        sh("mount", "-t", "tmpfs", "none", "/etc/ha.d")
-        Path("/etc/ha.d/shellfuncs").write_bytes(functions)
+        shutil.copytree("/etc/ha.d", base / "ha.d")
+        sh("mount", "--bind", base / "ha.d", "/etc/ha.d")
         scripts = Path("/etc/ha.d/resource.d")
-        scripts.mkdir()
-        for script in (installed / LAUNCHERS).iterdir():
-            if script.is_symlink():
-                (scripts / script.name).symlink_to(script)
+        sh("sh", "-ec", install_commands().replace("/usr/lib/failover-kit", f"{installed}/usr/lib/failover-kit"))
         (scripts / "after").write_text("#!/bin/sh\ncase $1 in start) echo $1 >>/etc/ha.d/after ;; esac\nexit 0\n")
         (scripts / "after").chmod(0o755)
         tools = base / "tools"

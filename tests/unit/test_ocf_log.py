@@ -110,6 +110,15 @@ def test_files_get_a_dated_line_each(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("debug", ["/dev/null", "ha-debug"])
+def test_a_debug_log_is_never_the_only_one(
+    capsys: Capture, surroundings: dict[str, str], tmp_path: Path, debug: str
+) -> None:
+    """Heartbeat's default is /dev/null: lines whose only log that was used to be lost."""
+    log.write(TAG, "info", "x", {**surroundings, "HA_DEBUGLOG": str(tmp_path / debug)})
+    assert "INFO: x" in capsys.readouterr().err
+
+
 def test_the_date_is_the_one_asked_for(surroundings: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "ha-log"
     log.write(TAG, "info", "x", {**surroundings, "HA_LOGFILE": str(file), "HA_DATEFMT": "%Y/%m/%d_%T  "})

@@ -5,7 +5,7 @@ the cluster manager says in the environment:
 
 * HA_LOGD or HA_use_logd: cluster-glue's ha_logger, and no other when that took it;
 * HA_LOGFACILITY, HA_logfacility, PCMK_logfacility (the first that is set; "none" is none): syslog;
-* HA_LOGFILE: a line at the end of that file, its date by HA_DATEFMT; and HA_DEBUGLOG, when it is another;
+* HA_LOGFILE: a line at the end of that file, its date by HA_DATEFMT; a copy in HA_DEBUGLOG, when that is another;
 * none of them, or none that took it: stderr, which Pacemaker's executor and failoverd record.
 
 No log may hold up an agent. A line to syslog is left or dropped (spec/syslogline.py). A file may lie on a
@@ -58,9 +58,12 @@ def record(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> boo
             return True
     facility = next((environ[name] for name in FACILITIES if environ.get(name)), "none")
     taken = facility != "none" and _to_syslog(tag, facility, level, message)
-    names = [environ.get("HA_LOGFILE", ""), environ.get("HA_DEBUGLOG", "")]
-    for path in dict.fromkeys(name for name in names if name.startswith("/")):
-        taken = _to_file(path, tag, message, environ) or taken
+    file, debug = environ.get("HA_LOGFILE", ""), environ.get("HA_DEBUGLOG", "")
+    if file.startswith("/"):
+        taken = _to_file(file, tag, message, environ) or taken
+    if debug.startswith("/") and debug not in (file, "/dev/null"):
+        # One more copy, never the only one: Heartbeat's default is /dev/null.
+        _to_file(debug, tag, message, environ)
     return taken
 
 
