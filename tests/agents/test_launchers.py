@@ -7,11 +7,12 @@ machine are taken out of the way; a call of one leaves a line in a file.
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from agents.agent_worlds import PATH, ROOT, sh
+from agents.agent_worlds import PATH, ROOT, eventually, sh
 
 MANAGER = "/usr/share/heartbeat/ResourceManager"
 
@@ -153,15 +154,25 @@ def test_what_is_in_doubt_is_not_started_over_and_the_group_is_given_up(group):
     assert heartbeat.ends().count("reboot") == 0
 
 
+@contextmanager
+def held_elsewhere():
+    """Another mount namespace has a copy of every mount: what we unmount goes on living there."""
+    holder = subprocess.Popen(["unshare", "-m", "sleep", "600"])
+    try:
+        ours = os.readlink("/proc/self/ns/mnt")
+        eventually(lambda: os.readlink(f"/proc/{holder.pid}/ns/mnt") != ours, "a mount namespace")
+        yield
+    finally:
+        holder.kill()
+        holder.wait()
+
+
 def test_a_stop_that_fails_takes_the_node_down_and_nothing_is_said_to_be_released(group):
     """The disk is held by another mount namespace, so it is not free. Heartbeat must hear "running"."""
     heartbeat, disk = group
+    args = (disk.device, disk.base / "mnt", "ext4")
     assert heartbeat.run("takegroup", heartbeat.key).returncode == 0, heartbeat.said()
-    holder = subprocess.Popen(["unshare", "-m", "sleep", "600"])
-    try:
-        while os.readlink(f"/proc/{holder.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
-            pass
-        args = (disk.device, disk.base / "mnt", "ext4")
+    with held_elsewhere():
         assert heartbeat.run("givegroup", heartbeat.key, OCF_RESKEY_CRM_meta_timeout="3000").returncode != 0
         assert "pkill" in heartbeat.ends()
         assert "narrowly avoided" not in heartbeat.said()
@@ -169,12 +180,27 @@ def test_a_stop_that_fails_takes_the_node_down_and_nothing_is_said_to_be_release
         result = heartbeat.call("Filesystem", *args, "status")
         # The disk is not mounted in this namespace any more, so a probe alone would say "not running".
         assert (result.returncode, result.stdout.count("running")) == (4, 1)
-    finally:
-        holder.kill()
-        holder.wait()
     assert heartbeat.call("Filesystem", *args, "stop").returncode == 0
     assert heartbeat.call("Filesystem", *args, "status").stdout == "Filesystem: not running\n"
     assert list(heartbeat.state.glob("*-stop-*")) == []
+
+
+def test_beside_heartbeat_s_own_script_on_a_disk_that_is_held_elsewhere(heartbeat, disks):
+    """What the script that went aside makes of the same disk; printed, not judged."""
+    disk = disks("ext4")
+    key = f"Filesystem.heartbeat::{disk.device}::{disk.base}/mnt::ext4"
+    (disk.base / "mnt").mkdir()
+    heartbeat.resources(key)
+    heartbeat.run("takegroup", key)
+    assert disk.mounts() == [f"{disk.base}/mnt"], heartbeat.said()
+    with held_elsewhere():
+        code = heartbeat.run("givegroup", key).returncode
+        try:
+            os.close(os.open(disk.device, os.O_RDONLY | os.O_EXCL))
+            free = "free"
+        except OSError as error:
+            free = error.strerror
+        print(f"Heartbeat's Filesystem: givegroup exits {code}, called {heartbeat.ends()}; the disk: {free}")
 
 
 @pytest.mark.parametrize("script", ["IPaddr", "IPaddr2", "Filesystem", "nfsserver", "exportfs", "killnfsd"])

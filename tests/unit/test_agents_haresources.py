@@ -27,6 +27,10 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "compat" / "resource.d"
         ("10.0.0.9/24/10.0.0.255", {"ip": "10.0.0.9", "cidr_netmask": "24", "broadcast": "10.0.0.255"}),
         ("10.0.0.9//eth0", {"ip": "10.0.0.9", "nic": "eth0"}),
         ("10.0.0.9/eth0", {"ip": "10.0.0.9", "nic": "eth0"}),
+        (
+            "2001:db8:0:0:0:0:0:1/64/eth0",
+            {"ip": "2001:db8:0:0:0:0:0:1", "cidr_netmask": "64", "nic": "eth0"},
+        ),
     ],
 )
 def test_ipaddr(word, parameters):

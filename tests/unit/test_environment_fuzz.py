@@ -185,6 +185,41 @@ def test_any_arguments_of_a_launcher(script: str, state: str, args: list[str]) -
     judge("status", {3: 7, 4: 1}[code], err.getvalue(), "ERROR: ")
 
 
+CLOSED = """
+import os, sys
+for number in map(int, sys.argv[1]): os.close(number)
+os.execve(sys.argv[2], sys.argv[2:], os.environ)
+"""
+
+
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
+@pytest.mark.parametrize("verb", ["meta-data", "--help", "monitor", "validate-all", "nothing"])
+def test_streams_that_are_closed_change_no_answer(agent: Agent, verb: str) -> None:
+    """The next file opened would be the new stdout; nothing may be written to it, and nothing may fail of it."""
+
+    def run(closed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-IS", "-c", CLOSED, closed, str(TOP / "ocf" / agent.name), verb],
+            env={"HA_RSCTMP": "/no/where"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    usual = run("")
+    for closed in ("0", "1", "2", "012"):
+        result = run(closed)
+        assert result.returncode == usual.returncode, (closed, result.stderr)
+        assert "Traceback" not in result.stderr
+
+
+def test_a_full_stderr_changes_no_answer() -> None:
+    with Path("/dev/full").open("w") as full:
+        argv = [str(TOP / "ocf" / "IPaddr"), "validate-all"]
+        assert subprocess.run(argv, env={}, stderr=full, check=False, timeout=60).returncode == 6
+
+
 PROBE = """
 import os, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

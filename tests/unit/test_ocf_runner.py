@@ -183,6 +183,19 @@ def reskeys(settings):
     return {f"OCF_RESKEY_{name}": value for name, value in settings.items()}
 
 
+@pytest.mark.parametrize("name", ["/srv/" + "x/" * 100, "ü" * 300, "\udc80" * 250])
+def test_state_files_of_long_names_are_made_and_told_apart(tmp_path, name):
+    """The mount point of a Filesystem is one; a file name has 255 bytes, and a path may have 4096."""
+
+    def keep(call):
+        call.write_state(name, "one")
+        call.write_state(name + "y", "two")
+        return codes.SUCCESS
+
+    assert runner.main(make(start=keep), ["Toy", "start"], {**GOOD, "HA_RSCTMP": str(tmp_path)}) == 0
+    assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["one", "two"]
+
+
 @pytest.mark.parametrize("agent", ALL, ids=lambda agent: agent.name)
 class TestParameters:
     """The rules about wrong parameters, held by every agent."""

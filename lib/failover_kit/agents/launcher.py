@@ -21,7 +21,7 @@ import sys
 
 from failover_kit.agents.haresources import agent_for
 from failover_kit.ocf import codes, runner
-from failover_kit.ocf.agent import STATE_DIR
+from failover_kit.ocf.agent import state_path
 from failover_kit.spec.deadline import boottime_ms
 
 TYPE_CHECKING = False
@@ -34,14 +34,13 @@ if TYPE_CHECKING:
 VERBS = ("start", "stop", "status", "monitor")
 # LSB Core 3.1, "Init Script Actions", the exit codes of status.
 LSB_RUNNING, LSB_STOPPED, LSB_UNKNOWN = 0, 3, 4
-# Kept of the arguments in a file's name, which has at most 255 bytes; the rest is in the checksum behind it.
-_NAME_LIMIT = 60
 # Heartbeat asks within a second. Later a takeover may ask, and then it is start that has to decide.
 ANSWER_FOR_STOP_MS = 60_000
 
 
 def run() -> "NoReturn":
     """What the launcher calls: main() on this process's own arguments, and the end of the process."""
+    runner.fill_streams()
     runner.leave(main(sys.argv, os.environ))
 
 
@@ -169,10 +168,4 @@ def stop_failed_lately(mark: str) -> bool:
 
 def mark_path(agent: "Agent", environ: "Mapping[str, str]") -> str:
     """The file that says so, one for each instance, gone with the next boot."""
-    from binascii import crc32
-
-    instance = environ["OCF_RESOURCE_INSTANCE"]
-    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "_" for sign in instance)
-    number = crc32(os.fsencode(instance))
-    directory = environ.get("HA_RSCTMP") or STATE_DIR
-    return f"{directory}/failover-kit-{agent.name}-stop-{plain[:_NAME_LIMIT]}-{number:08x}"
+    return state_path(agent, f"stop-{environ['OCF_RESOURCE_INSTANCE']}", environ)

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 STATE_DIR = "/run/resource-agents"
 
 
+# A file name has 255 bytes at most (NAME_MAX); an agent's name, ".<pid>" and our own prefix want theirs.
+_NAME_LIMIT = 180
+
+
+def state_path(agent: "Agent", name: str, environ: "Mapping[str, str]") -> str:
+    """Where the agent keeps the small file ``name``; a long name is cut, and made unique again by a checksum."""
+    plain = "".join(
+        sign if sign.isascii() and (sign.isalnum() or sign in "._-") else f"%{ord(sign):02x}" for sign in name
+    )
+    if len(plain) > _NAME_LIMIT:
+        from binascii import crc32
+
+        plain = f"{plain[: _NAME_LIMIT - 9]}-{crc32(plain.encode('ascii')):08x}"
+    return f"{environ.get('HA_RSCTMP') or STATE_DIR}/failover-kit-{agent.name}-{plain}"
+
+
 class Call:
     """One run of one action: everything a handler may know about its surroundings."""
 
@@ -47,9 +63,7 @@ class Call:
 
     def state_path(self, name: str) -> str:
         """Where this agent keeps the small file ``name`` until the next boot."""
-        directory = self._environ.get("HA_RSCTMP") or STATE_DIR
-        safe = "".join(sign if sign.isalnum() or sign in "._-" else f"%{ord(sign):02x}" for sign in name)
-        return f"{directory}/failover-kit-{self.agent.name}-{safe}"
+        return state_path(self.agent, name, self._environ)
 
     def write_state(self, name: str, text: str) -> None:
         """Write the small file ``name``, whole or not at all: we may be killed at any moment."""

@@ -38,9 +38,6 @@ _given_up: "set[str]" = set()
 
 def write(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> None:
     """Say ``text`` on one line; ``level`` is info, warning or error. Never raises, never waits long."""
-    if sys.stderr is None:
-        record(tag, level, text, environ)
-        return
     try:
         if sys.stderr.isatty() or not record(tag, level, text, environ):
             sys.stderr.write(one_line(f"{tag}[{os.getpid()}]: {_WORDS[level]}: {text}") + "\n")

@@ -49,7 +49,23 @@ def run(agent: "Agent") -> "NoReturn":
     """What a launcher calls: main() on this process's own arguments, and the end of the process."""
     import os
 
+    fill_streams()
     leave(main(agent, sys.argv, os.environ))
+
+
+def fill_streams() -> None:
+    """/dev/null for each standard stream that the caller closed.
+
+    Otherwise the next file that is opened has its number: a disk may become the stdout of a child.
+    """
+    if sys.stdin is not None and sys.stdout is not None and sys.stderr is not None:
+        return
+    import os
+
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def leave(code: int) -> "NoReturn":
@@ -61,9 +77,8 @@ def leave(code: int) -> "NoReturn":
     import os
 
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
     except OSError:
         code = code or codes.ERR_GENERIC
     os._exit(code)
@@ -187,8 +202,7 @@ def tell(agent: "Agent", environ: "Mapping[str, str]", reason: str) -> None:
     """Give the one reason: to whoever called us, and to the log when there is one beside the caller's."""
     text = one_line(reason.strip())[:REASON_LIMIT]
     _to_stderr(one_line(environ.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX) + text + "\n")
-    on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    if not on_terminal and any(environ.get(name) for name in LOG_SETTINGS):
+    if not sys.stderr.isatty() and any(environ.get(name) for name in LOG_SETTINGS):
         from failover_kit.ocf.log import record
 
         record(f"{agent.name}({instance_of(environ)})", "error", text, environ)
@@ -199,9 +213,8 @@ def instance_of(environ: "Mapping[str, str]") -> str:
 
 
 def _to_stderr(text: str) -> None:
-    """stderr may be closed, or a pipe that nobody reads any more: the exit code says the rest."""
+    """stderr may be a pipe that nobody reads any more: the exit code says the rest."""
     try:
-        if sys.stderr is not None:
-            sys.stderr.write(text)
+        sys.stderr.write(text)
     except OSError:
         pass
