@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -224,16 +225,24 @@ def test_the_mark_is_of_these_arguments_alone(script):
     assert script("status", "/dev/sdz8", "/srv/OK") == (3, "Filesystem: not running\n")
 
 
-def test_where_marks_cannot_be_made_doubt_counts_as_running(script, monkeypatch):
+def test_where_marks_cannot_be_made_what_does_not_run_counts_as_running(script, monkeypatch):
     """A full or read-only /run: whether a stop has failed cannot be told."""
     script.state.mkdir()
     room = os.statvfs(script.state)
-    full = os.statvfs_result((*room[:4], 0, *room[5:]))
-    script.answers["monitor"] = 1
-    monkeypatch.setattr(os, "statvfs", lambda path: full)
-    assert heartbeat_reads(script("status")[1])
-    monkeypatch.setattr(os, "statvfs", lambda path: room)
-    assert not heartbeat_reads(script("status")[1])
+
+    def told(**changed):
+        values = {name: getattr(room, name) for name in dir(room) if name.startswith("f_")} | changed
+        monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**values))
+        return script("status")[1]
+
+    plain = {"f_blocks": 100, "f_bavail": 9, "f_files": 100, "f_favail": 9, "f_flag": 0}
+    for found in (1, 7):
+        script.answers["monitor"] = found
+        for bad in ({"f_bavail": 0}, {"f_favail": 0}, {"f_flag": os.ST_RDONLY}):
+            assert heartbeat_reads(told(**{**plain, **bad}))
+        assert not heartbeat_reads(told(**plain))
+        unlimited = {"f_blocks": 0, "f_bavail": 0, "f_files": 0, "f_favail": 0}
+        assert not heartbeat_reads(told(**{**plain, **unlimited}))
 
 
 def test_marks_are_written_over_in_place(script):

@@ -95,13 +95,13 @@ def settings(script: str, args: "Sequence[str]", environ: "Mapping[str, str]") -
 def status(agent: "Agent", environ: "Mapping[str, str]") -> int:
     """A probe, told in the words that Heartbeat reads."""
     mark = mark_path(agent, environ)
-    unfinished = stop_failed_lately(mark)
+    not_released = why_not_released(mark)
     code = runner.main(agent, [agent.name, "monitor"], environ)
     if code in (codes.SUCCESS, codes.DEGRADED):
         say(f"{agent.name}: running OK")
         return LSB_RUNNING
-    if unfinished:
-        say(f"{agent.name}: has to count as running, a stop of it has not succeeded")
+    if not_released:
+        say(f"{agent.name}: has to count as running, {not_released}")
     elif code == codes.NOT_RUNNING and not os.path.lexists(mark):
         say(f"{agent.name}: not running")
         return LSB_STOPPED
@@ -136,7 +136,7 @@ def set_mark(mark: str) -> None:
         finally:
             os.close(file)
     except OSError:
-        pass  # stop_failed_lately() sees that marks cannot be made
+        pass  # why_not_released() sees that marks cannot be made
 
 
 def forget(mark: str) -> None:
@@ -146,24 +146,34 @@ def forget(mark: str) -> None:
         pass
 
 
-def stop_failed_lately(mark: str) -> bool:
-    """Whether a stop has not succeeded, a moment ago; True as well where that cannot be told."""
+def why_not_released(mark: str) -> str:
+    """Why a resource that does not run must not count as released, "" when there is no reason.
+
+    Its stop failed a moment ago, or may have, and there was no way to write that down.
+    """
     try:
         with open(mark, encoding="ascii", errors="replace") as file:
             text = file.read(64).strip()
-        return not text.isdigit() or boottime_ms() - int(text) < ANSWER_FOR_STOP_MS
+        late = text.isdigit() and boottime_ms() - int(text) >= ANSWER_FOR_STOP_MS
+        return "" if late else "a stop of it has not succeeded"
     except FileNotFoundError:
         pass
     except OSError:
-        return True
+        return "whether a stop of it failed cannot be read"
+    return "" if takes_files(os.path.dirname(mark)) else "whether a stop of it failed could not be written down"
+
+
+def takes_files(directory: str) -> bool:
+    """Whether a new file can be made there; one that is not there will be made itself."""
     try:
-        room = os.statvfs(os.path.dirname(mark))
+        room = os.statvfs(directory)
     except FileNotFoundError:
-        return False
-    except OSError:
         return True
-    full = not room.f_bavail or (room.f_files > 0 and not room.f_favail)
-    return full or bool(room.f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+    # A tmpfs without a limit says 0 of 0 for both.
+    full = (room.f_blocks > 0 and not room.f_bavail) or (room.f_files > 0 and not room.f_favail)
+    return not full and not room.f_flag & os.ST_RDONLY
 
 
 def mark_path(agent: "Agent", environ: "Mapping[str, str]") -> str:
