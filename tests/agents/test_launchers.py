@@ -129,14 +129,24 @@ def test_a_group_is_taken_and_given_and_heartbeat_knows_which(group, network):
     assert heartbeat.ends() == []
 
 
-def test_an_ipv6_address_written_in_full(heartbeat, network):
-    key = "IPaddr::2001:db8:0:0:0:0:0:9/64/eth0"
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("IPaddr::2001:db8:0:0:0:0:0:9/64/eth0", "2001:db8::9/64"),
+        ("IPaddr2::2001:db8:0:0:0:0:0:9/64/eth0", "2001:db8::9/64"),
+        ("10.77.0.9", "10.77.0.9/24"),
+        ("10.77.0.9/25/eth0/10.77.0.127", "10.77.0.9/25 brd 10.77.0.127"),
+        ("IPaddr2::10.77.0.9/24/eth0:web", "10.77.0.9/24"),
+    ],
+)
+def test_an_address_in_every_spelling_of_haresources(heartbeat, network, key, address):
     heartbeat.resources(key)
     assert heartbeat.run("takegroup", key).returncode == 0, heartbeat.said()
-    assert "2001:db8::9/64" in network.ip("a", "-6", "addr", "show", "dev", "eth0")
+    assert address in network.ip("a", "addr", "show", "dev", "eth0")
     assert heartbeat.run("status", key).returncode == 0
     assert heartbeat.run("givegroup", key).returncode == 0
-    assert "2001:db8::9" not in network.ip("a", "-6", "addr", "show", "dev", "eth0")
+    assert address not in network.ip("a", "addr", "show", "dev", "eth0")
+    assert heartbeat.ends() == []
 
 
 def test_what_is_in_doubt_is_not_started_over_and_the_group_is_given_up(group):

@@ -49,7 +49,7 @@ def test_without_a_log_it_is_stderr(capsys: Capture, surroundings: dict[str, str
     assert capsys.readouterr().err == f"{TAG}[{os.getpid()}]: WARNING: late\n"
 
 
-@pytest.mark.parametrize("name", ["HA_LOGFACILITY", "HA_logfacility", "PCMK_logfacility"])
+@pytest.mark.parametrize("name", log.FACILITIES)
 def test_a_facility_is_syslog_alone(
     capsys: Capture, surroundings: dict[str, str], daemon: socket.socket, name: str
 ) -> None:
@@ -215,6 +215,11 @@ def test_logd_is_spoken_to_by_ha_logger(
     log.write(TAG, "info", "y", {**surroundings, **setting, "HA_LOGFILE": str(file)})
     assert file.read_text().endswith("INFO: y\n")
     assert capsys.readouterr().err == ""
+
+
+def test_the_runner_looks_for_every_setting_that_the_log_reads() -> None:
+    read = set(re.findall(r'environ\.get\("(HA_\w+)"', Path(log.__file__).read_text())) | set(log.FACILITIES)
+    assert read - {"HA_RSCTMP", "HA_DATEFMT"} == set(runner.LOG_SETTINGS)
 
 
 def test_a_reason_is_in_the_log_too(

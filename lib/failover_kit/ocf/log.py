@@ -4,7 +4,7 @@ Imported only when there is something to say. A terminal on stderr gets it and n
 the cluster manager says in the environment:
 
 * HA_LOGD or HA_use_logd: cluster-glue's ha_logger, and no other when that took it;
-* HA_LOGFACILITY, HA_logfacility, PCMK_logfacility (the first that is set; "none" is none): syslog;
+* HA_LOGFACILITY, HA_logfacility, PCMK_… likewise (the first that is set; "none" is none): syslog;
 * HA_LOGFILE: a line at the end of that file, its date by HA_DATEFMT; a copy in HA_DEBUGLOG, when that is another;
 * none of them, or none that took it: stderr, which Pacemaker's executor and failoverd record.
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _WORDS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
 _TRUE = ("yes", "true", "1", "YES", "TRUE", "True", "ja", "on", "ON")
-FACILITIES = ("HA_LOGFACILITY", "HA_logfacility", "PCMK_logfacility")
+FACILITIES = ("HA_LOGFACILITY", "HA_logfacility", "PCMK_LOGFACILITY", "PCMK_logfacility")
 HA_LOGGER = "/usr/sbin/ha_logger"
 # For a disk or a daemon that is only slow. It is spent once in a process, not once a line.
 PATIENCE_MS = 300
