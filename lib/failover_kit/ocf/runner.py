@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # What names a log beside stderr. It stands here because ocf/log.py is imported only when there is one.
 LOG_SETTINGS = (
-    "HA_LOGFACILITY", "HA_logfacility", "PCMK_LOGFACILITY", "PCMK_logfacility", "HA_LOGFILE", "HA_DEBUGLOG", "HA_LOGD",
-    "HA_use_logd",
+    "HA_LOGFACILITY", "HA_logfacility", "PCMK_LOGFACILITY", "PCMK_logfacility", "HA_LOGFILE", "HA_DEBUGLOG",
+    "HA_LOGD", "HA_use_logd",
 )  # fmt: skip
 REASON_PREFIX = "ocf-exit-reason:"
 # Pacemaker shows the reason in one line of crm_mon.
