@@ -56,7 +56,7 @@ def test_a_facility_is_syslog_alone(
     log.write(TAG, "error", "two\nlines", {**surroundings, name: "local3"})
     assert capsys.readouterr().err == ""
     # 19 * 8 + 3: local3.err
-    pattern = rf"<155>\w{{3}} [ \d]\d \d\d:\d\d:\d\d Toy\(disk\)\[{os.getpid()}\]: ERROR: two\\nlines"
+    pattern = rf"<155>\w{{3}} [ \d]\d \d\d:\d\d:\d\d Toy\(disk\)\[{os.getpid()}\]: ERROR: two\\012lines"
     assert re.fullmatch(pattern, daemon.recv(4096).decode())
 
 

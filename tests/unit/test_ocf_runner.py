@@ -104,7 +104,7 @@ def test_one_reason_line_however_long_the_story(capsys):
     agent = make(start=raising(AgentError(5, "first\nsecond\tthird " + "x" * 5000)))
     assert runner.main(agent, ["Toy", "start"], GOOD) == 5
     (line,) = reasons(capsys)
-    assert line.startswith(r"first\nsecond\tthird x")
+    assert line.startswith(r"first\012second\011third x")
     assert len(line) <= runner.REASON_LIMIT
 
 
@@ -306,6 +306,8 @@ class TestMetadata:
             assert parameter.get("required") in ("0", "1")
             # Without a reload-agent action nothing can be changed while it runs.
             assert parameter.get("reloadable") == "0" or "reload-agent" in agent.handlers
+            # An identity never can.
+            assert parameter.get("required") == "0" or parameter.get("reloadable") == "0"
             content = parameter.find("content")
             assert content.get("type") in ("string", "integer", "boolean")
             declared = agent.parameter(parameter.get("name"))

@@ -223,8 +223,7 @@ AGENT = Agent(
             default="0",
             minimum=0,
             maximum=5000,
-            unit="milliseconds",
-            shortdesc="Time between announcements of a burst",
+            shortdesc="Milliseconds between announcements of a burst",
         ),
         Parameter(
             "arp_count_refresh",
@@ -234,9 +233,7 @@ AGENT = Agent(
             maximum=20,
             shortdesc="Announcements at each monitor",
         ),
-        Parameter(
-            "preferred_lft", default="forever", check=lifetime, unit="seconds", shortdesc="Preferred lifetime"
-        ),
+        Parameter("preferred_lft", default="forever", check=lifetime, shortdesc="Preferred lifetime in seconds"),
         Parameter("nodad", kind="boolean", default="no", shortdesc="No duplicate address detection (IPv6)"),
         Parameter("noprefixroute", kind="boolean", default="no", shortdesc="Add no route for the prefix"),
         Parameter("flush_routes", kind="boolean", default="no", shortdesc="Flush cached routes on stop"),

@@ -18,7 +18,7 @@ children that hang there is one at most, however often a monitor has something t
 import os
 import sys
 
-from failover_kit.spec.values import one_line
+from failover_kit.spec.values import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ def write(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> None
     """Say ``text`` on one line; ``level`` is info, warning or error. Never raises, never waits long."""
     try:
         if sys.stderr.isatty() or not record(tag, level, text, environ):
-            sys.stderr.write(one_line(f"{tag}[{os.getpid()}]: {_WORDS[level]}: {text}") + "\n")
+            sys.stderr.write(shown(f"{tag}[{os.getpid()}]: {_WORDS[level]}: {text}") + "\n")
     except OSError:
         pass  # a pipe that nobody reads any more
 
 
 def record(tag: str, level: str, text: str, environ: "Mapping[str, str]") -> bool:
     """Leave the line in the logs that ``environ`` names; False when none of them took it."""
-    tag = one_line(tag)
-    message = f"{_WORDS[level]}: {one_line(text)}"
+    tag = shown(tag)
+    message = f"{_WORDS[level]}: {shown(text)}"
     if environ.get("HA_LOGD") == "yes" or environ.get("HA_use_logd") in _TRUE:
         argv = [HA_LOGGER, "-t", f"{tag}[{os.getpid()}]", message]
         if _in_child("logd", lambda: _become(argv), environ):

@@ -21,7 +21,7 @@ from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
 from failover_kit.spec.parameter import check_all, wrong_parameters
-from failover_kit.spec.values import is_number, one_line, quoted
+from failover_kit.spec.values import is_number, quoted, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def main(agent: "Agent", argv: "Sequence[str]", environ: "Mapping[str, str]") ->
         from failover_kit.ocf.usage import synopsis
 
         wrong = f"action {quoted(verb)} is not implemented" if verb else "no action given"
-        _to_stderr(f"{agent.name}: {one_line(wrong)}\n{synopsis(agent)}")
+        _to_stderr(f"{agent.name}: {shown(wrong)}\n{synopsis(agent)}")
         return codes.ERR_UNIMPLEMENTED
     try:
         return _perform(agent, verb, environ)
@@ -179,7 +179,7 @@ def together(wrong: "list[str]") -> str:
     """All of it in one reason; what does not fit into a line of crm_mon is counted at its end."""
     text = wrong[0]
     for number, sentence in enumerate(wrong[1:], 1):
-        if len(one_line(text)) + len(one_line(sentence)) > REASON_LIMIT - len("; and 99 more"):
+        if len(shown(text)) + len(shown(sentence)) > REASON_LIMIT - len("; and 99 more"):
             return f"{text}; and {len(wrong) - number} more"
         text += "; " + sentence
     return text
@@ -201,8 +201,8 @@ def _milliseconds(text: str) -> int:
 
 def tell(agent: "Agent", environ: "Mapping[str, str]", reason: str) -> None:
     """Give the one reason: to whoever called us, and to the log when there is one beside the caller's."""
-    text = one_line(reason.strip())[:REASON_LIMIT]
-    _to_stderr(one_line(environ.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX) + text + "\n")
+    text = shown(reason.strip())[:REASON_LIMIT]
+    _to_stderr(shown(environ.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX) + text + "\n")
     if not sys.stderr.isatty() and any(environ.get(name) for name in LOG_SETTINGS):
         from failover_kit.ocf.log import record
 

@@ -20,33 +20,28 @@ LABEL_LIMIT = 15
 INTERFACE_LIMIT = 127
 
 
+def shown(text: str) -> str:
+    r"""``text`` as it may stand in a message: one line, what cannot be printed as octal (newline: \012)."""
+    if text.isprintable():
+        return text
+    import os
+
+    return "".join(
+        sign if sign.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(sign)) for sign in text
+    )
+
+
 # How much of a value a message quotes. Whole, one absurd value would push the other problems out of the reason.
 QUOTE_LIMIT = 100
 # A 64-bit number has no more digits. int() itself takes 4300 and then raises an error that is no sentence.
 DIGITS_LIMIT = 19
 
 
-def one_line(text: str) -> str:
-    """``text`` on one line, whatever it holds: what cannot be printed is shown as its escape.
-
-    A newline in a path is a fact about the path, and in a log it would be the beginning of somebody
-    else's line. Bytes that are no text (os.fsdecode()) are shown as the bytes they are.
-    """
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
-
-
-def _escaped(sign: str) -> str:
-    number = ord(sign)
-    if 0xDC80 <= number <= 0xDCFF:
-        return f"\\x{number - 0xDC00:02x}"
-    return sign.encode("unicode_escape").decode("ascii")
-
-
 def quoted(text: str) -> str:
     """``text`` as a message quotes it: between quotes, and shortened when it is very long."""
-    return f"'{text}'" if len(text) <= QUOTE_LIMIT else f"'{text[:QUOTE_LIMIT]}'... ({len(text)} characters)"
+    if len(text) <= QUOTE_LIMIT:
+        return f"'{shown(text)}'"
+    return f"'{shown(text[:QUOTE_LIMIT])}'... ({len(text)} characters)"
 
 
 def is_number(text: str) -> bool:
