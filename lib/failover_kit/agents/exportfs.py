@@ -13,7 +13,7 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import check_path
+from failover_kit.spec.values import check_path, is_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_options(text: str) -> str:
 
 def check_fsid(text: str) -> str:
     """A number, ``root`` (0), or a UUID: 32 hexadecimal digits (nfs-utils, valid_uuid())."""
-    if text == "root" or (text.isascii() and text.isdigit() and int(text) <= _FSID_LIMIT):
+    if text == "root" or (is_number(text) and int(text) <= _FSID_LIMIT):
         return text
     digits = text.replace("-", "").replace(":", "")
     if len(digits) == 32 and digits.isascii() and all(sign in "0123456789abcdefABCDEF" for sign in digits):

@@ -38,3 +38,7 @@ the filesystem itself.
 """,
     "statusfile": "The file in the directory that a monitor with OCF_CHECK_LEVEL 20 writes and reads.",
 }
+
+EXAMPLE = {"device": "/dev/etherd/e0.0", "directory": "/mnt/e0.0", "fstype": "xfs"}
+
+SEE_ALSO = ("mount(8)", "umount(8)", "fsfreeze(8)", "xfs(5)", "ext4(5)")

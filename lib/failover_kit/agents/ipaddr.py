@@ -10,7 +10,7 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import address_bytes, check_address
+from failover_kit.spec.values import address_bytes, check_address, is_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def lifetime(text: str) -> int:
     """Seconds, or ``forever``, as the kernel keeps them (struct ifa_cacheinfo)."""
     if text == "forever":
         return addresses.FOREVER
-    if text.isascii() and text.isdigit() and int(text) < addresses.FOREVER:
+    if is_number(text) and int(text) < addresses.FOREVER:
         return int(text)
     raise ValueError("is neither a number of seconds nor forever")
 

@@ -92,3 +92,7 @@ it the address counts as stopped.
 Exists in IPaddr2 and is refused here: setting it is an error that says which agent to use.
 """,
 }
+
+EXAMPLE = {"ip": "192.0.2.220", "cidr_netmask": "24", "nic": "eth0"}
+
+SEE_ALSO = ("ip-address(8)", "arping(8)")

@@ -220,7 +220,8 @@ AGENT = Agent(
             reloadable=True,
             minimum=1,
             maximum=1440,
-            shortdesc="Minutes to notify for",
+            unit="minutes",
+            shortdesc="How long to notify",
         ),
         Parameter("nfs_server_scope", check=check_scope, shortdesc="NFSv4 server scope"),
         Parameter("nfsv4_only", kind="boolean", default="no", shortdesc="Serve NFSv4 alone"),
@@ -233,8 +234,12 @@ AGENT = Agent(
             maximum=4096,
             shortdesc="Number of server threads",
         ),
-        Parameter("lease_time", kind="integer", minimum=10, maximum=3600, shortdesc="NFSv4 lease, in seconds"),
-        Parameter("grace_time", kind="integer", minimum=10, maximum=240, shortdesc="Grace period, in seconds"),
+        Parameter(
+            "lease_time", kind="integer", minimum=10, maximum=3600, unit="seconds", shortdesc="NFSv4 lease"
+        ),
+        Parameter(
+            "grace_time", kind="integer", minimum=10, maximum=240, unit="seconds", shortdesc="Grace period"
+        ),
         Parameter("rpcpipefs_dir", kind="path", shortdesc="Where rpc_pipefs is mounted"),
     ),
     actions=(

@@ -59,3 +59,7 @@ lease_time is given.
 Where rpc_pipefs is or shall be mounted. Left out: where it is mounted already, else what /etc/nfs.conf says.
 """,
 }
+
+EXAMPLE = {"nfs_shared_infodir": "/mnt/e0.0/.nfs", "nfs_ip": "192.0.2.220"}
+
+SEE_ALSO = ("rpc.nfsd(8)", "rpc.mountd(8)", "rpc.statd(8)", "sm-notify(8)", "nfsdcld(8)", "nfs.conf(5)")
