@@ -45,10 +45,12 @@ NEEDED = ("unshare", "setpriv", "losetup", "mkfs.xfs", "mount", "umount", "ip", 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench/agents", description="Resource agents side by side with ClusterLabs'.")
-    parser.add_argument("--runs", type=int, metavar="N", help=f"samples of each ({DEFAULT_RUNS}; {QUICK_RUNS} if quick)")
+    parser = argparse.ArgumentParser(prog="bench/agents", description="Resource agents beside ClusterLabs'.")
     parser.add_argument(
-        "--only", action="append", metavar="PATTERN", help="rows whose name matches, like '*-monitor'; may be given again"
+        "--runs", type=int, metavar="N", help=f"samples of each ({DEFAULT_RUNS}, quick {QUICK_RUNS})"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="PATTERN", help="rows with such names ('*-monitor'); may be given again"
     )
     parser.add_argument("--list", action="store_true", help="the names of the rows, and nothing else")
     parser.add_argument(
@@ -107,9 +109,9 @@ def outside(argv: Sequence[str]) -> int:
             with loop_disk(folder) as disk:
                 # Whatever ends us ends unshare, and the namespace with it.
                 command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork"]
-                command += ["--kill-child=KILL", "--mount-proc", "/usr/bin/python3", str(Path(__file__).parent), *argv]
+                command += ["--kill-child=KILL", "--mount-proc", "/usr/bin/python3", str(Path(__file__).parent)]
                 environment = {**CLEAN_ENV, PLACE: folder, DISK: disk}
-                return subprocess.run(command, env=environment, check=False).returncode
+                return subprocess.run([*command, *argv], env=environment, check=False).returncode
         except subprocess.CalledProcessError as error:
             return refuse(f"no disk to measure with: '{' '.join(error.cmd)}' exited {error.returncode}")
         except KeyboardInterrupt:

@@ -51,7 +51,7 @@ def as_markdown(results: Sequence[Result], facts: Facts) -> str:
                 _processes(samples), _programs(result, key), _codes(samples),
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| what | against | ratio of the medians of | measured | to reach |", "| --- | --- | --- | --- | --- |"]
+    lines += ["", "| what | against | medians of | ratio | to reach |", "| --- | --- | --- | --- | --- |"]
     for result in results:
         for target in _shown(result):
             cells = (

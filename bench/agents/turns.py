@@ -101,7 +101,8 @@ class Turns:
         if taken.wrong or any(found != code for found in taken.codes):
             lines = Path(self.stderr).read_text(errors="replace").splitlines()
             said = f"; it said: {lines[-1]}" if lines else ""
-            raise WrongOutcome(f"{key} {' '.join(verbs)} exited {list(taken.codes)}: {taken.wrong or 'not this'}{said}")
+            fact = taken.wrong or f"expected {code}"
+            raise WrongOutcome(f"{key} {' '.join(verbs)} exited {list(taken.codes)}: {fact}{said}")
 
     def _commands(
         self, key: str, world: World, verbs: tuple[str, ...], prefix: tuple[str, ...] = ()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from failover_kit.kernel import mounting
 from failover_kit.spec.deadline import Deadline
@@ -56,7 +55,7 @@ class World:
         self.build()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.clear()
 
     def build(self) -> None:
@@ -167,9 +166,12 @@ class Exports(World):
 
     def build(self) -> None:
         os.makedirs(self.directory)
-        options = "rw,sync,wdelay,hide,nocrossmnt,secure,root_squash,no_all_squash,no_subtree_check,secure_locks,acl"
-        rest = "no_pnfs,anonuid=65534,anongid=65534,sec=sys,rw,secure,root_squash,no_all_squash"
-        lines = (f"/srv/export{number:04}\t{CLIENTS}({options},fsid={number},{rest})\n" for number in range(1, self.count))
+        lines = (
+            f"/srv/export{number:04}\t{CLIENTS}(rw,sync,wdelay,hide,nocrossmnt,secure,root_squash,no_all_squash,"
+            f"no_subtree_check,secure_locks,acl,no_pnfs,fsid={number},anonuid=65534,anongid=65534,sec=sys,rw,secure,"
+            "root_squash,no_all_squash)\n"
+            for number in range(1, self.count)
+        )
         ETAB.write_text("".join(lines))
 
     def clear(self) -> None:
@@ -189,12 +191,14 @@ class Exports(World):
 def users(where: str, count: int) -> Iterator[None]:
     """``count`` processes that use the directory ``where``; whoever is left ends with the context."""
     argv = ["/usr/bin/python3", "-IS", "-c", _USERS, where, str(count)]
-    crowd = subprocess.Popen(argv, env=CLEAN_ENV, cwd="/", stdout=subprocess.PIPE, start_new_session=True)
+    reading, writing = os.pipe()
+    crowd = subprocess.Popen(argv, env=CLEAN_ENV, cwd="/", stdout=writing, start_new_session=True)
+    os.close(writing)
     try:
-        assert crowd.stdout is not None
-        arrived = crowd.stdout.read()
-        if len(arrived) != count:
-            raise CommandFailed(f"only {len(arrived)} of {count} processes could be started")
+        with os.fdopen(reading, "rb") as pipe:
+            arrived = len(pipe.read())
+        if arrived != count:
+            raise CommandFailed(f"only {arrived} of {count} processes could be started")
         yield
     finally:
         os.killpg(crowd.pid, signal.SIGKILL)
