@@ -44,6 +44,9 @@ def unescape(field: bytes) -> str:
     Reads from left to right, as the kernel's qword_get() does. nfs-utils' own reader (xgettok()) looks
     at what it has decoded once more: of ``\134101`` it makes ``A``. See ``survives()``.
     """
+    if 0x5C not in field:
+        # Almost every field of a long table, whose reading must not cost more than a monitor.
+        return os.fsdecode(field)
     found = bytearray()
     at = 0
     while at < len(field):
