@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = {
     "failover_kit", "failover_kit.agents", "failover_kit.kernel", "failover_kit.ocf", "failover_kit.ocf.agent",
     "failover_kit.ocf.codes", "failover_kit.ocf.runner", "failover_kit.spec", "failover_kit.spec.deadline",
-    "failover_kit.spec.parameter", "failover_kit.spec.values", "__future__",
+    "failover_kit.spec.parameter", "failover_kit.spec.values",
 }  # fmt: skip
 MONITOR = {
     "IPaddr": SHARED | {
