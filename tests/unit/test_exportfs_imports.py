@@ -2,9 +2,9 @@
 
 import pytest
 
-from unit.test_agents_imports import SHARED, imported
+from unit.test_agents_imports import OS, SHARED, imported
 
-MONITOR = SHARED | {
+MONITOR = SHARED | OS | {
     "select", "failover_kit.agents.exportfs", "failover_kit.kernel.exports", "failover_kit.kernel.mounts",
 }  # fmt: skip
 
