@@ -265,7 +265,7 @@ def observe(call: "Call") -> "list[tuple[Pair, Record | None, State]]":
     if not any(records):
         return [(pair, None, State(False)) for pair in declared]
     boot = exports.boot_id()
-    table = exports.table()
+    table = exports.table(paths={record.entry.path for record in records if record})
     found = []
     for pair, record in zip(declared, records, strict=True):
         path = record.entry.path if record else pair.directory

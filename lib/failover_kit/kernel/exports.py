@@ -10,6 +10,10 @@ default.
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 # support/include/exportfs.h: NFS_STATEDIR as Debian and Fedora build it.
 STATE_DIRECTORY = "/var/lib/nfs"
 NFS_CONF = "/etc/nfs.conf"
@@ -85,14 +89,20 @@ def survives(path: str) -> bool:
     return not any(len(piece) >= 3 and all(digit in _OCTAL for digit in piece[:3]) for piece in pieces)
 
 
-def parse(data: bytes) -> "list[Entry]":
-    """The entries of an etab; lines that are none are left out."""
+def parse(data: bytes, paths: "Collection[str] | None" = None) -> "list[Entry]":
+    """The entries of an etab (of these ``paths`` alone); lines that are none are left out."""
     found = []
+    wanted = None if paths is None else frozenset(map(os.fsencode, paths))
     for line in data.split(b"\n"):
         path, _, rest = line.partition(b"\t")
+        if wanted is not None and path not in wanted and 0x5C not in path:
+            # Hundreds of exports of others must not cost hundreds of objects.
+            continue
         client, opening, options = rest.partition(b"(")
         if path.startswith(b"/") and opening and client and options.endswith(b")"):
-            found.append(Entry(unescape(path), os.fsdecode(client), os.fsdecode(options[:-1])))
+            entry = Entry(unescape(path), os.fsdecode(client), os.fsdecode(options[:-1]))
+            if paths is None or entry.path in paths:
+                found.append(entry)
     return found
 
 
@@ -126,11 +136,11 @@ def _configuration_files() -> "list[str]":
     return [NFS_CONF, *(f"{NFS_CONF}.d/{name}" for name in more)]
 
 
-def table(directory: str = "") -> "list[Entry]":
-    """What etab says now; nothing when it does not exist."""
+def table(directory: str = "", paths: "Collection[str] | None" = None) -> "list[Entry]":
+    """What etab says now (of these ``paths`` alone); nothing when it does not exist."""
     try:
         with open((directory or state_directory()) + "/etab", "rb") as file:
-            return parse(file.read())
+            return parse(file.read(), paths)
     except FileNotFoundError:
         return []
 
