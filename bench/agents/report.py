@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from common.facts import machine_facts
-from contest import OURS, PEER, Contender, Target
+from contest import BARE, OURS, PEER, Contender, Target
 from meter import KILLED, Sample
 from turns import Result
 
@@ -34,7 +34,9 @@ def as_text(results: Sequence[Result], facts: Facts) -> str:
             )
         for target in _shown(result):
             who = f"{OURS} / {target.other}"
-            lines.append(f"  {who:32} {target.measure} {_ratio_text(result, target):24} {_goal(result, target)}")
+            lines.append(f"  {who:32} {target.measure:4} {_ratio_text(result, target):>5} {_goal(result, target)}")
+        if floor(result) is not None:
+            lines.append(f"  {BARE} / {PEER}  cpu  {floor(result):.3f} nothing in Python can be below")
     return "\n".join(lines) + "\n"
 
 
@@ -58,6 +60,9 @@ def as_markdown(results: Sequence[Result], facts: Facts) -> str:
                 result.row.title, target.other, target.measure, _ratio_text(result, target), _goal(result, target),
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
+        if floor(result) is not None:
+            cells = (result.row.title, f"{BARE} against {PEER}", "cpu", f"{floor(result):.3f}", "the floor")
+            lines.append(f"| {' | '.join(cells)} |")
     head = [f"- {name}: {value}" for name, value in facts.items()]
     return "\n".join([*head, "", *lines]) + "\n"
 
@@ -75,6 +80,7 @@ def as_json(results: Sequence[Result], facts: Facts) -> str:
                 for key, samples in result.samples.items()
             },
             "programs": result.programs,
+            "floor": floor(result),
             "ratios": [
                 {
                     "other": target.other,
@@ -107,9 +113,12 @@ def met(result: Result, target: Target) -> bool | None:
     return None if value is None or target.ratio is None else value <= target.ratio
 
 
-def missed(results: Sequence[Result]) -> int:
-    """How many targets were not reached."""
-    return sum(met(result, target) is False for result in results for target in _shown(result))
+def floor(result: Result) -> float | None:
+    """What starting the interpreter alone takes, of the CPU time of the peer; None with too few runs."""
+    bare, peer = result.samples.get(BARE, []), result.samples.get(PEER, [])
+    if min(len(bare), len(peer)) < MINIMUM_RUNS or not any(target.other == PEER for target in result.row.targets):
+        return None
+    return _median(bare, _cpu) / _median(peer, _cpu)
 
 
 def _struggled(result: Result, target: Target) -> bool:
