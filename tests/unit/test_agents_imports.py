@@ -21,11 +21,12 @@ MONITOR = {
     },
     "Filesystem": SHARED | OS | {
         "select", "failover_kit.agents.filesystem", "failover_kit.kernel.blockdev", "failover_kit.kernel.mounts",
+        "failover_kit.kernel.paths",
     },
     "killnfsd": SHARED | OS | {"failover_kit.agents.killnfsd", "failover_kit.kernel.nfsd"},
     "nfsserver": SHARED | OS | {
         "select", "failover_kit.agents.nfsserver", "failover_kit.kernel.mounts", "failover_kit.kernel.nfsd",
-        "failover_kit.kernel.processes",
+        "failover_kit.kernel.paths", "failover_kit.kernel.processes",
     },
 }  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from unit.test_agents_imports import OS, SHARED, imported
+from unit.test_agents_imports import SHARED, imported
 
-MONITOR = SHARED | OS | {
+MONITOR = SHARED | {
     "select", "failover_kit.agents.exportfs", "failover_kit.kernel.exports", "failover_kit.kernel.mounts",
+    "failover_kit.kernel.paths",
 }  # fmt: skip
 
 
