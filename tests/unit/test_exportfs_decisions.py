@@ -76,7 +76,11 @@ class World:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     here = World(tmp_path / "state")
-    monkeypatch.setattr(exports, "table", lambda directory="": list(here.etab))
+
+    def table(directory="", paths=None):
+        return [entry for entry in here.etab if paths is None or entry.path in paths]
+
+    monkeypatch.setattr(exports, "table", table)
     monkeypatch.setattr(exports, "boot_id", lambda: here.boot)
     monkeypatch.setattr(exports, "state_directory", lambda: str(tmp_path))
     monkeypatch.setattr(mounts, "table", lambda path="", device=0: MountTable(here.mounts))

@@ -6,8 +6,10 @@ started at once). poll(2) on the file says whether the table changed since it wa
 is read again.
 """
 
-import os
+import posix
 import select
+
+from failover_kit.kernel import paths
 
 _MOUNTINFO = "/proc/self/mountinfo"
 _BLOCK_BYTES = 1 << 16
@@ -33,7 +35,7 @@ class Mount:
         self.id = int(ids[0])
         self.parent = int(ids[1])
         major, _, minor = ids[2].partition(b":")
-        self.device = os.makedev(int(major), int(minor))
+        self.device = posix.makedev(int(major), int(minor))
         self.root = unescape(ids[3])
         self.point = unescape(ids[4])
         self.options = ids[5].decode("ascii", "replace").split(",")
@@ -48,12 +50,12 @@ def unescape(field: bytes) -> str:
     if b"\\" in field:
         first, *rest = field.split(b"\\")
         field = first + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in rest)
-    return os.fsdecode(field)
+    return paths.decode(field)
 
 
 def escape(path: str) -> bytes:
     """A mount point as the kernel writes it (show_mountinfo() leaves # alone there), to search for."""
-    data = os.fsencode(path).replace(b"\\", b"\\134")
+    data = paths.encode(path).replace(b"\\", b"\\134")
     for sign, code in ((b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012")):
         data = data.replace(sign, code)
     return data
@@ -81,7 +83,7 @@ class MountTable:
 
     def of_device(self, device: int) -> "list[Mount]":
         """Every mount of the filesystem with this device number, bind mounts included."""
-        needle = b" %d:%d " % (os.major(device), os.minor(device))
+        needle = b" %d:%d " % (posix.major(device), posix.minor(device))
         return [mount for mount in self._with(needle) if mount.device == device]
 
     def standing_on(self, mounts: "list[Mount]") -> "list[Mount]":
@@ -199,7 +201,7 @@ def real_path(path: str, known: MountTable) -> str:
                 break
             continue
         try:
-            target = os.readlink(candidate)
+            target = posix.readlink(candidate)
         except OSError:
             resolved = candidate
             continue

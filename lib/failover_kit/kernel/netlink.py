@@ -1,11 +1,11 @@
 """rtnetlink without a library: rtnetlink(7), netlink(7), include/uapi/linux/{netlink,rtnetlink}.h.
 
-``_socket`` and ``_struct`` are what ``socket`` and ``struct`` wrap; they cost a tenth to import, and
-a monitor needs nothing of the wrapping.
+``_socket``, ``_struct`` and ``posix`` are what ``socket``, ``struct`` and ``os`` wrap; they cost a tenth to
+import, and a monitor needs nothing of the wrapping.
 """
 
 import _socket
-import os
+import posix
 from _struct import Struct
 
 TYPE_CHECKING = False
@@ -176,7 +176,7 @@ class Netlink:
                 if kind == _NLMSG_ERROR:
                     code = -head(_SIGNED, data[start:end])[0]
                     if code:
-                        raise OSError(code, os.strerror(code))
+                        raise OSError(code, posix.strerror(code))
                     return answers, torn
                 if relevant and (not needle or data.find(needle, start, end) >= 0):
                     answers.append(data[start:end])
