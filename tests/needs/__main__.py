@@ -1,6 +1,6 @@
 """``make peers``: what users asked for, tried with our agents and with ClusterLabs'.
 
-    .venv/bin/python tests/needs [--write] [--users N] [--only TEXT] [--side ours|peer]
+    .venv/bin/python tests/needs [--write] [--many N] [--only TEXT] [--side ours|peer]
 
 Needs root. Prints one scenario after the other; ``--write`` writes docs/peers.md at the end. Exit codes: 0 every
 need is met by ours, whatever the peer does; 1 one is not, or could not be tried; 2 the comparison cannot run here.
@@ -24,7 +24,7 @@ from needs.world import NotHere  # noqa: E402
 
 PAGE = TESTS.parent / "docs" / "peers.md"
 # "Many": ClusterLabs' agent needs seconds for these, and minutes for the 2000 of the report.
-USERS = 100
+MANY = 100
 UNUSABLE = 2
 
 
@@ -32,7 +32,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="tests/needs", description="Our agents beside ClusterLabs'.")
     parser.add_argument("--write", action="store_true", help="write docs/peers.md (only with all scenarios)")
-    parser.add_argument("--users", type=int, default=USERS, metavar="N", help=f"how many are many ({USERS})")
+    parser.add_argument("--many", type=int, default=MANY, metavar="N", help=f"how many are many ({MANY})")
     parser.add_argument("--only", default="", metavar="TEXT", help="scenarios with this in their name")
     parser.add_argument("--side", choices=("ours", "peer"), help="only this side")
     options = parser.parse_args(argv)
@@ -41,10 +41,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return options
 
 
-def attempt(one: Need, side: str, users: int) -> Outcome | str:
+def attempt(one: Need, side: str, many: int) -> Outcome | str:
     """What came of it, or in words why nothing did."""
     try:
-        return cell.run(one, side, users)
+        return cell.run(one, side, many)
     except NotHere as error:
         return str(error)
     except cell.Broken as error:
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
     for one in scenarios():
         if options.only in one.name:
             results = {
-                side: attempt(one, side, options.users) if options.side in (None, side) else None
+                side: attempt(one, side, options.many) if options.side in (None, side) else None
                 for side in ("ours", "peer")
             }
             rows.append(Row(one, **results))

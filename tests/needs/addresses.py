@@ -17,6 +17,7 @@ HEARD_S = 4.5
 
 
 def on(world, network, node="a", **parameters):
+    """The agent for an address, on a node."""
     return world.agent("IPaddr", ["ip", "netns", "exec", network.ns(node)], **parameters)
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from needs.catalogue import Need
 
 TESTS = Path(__file__).resolve().parents[1]
+# For a scenario, and on top of that for each user or mount of many.
 LIMIT_S = 150
+EACH_S = 0.1
 _NOT_HERE = 77  # exit code, as automake's tests use it
 
 
@@ -31,19 +33,20 @@ class Broken(Exception):
     """The scenario itself failed: nothing is known about the agent. The text is its output."""
 
 
-def run(one: Need, side: str, users: int) -> Outcome:
+def run(one: Need, side: str, many: int) -> Outcome:
     """Run a scenario in a cell of its own. Raises NotHere, Broken."""
     base = tempfile.mkdtemp(prefix="fk-needs-")
     walls = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--ipc", "--fork"]
     walls += ["--kill-child", "--mount-proc", "--propagation", "private"]
     environment = {"PATH": PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'lib'}"}
-    argv = [*walls, sys.executable, "-B", "-m", "needs.cell", one.name, side, str(users), base]
+    argv = [*walls, sys.executable, "-B", "-m", "needs.cell", one.name, side, str(many), base]
+    limit_s = LIMIT_S + EACH_S * many
     try:
         child = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, check=False
+            argv, env=environment, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise Broken(f"{one.name} with {side} did not end in {LIMIT_S} s: {error.stderr!r}") from None
+        raise Broken(f"{one.name} with {side} did not end in {limit_s:.0f} s: {error.stderr!r}") from None
     finally:
         os.rmdir(base)
     if child.returncode == _NOT_HERE:
@@ -54,7 +57,7 @@ def run(one: Need, side: str, users: int) -> Outcome:
     return Outcome(told["holds"], told["seen"].replace(f"{base}/", "/"))
 
 
-def inside(name: str, side: str, users: int, base: Path) -> int:
+def inside(name: str, side: str, many: int, base: Path) -> int:
     """The first process of the cell."""
     sh("mount", "-t", "tmpfs", "none", base)
     # Names of network namespaces, and what mount(8) notes, are the cell's own.
@@ -68,7 +71,7 @@ def inside(name: str, side: str, users: int, base: Path) -> int:
         sh("umount", "-l", point, check=False)
     scenario = next(one.scenario for one in scenarios() if one.name == name)
     try:
-        outcome = scenario(World(base, side, users))
+        outcome = scenario(World(base, side, many))
     except NotHere as error:
         sys.stderr.write(f"{error}\n")
         return _NOT_HERE

@@ -21,6 +21,7 @@ def exporting(world, **parameters):
 
 
 def exported():
+    """What etab has: directory and client of each line."""
     return [(entry.path, entry.client) for entry in exports.parse(ETAB.read_bytes())]
 
 

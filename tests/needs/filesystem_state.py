@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agents.agent_worlds import sh
 from needs.catalogue import Outcome, need
-from needs.world import HungFilesystem, mounted
+from needs.world import mount_hung, mounted
 
 PROBES = 20
 CONFIGURED = 6  # OCF_ERR_CONFIGURED: Pacemaker gives the resource up on every node
@@ -30,7 +30,7 @@ def need_07_consistent_mount_table_under_load_1337(world):
     """Others mount and unmount without a pause, next to many mounts: no probe may miss ours."""
     point = world.place("mnt")
     agent = world.filesystem(world.disk(), point)
-    for number in range(world.users):
+    for number in range(world.many):
         place = world.place(f"many/{number}")
         sh("mount", "-t", "tmpfs", "none", place)
     start = agent.act("start")
@@ -43,7 +43,7 @@ def need_07_consistent_mount_table_under_load_1337(world):
         world.background("sh", "-c", churn)
     codes = [agent.act("monitor", interval_s=0).code for _ in range(PROBES)]
     wrong = [code for code in codes if code != 0]
-    seen = f"{len(wrong)} of {PROBES} probes wrong, {world.users} other mounts"
+    seen = f"{len(wrong)} of {PROBES} probes wrong, {world.many} other mounts"
     return Outcome(start.code == 0 and not wrong, f"{seen}{f', said {set(wrong)}' if wrong else ''}")
 
 
@@ -70,9 +70,8 @@ def need_09_monitor_says_what_hangs_1695(world):
     point = world.place("mnt")
     disk = world.disk()
     agent = world.filesystem(disk, point, fstype="")
-    kept = HungFilesystem(point, disk.device)
+    mount_hung(point, disk.device)
     answer = agent.act("monitor", timeout_s=3, patience_s=9, level=20)
-    del kept
     return Outcome(answer.code == 1 and bool(answer.reason()), f"{answer}: {answer.reason() or 'no reason given'}")
 
 
@@ -134,9 +133,9 @@ def defect_xfs_that_was_shut_down_is_running(world):
 @need("D11")
 def defect_only_with_gawk(world):
     """awk and gawk are mawk, as on a small Debian."""
-    mawk = Path("/usr/bin/mawk")
-    if mawk.exists() and Path("/usr/bin/gawk").exists():
-        sh("mount", "--bind", mawk, "/usr/bin/gawk")
+    world.needs("mawk")
+    if Path("/usr/bin/gawk").exists():
+        sh("mount", "--bind", "/usr/bin/mawk", "/usr/bin/gawk")
     network = world.network()
     agent = world.agent("IPaddr", ["ip", "netns", "exec", network.ns("a")], ip="10.77.0.9")
     answers = [agent.act(verb) for verb in ("start", "monitor", "stop", "monitor")]

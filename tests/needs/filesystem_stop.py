@@ -2,11 +2,10 @@
 
 import re
 import signal
-import time
 
 from agents.agent_worlds import eventually, sh
 from needs.catalogue import Outcome, need
-from needs.world import HungFilesystem, alive, dwellers, hangs, mounted
+from needs.world import alive, dwellers, hangs, mount_hung, mounted
 
 IDLE = 10
 
@@ -27,7 +26,7 @@ def need_01_stop_of_idle_filesystems_1907_1917(world):
     others = set(re.findall(r'"/proc/(\d+)/', lines)) - {line.split()[0] for line in lines.splitlines()}
     slept = sum(map(int, re.findall(r"nanosleep.*{tv_sec=(\d+),", lines)))
     took = sum(answer.took_s for answer in answers[1:]) / (IDLE - 1)
-    seen = f"exit {codes}, {len(others)} other processes looked at, {slept} s slept"
+    seen = f"exit {' '.join(map(str, codes))}, {len(others)} other processes looked at, {slept} s slept"
     figures = f"{took:.2f} s and {answers[1].started} processes a stop"
     return Outcome(codes == {0} and not others and slept < 1, f"{seen}, {figures}")
 
@@ -38,15 +37,15 @@ def need_02_many_users_are_ended_and_no_others(world):
     point, elsewhere = world.place("mnt"), world.place("elsewhere")
     agent = world.filesystem(world.disk(), point, fast_stop="no")
     start = agent.act("start")
-    world.crowd(world.users, point)
-    world.crowd(world.users, elsewhere)
+    world.crowd(world.many, point)
+    world.crowd(world.many, elsewhere)
     stop = agent.act("stop", timeout_s=120, patience_s=125)
     left, others = len(dwellers(point)), len(dwellers(elsewhere))
     gone = not mounted(point)
     holds = (start.code, stop.code, left) == (0, 0, 0) and gone
-    holds = holds and others >= world.users and stop.started < world.users
-    seen = f"{world.users} users: {stop} after {stop.took_s:.2f} s, {stop.started} processes started"
-    return Outcome(holds, f"{seen}, {left} users left, {max(world.users - others, 0)} others harmed")
+    holds = holds and others >= world.many and stop.started < world.many
+    seen = f"{world.many} users: {stop} after {stop.took_s:.2f} s, {stop.started} processes started"
+    return Outcome(holds, f"{seen}, {left} users left, {max(world.many - others, 0)} others harmed")
 
 
 @need("3", source="#344 #423")
@@ -55,7 +54,7 @@ def need_03_an_unrelated_dead_server_blocks_nothing_423(world):
     dead, point = world.place("dead"), world.place("mnt")
     agent = world.filesystem(world.disk(), point)
     start = agent.act("start")
-    kept = HungFilesystem(dead)
+    mount_hung(dead)
     stuck = world.background("stat", dead / "file")
     hangs(stuck, "fuse")
     user = world.sleeper(point)
@@ -63,7 +62,6 @@ def need_03_an_unrelated_dead_server_blocks_nothing_423(world):
     codes = [answer.code for answer in (start, monitor, stop)]
     holds = codes == [0, 0, 0] and not mounted(point) and not alive(user) and alive(stuck)
     seen = f"{monitor}, {stop}, the mount {'stays' if mounted(point) else 'is gone'}"
-    del kept
     return Outcome(holds, f"{seen}, who hangs there was {'left alone' if alive(stuck) else 'killed'}")
 
 
@@ -149,8 +147,8 @@ def need_05_never_kill_the_innocent_1944_unmounted_meanwhile(world):
     trace = world.base / "trace"
     window, sign = ("umount2:delay_exit", "EBUSY") if world.side == "ours" else ("execve:delay_enter", "fuser")
     hold = ["strace", "-f", "-qq", "-o", trace, "-e", f"inject={window}=1500000:when=1"]
-    hold += [] if world.side == "ours" else ["-P", "/usr/bin/fuser"]
-    race = f"until grep -q {sign} {trace}; do sleep 0.02; done; kill -9 {user.pid}; until umount {point}; do :; done"
+    hold += [] if world.side == "ours" else ["-e", "trace=execve", "-P", "/usr/bin/fuser"]
+    race = f"until grep {sign} {trace}; do sleep 0.02; done; kill -9 {user.pid}; until umount {point}; do :; done"
     racer = world.background("bash", "-c", race)
     stop = agent.act("stop", prefix=hold)
     raced = not alive(racer) and racer.returncode == 0
@@ -197,47 +195,43 @@ def need_13_a_stop_that_cannot_end_says_why_1045(world):
     return Outcome(holds, f"{stop}: {stop.reason() or 'no reason given'}")
 
 
-@need("D4", "3", source="")
+@need("D4", "3")
 def defect_hung_filesystem_hangs_the_agent(world):
     """The filesystem of the resource itself never answers again: monitor answers, stop unmounts it."""
     point = world.place("mnt")
     disk = world.disk()
     agent = world.filesystem(disk, point, fstype="")
-    kept = HungFilesystem(point, disk.device)
-    monitor, stop = agent.act("monitor", timeout_s=3, patience_s=9), agent.act("stop", timeout_s=6)
+    mount_hung(point, disk.device)
+    monitor, stop = agent.act("monitor", timeout_s=3, patience_s=9), agent.act("stop", timeout_s=6, patience_s=9)
     gone = not mounted(point)
-    del kept
-    holds = monitor.code is not None and stop.code == 0 and gone
+    holds = monitor.code in (0, 1) and stop.code == 0 and gone
     return Outcome(holds, f"{monitor}, {stop}, {'unmounted' if gone else 'still mounted'}")
 
 
-@need("D4", source="")
+@need("D4")
 def defect_hung_filesystem_below_ours_hangs_the_agent(world):
     """A dead server is mounted below our directory and somebody hangs in it: stop takes both mounts away."""
     point = world.place("mnt")
     agent = world.filesystem(world.disk(), point)
     start = agent.act("start")
     (point / "dead").mkdir()
-    kept = HungFilesystem(point / "dead")
+    mount_hung(point / "dead")
     stuck = world.background("stat", point / "dead" / "file")
     hangs(stuck, "fuse")
-    monitor, stop = agent.act("monitor"), agent.act("stop")
+    monitor, stop = agent.act("monitor"), agent.act("stop", timeout_s=6, patience_s=9)
     gone = not mounted(point)
-    del kept
     holds = [answer.code for answer in (start, monitor, stop)] == [0, 0, 0] and gone
     return Outcome(holds, f"{monitor}, {stop}, {'unmounted' if gone else 'still mounted'}")
 
 
-@need("1", source="")
+@need("1")
 def need_01_users_that_end_when_asked_are_not_waited_for_longer(world):
-    """Users that end at SIGTERM cost a stop no second of sleep, and are never killed."""
+    """Users that end at SIGTERM are asked and not killed, and waited for no longer than it takes them."""
     point = world.place("mnt")
     agent = world.filesystem(world.disk(), point)
     start = agent.act("start")
     users = [world.sleeper(point) for _ in range(3)]
-    began = time.monotonic()
     stop = agent.act("stop")
-    took_s = time.monotonic() - began
     signals = {signal.Signals(-child.wait(10)).name for child in users}
     holds = (start.code, stop.code) == (0, 0) and signals == {"SIGTERM"}
-    return Outcome(holds, f"{stop} after {took_s:.2f} s, users ended by {', '.join(sorted(signals))}")
+    return Outcome(holds, f"{stop} after {stop.took_s:.2f} s, users ended by {', '.join(sorted(signals))}")

@@ -11,10 +11,10 @@ WIDTH = 110
 _HEAD = """# What users asked for, here and there
 
 Made by `make peers ARGS=--write`, which tries every scenario of `tests/needs` with this suite's agent and with
-ClusterLabs', one after the other, each in namespaces of its own. Whether a need is met is decided by the scenario, in
-the same words for both. Numbers with # are reports in ClusterLabs' `resource-agents`; what was mended there later is
-not in the release compared here. Rows that begin with D are defects that were found while this suite was designed; not
-all are in this release. Seconds are of one run on one machine: read them against each other.
+ClusterLabs', one after the other, each in namespaces of its own. Whether a need is met is decided by the scenario,
+in the same words for both. Numbers with # are reports in ClusterLabs' `resource-agents`; what was mended there
+later is not in the release compared here. Rows that begin with D are defects that were found while this suite was
+designed; not all are in this release. Seconds are of one run on one machine: read them against each other.
 """
 _LAB_HEAD = """
 ## With a kernel NFS server

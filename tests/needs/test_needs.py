@@ -1,6 +1,8 @@
 """Every need of the catalogue with our agents. Beside the peer's: ``make peers``."""
 
 import ast
+import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -13,12 +15,12 @@ from needs.world import NotHere
 
 TOP = Path(__file__).resolve().parents[2]
 SCENARIOS = scenarios()
-USERS = 60
+MANY = 60
 
 
 def outcome(one, side):
     try:
-        return cell.run(one, side, USERS)
+        return cell.run(one, side, MANY)
     except NotHere as error:
         pytest.skip(str(error))
 
@@ -38,6 +40,23 @@ def test_a_scenario_can_fail(name):
     result = outcome(next(one for one in SCENARIOS if one.name == name), "peer")
     print(result.seen)
     assert not result.holds
+
+
+@pytest.mark.root
+def test_a_cell_that_is_late_is_ended_with_all_that_is_in_it(monkeypatch, tmp_path):
+    """The scenario sits between a holder that sleeps for minutes and a stop that takes seconds."""
+    monkeypatch.setattr(cell, "LIMIT_S", 2)
+    monkeypatch.setattr(cell, "EACH_S", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    one = next(one for one in SCENARIOS if one.name == "need_13_a_stop_that_cannot_end_says_why_1045")
+    with pytest.raises(cell.Broken, match="did not end in 2 s"):
+        cell.run(one, "ours", MANY)
+    assert list(tmp_path.iterdir()) == []
+    argvs = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            argvs.append(process.read_bytes())
+    assert not [argv for argv in argvs if os.fsencode(tmp_path) in argv]
 
 
 def test_every_need_has_a_scenario_or_a_test_in_the_lab():

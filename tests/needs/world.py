@@ -107,28 +107,28 @@ class ForkCounter:
         return self._count
 
 
-class HungFilesystem:
-    """A FUSE filesystem whose server never answers: the model of a dead NFS server or disk.
+def mount_hung(point, device=None):
+    """Mount a FUSE filesystem whose server never answers: the model of a dead NFS server or disk.
 
-    With ``device`` it is of type fuseblk, and looks like any filesystem of a disk. It lives as long as we do.
+    With ``device`` it is of type fuseblk, and looks like any filesystem of a disk. The server is our process, which
+    never reads: when the cell ends, the kernel fails all that waits.
     """
-
-    def __init__(self, point, device=None):
-        self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        data = f"fd={self.fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
-        source, fstype = (b"hung", b"fuse") if device is None else (os.fsencode(device), b"fuseblk")
-        if _LIBC.mount(source, os.fsencode(point), fstype, 0, data) != 0:
-            raise NotHere(f"mount of {fstype.decode()}: {os.strerror(ctypes.get_errno())}")
+    if not os.path.exists("/dev/fuse"):
+        raise NotHere("no /dev/fuse")
+    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    data = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+    source, fstype = (b"hung", b"fuse") if device is None else (os.fsencode(device), b"fuseblk")
+    if _LIBC.mount(source, os.fsencode(point), fstype, 0, data) != 0:
+        raise NotHere(f"mount of {fstype.decode()}: {os.strerror(ctypes.get_errno())}")
 
 
 class World:
-    """One side's world. ``users`` is how many processes "many users" are."""
+    """One side's world. ``many`` is how many users or mounts are many."""
 
-    def __init__(self, base: Path, side: str, users: int):
+    def __init__(self, base: Path, side: str, many: int):
         self.base = base
         self.side = side
-        self.users = users
-        self._kept: list[int] = []
+        self.many = many
         self._disks = 0
 
     def agent(self, name, prefix=(), **parameters):
@@ -150,7 +150,6 @@ class World:
             file.truncate((size_mib or (320 if fstype == "xfs" else 16)) << 20)
         device = sh("losetup", "--find", "--show", image).stdout.strip()
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-        self._kept.append(fd)
         info = bytearray(_INFO_SIZE)
         fcntl.ioctl(fd, _LOOP_GET_STATUS64, info)
         info[_INFO_FLAGS] |= _AUTOCLEAR
