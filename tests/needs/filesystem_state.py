@@ -86,8 +86,8 @@ def defect_mountpoint_used_as_regex(world):
     after, stop = agent.act("monitor"), agent.act("stop")
     codes = [answer.code for answer in (before, start, after, stop)]
     holds = codes == [7, 0, 0, 0] and is_there and not mounted(point) and mounted(other)
-    done = "mounted" if is_there else "nothing mounted"
-    return Outcome(holds, f"{before}, {start} with {done}, {after}, {stop}")
+    done = "mounted" if is_there else "not mounted"
+    return Outcome(holds, f"{before}, {start} and {done}, {after}, {stop}")
 
 
 @need("D2")

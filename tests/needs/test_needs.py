@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.agent_worlds import eventually, sh
 from needs import cell
 from needs.catalogue import LAB, NEEDS, Outcome, scenarios
 from needs.table import Row, as_markdown
@@ -44,7 +45,14 @@ def test_a_scenario_can_fail(name):
 
 @pytest.mark.root
 def test_a_cell_that_is_late_is_ended_with_all_that_is_in_it(monkeypatch, tmp_path):
-    """The scenario sits between a holder that sleeps for minutes and a stop that takes seconds."""
+    """The scenario sits between a holder that sleeps for minutes and a stop that takes seconds, a disk mounted."""
+
+    def unreachable():
+        """Loop disks of cells that are no more: the path of their image begins where the cell's tmpfs did."""
+        found = sh("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.splitlines()
+        return {line.split()[0] for line in found if line.split()[1:] == ["/disk0.img"]}
+
+    before = unreachable()
     monkeypatch.setattr(cell, "LIMIT_S", 2)
     monkeypatch.setattr(cell, "EACH_S", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -57,6 +65,7 @@ def test_a_cell_that_is_late_is_ended_with_all_that_is_in_it(monkeypatch, tmp_pa
         with contextlib.suppress(OSError):
             argvs.append(process.read_bytes())
     assert not [argv for argv in argvs if os.fsencode(tmp_path) in argv]
+    eventually(lambda: unreachable() <= before, "the disk of the cell was detached")
 
 
 def test_every_need_has_a_scenario_or_a_test_in_the_lab():
