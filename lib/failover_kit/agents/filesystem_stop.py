@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TERM_GRACE_MS = 5000
 _FIRST_PAUSE_S = 0.01
 _LAST_PAUSE_S = 0.2
+# How long to try in the same breath after a SIGKILL: what was killed ends in a few milliseconds.
+_OUTRUN_S = 0.05
 _EBUSY = 16
 _NETWORK_TYPES = ("nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "gfs", "glusterfs")
 # Names in a reason; the rest is a number.
@@ -96,7 +98,9 @@ class Ladder:
         self._told: set[int] = set()
         self._grace = whole.at_most(0 if fast else min(TERM_GRACE_MS, whole.left_ms() // 2))
 
-    def act(self, places: processes.Places, attempts: Attempts, deadline: "Deadline") -> "list[int]":
+    def act(
+        self, targets: "list[Mount]", places: processes.Places, attempts: Attempts, deadline: "Deadline"
+    ) -> "list[int]":
         """Signal the users of ``places`` as the rung demands; the users seen.
 
         A child does it: the scan follows links into filesystems that may hang.
@@ -105,15 +109,21 @@ class Ladder:
         spared = self._told if number == signal.SIGTERM else set()
 
         def work() -> str:
+            # For outrun(): there, loading it would take longer than starting a new user.
+            import ctypes  # noqa: F401
+
             found = processes.users(places)
             if self._force:
                 for pid in found:
                     if pid not in spared:
                         processes.send(pid, number, places)
+                if found and number == signal.SIGKILL:
+                    outrun(targets)
             return " ".join(map(str, found))
 
+        doing = "looking for users" if number == signal.SIGTERM else "killing users and unmounting"
         try:
-            found = [int(pid) for pid in attempts.run("looking for users", work, deadline).split()]
+            found = [int(pid) for pid in attempts.run(doing, work, deadline).split()]
         except GivenUp as error:
             raise failed(str(error)) from None
         self._told.update(found)
@@ -139,9 +149,27 @@ def release(call: "Call", device: int, attempts: Attempts) -> None:
         places = places_of(targets, device)
         if trying.expired():
             raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
-        busy = ladder.act(places, attempts, call.deadline)
+        busy = ladder.act(targets, places, attempts, call.deadline)
         time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def outrun(targets: "list[Mount]") -> None:
+    """Unmount between the end of the users that were just killed and the start of new ones.
+
+    Something elsewhere may start a user again as soon as the last one ends. That takes it a fork; we
+    are here already.
+    """
+    end = time.monotonic() + _OUTRUN_S
+    left = list(targets)
+    while left and time.monotonic() < end:
+        try:
+            mounting.unmount(left[0].point, left[0].fstype.startswith(_NETWORK_TYPES))
+        except OSError as error:
+            if error.errno != _EBUSY:
+                return  # whatever it is, the caller meets it again and says so
+            continue
+        left.pop(0)
 
 
 def places_of(targets: "list[Mount]", device: int) -> processes.Places:

@@ -112,8 +112,8 @@ class MountTable:
         return None
 
     def reached_locally(self, mount: Mount) -> bool:
-        """Whether every filesystem on the way to ``mount`` is local, so that a lookup cannot hang."""
-        return all(above.fstype in _LOCAL_TYPES for above in self._ancestors(mount))
+        """Whether ``mount`` and every filesystem on the way to it are local, so that a lookup cannot hang."""
+        return all(each.fstype in _LOCAL_TYPES for each in (mount, *self._ancestors(mount)))
 
     def _ancestors(self, mount: Mount) -> "list[Mount]":
         """The mounts ``mount`` stands on, up to the root of this namespace."""
