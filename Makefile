@@ -70,6 +70,11 @@ bench-agents: ## the agents beside ClusterLabs' and the bare interpreter, with t
 	@sh tools/setup.sh test
 	$(PYTHON) bench/agents $(ARGS)
 
+peers: ## what users asked of ClusterLabs' agents, tried with both sides (root; ARGS="--write --many 2000")
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	$(VENV)/python tests/needs $(ARGS)
+
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
