@@ -192,8 +192,9 @@ class TestMetadata:
         for parameter in self.root(agent).findall("parameters/parameter"):
             assert set(parameter.attrib) <= allowed
             assert parameter.get("required") in ("0", "1")
-            # Without a reload-agent action nothing can be changed while it runs.
-            assert parameter.get("reloadable") == "0"
+            # Without a reload-agent action nothing can be changed while it runs; an identity never can.
+            assert parameter.get("reloadable") in ("0", str(int("reload-agent" in agent.handlers)))
+            assert parameter.get("required") == "0" or parameter.get("reloadable") == "0"
             content = parameter.find("content")
             assert content.get("type") in ("string", "integer", "boolean")
             declared = agent.parameter(parameter.get("name"))
@@ -203,7 +204,7 @@ class TestMetadata:
     def test_actions(self, agent):
         found = [action.attrib for action in self.root(agent).findall("actions/action")]
         names = {action["name"] for action in found}
-        assert names == {"start", "stop", "monitor", "validate-all", "meta-data"}
+        assert names - {"reload-agent"} == {"start", "stop", "monitor", "validate-all", "meta-data"}
         assert names - {"meta-data"} == set(agent.handlers)
         for action in found:
             assert action["timeout"].endswith("s")

@@ -5,7 +5,7 @@ every message. Plain classes with slots: a monitor runs this module thousands of
 dataclasses or enum alone would double what the interpreter itself costs.
 """
 
-from failover_kit.spec.values import CHECKS
+from failover_kit.spec.values import CHECKS, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Parameter:
     """One setting. ``required`` ones are its identity: without them the resource cannot exist."""
 
     __slots__ = (
-        "aliases", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
+        "aliases", "any_text", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
         "required", "secret", "shortdesc", "unique_group",
     )  # fmt: skip
 
@@ -33,13 +33,17 @@ class Parameter:
         unique_group: str = "",
         reloadable: bool = False,
         secret: bool = False,
+        any_text: bool = False,
         minimum: int | None = None,
         maximum: int | None = None,
         choices: "tuple[str, ...]" = (),
         aliases: "tuple[str, ...]" = (),
         check: "Callable[[str], Checked] | None" = None,
     ) -> None:
-        """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``."""
+        """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``.
+
+        ``any_text`` is for names of files: Linux allows every byte in them but 0, a newline too.
+        """
         self.name = name
         self.shortdesc = shortdesc
         self.kind = kind
@@ -48,6 +52,7 @@ class Parameter:
         self.unique_group = unique_group
         self.reloadable = reloadable
         self.secret = secret
+        self.any_text = any_text
         self.minimum = minimum
         self.maximum = maximum
         self.choices = choices
@@ -58,7 +63,7 @@ class Parameter:
         """The checked value of ``text``; ValueError says what is wrong with it."""
         if text != text.strip():
             raise ValueError("has blanks around it; remove them")
-        if not text.isprintable():
+        if not self.any_text and not text.isprintable():
             raise ValueError("contains characters that cannot be printed")
         if self.choices and text not in self.choices:
             raise ValueError("is not one of " + ", ".join(self.choices))
@@ -72,7 +77,7 @@ class Parameter:
 
     def shown(self, text: str) -> str:
         """``text`` as it may appear in a message: secrets never do."""
-        return "***" if self.secret else text
+        return "***" if self.secret else shown(text)
 
 
 class Action:

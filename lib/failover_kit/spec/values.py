@@ -20,6 +20,17 @@ LABEL_LIMIT = 15
 INTERFACE_LIMIT = 127
 
 
+def shown(text: str) -> str:
+    r"""``text`` as it may stand in a message: one line, what cannot be printed as octal (newline: \012)."""
+    if text.isprintable():
+        return text
+    import os
+
+    return "".join(
+        sign if sign.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(sign)) for sign in text
+    )
+
+
 def ipv4_bytes(text: str) -> bytes:
     """The four bytes of a dotted quad; ValueError for anything else, leading zeros included."""
     parts = text.split(".")
