@@ -63,6 +63,7 @@ def await_children(attempts: Attempts, deadline: "Deadline") -> None:
 
 def release(call: "Call", claim: "Claim", attempts: Attempts) -> None:
     """Unmount what ``claim`` finds and all that stands on it; AgentError at the deadline."""
+    mounting.prepare()
     ladder = Ladder(call, call.deadline)
     trying = loop_deadline(call.deadline)
     pause_s = _FIRST_PAUSE_S

@@ -95,13 +95,13 @@ class Ladder:
         def work() -> str:
             places = places_of(targets, claim.device, self._by_text)
             found = users.users(places)
+            aims = targets_of(claim)[0] if killing else []
             if self._force:
                 for pid in found:
                     number = self._due(pid, killing, now_ms)
                     if number:
                         users.send(pid, number, places)
-                if killing:
-                    _strike(claim)
+                _strike(aims)
             return " ".join(map(str, found[:_ANSWER_PIDS]))
 
         try:
@@ -125,9 +125,9 @@ def _numbers(names: str) -> "list[int]":
     return [int(signal.Signals[f"SIG{name}"]) for name in names.split()]
 
 
-def _strike(claim: Claim) -> None:
+def _strike(targets: "list[Mount]") -> None:
     end = time.monotonic() + _STRIKE_S
-    for mount in targets_of(claim)[0]:
+    for mount in targets:
         while True:
             try:
                 mounting.unmount(mount.point, mount.remote())

@@ -89,6 +89,11 @@ def _mount(source: str, point: str, fstype: str, flags: int) -> None:
     _checked(_libc().mount(*arguments), point)
 
 
+def prepare() -> None:
+    """Load what the calls need, so that children forked later have it: it takes longer than most unmounts."""
+    _libc()
+
+
 def _libc() -> "ctypes.CDLL":
     import ctypes
 
