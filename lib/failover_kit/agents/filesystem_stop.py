@@ -81,7 +81,10 @@ def release(call: "Call", claim: "Claim", attempts: Attempts) -> None:
         if trying.expired():
             places = places_of(targets, claim.device, by_text=True)
             raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
-        busy = ladder.act(claim, targets, attempts, call.deadline)
+        try:
+            busy = ladder.act(claim, targets, attempts, call.deadline)
+        except GivenUp as error:
+            raise failed(f"{shown(obstacle.point)} is still in use, and {error}") from None
         time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 

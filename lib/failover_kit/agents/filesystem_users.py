@@ -5,7 +5,6 @@ import time
 from failover_kit.agents.filesystem_seen import Claim
 from failover_kit.kernel import blockdev, mounting, mounts, processes, users
 from failover_kit.kernel.attempts import Attempts, GivenUp
-from failover_kit.ocf.codes import failed
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.values import shown
 
@@ -86,8 +85,8 @@ class Ladder:
     def act(self, claim: Claim, targets: "list[Mount]", attempts: Attempts, deadline: "Deadline") -> "list[int]":
         """Signal the users of ``targets`` as the rung demands; the users seen.
 
-        A child does it: a scan may follow links into filesystems that hang. When one hangs behind a
-        server, the text of links is believed from then on.
+        A child does it: a scan may follow links into filesystems that hang (GivenUp at the deadline). When
+        one hangs behind a server, the text of links is believed from then on.
         """
         killing, now_ms = self.killing(), boottime_ms()
         server = any(mount.remote() for mount in targets) and not self._by_text
@@ -107,9 +106,9 @@ class Ladder:
         try:
             patience = deadline.at_most(_SERVER_PATIENCE_MS) if server else deadline
             found = [int(pid) for pid in attempts.run("looking for users", work, patience).split()]
-        except GivenUp as error:
+        except GivenUp:
             if not server:
-                raise failed(str(error)) from None
+                raise
             self._by_text = True
             return []
         for pid in found:
