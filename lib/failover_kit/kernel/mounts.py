@@ -108,8 +108,9 @@ class MountTable:
 
     def of_source(self, source: str) -> "list[Mount]":
         """Every mount whose source is written ``source``, slashes at its end aside."""
+        source = source.rstrip("/")
         needle = b" " + escape(source).replace(b"#", b"\\043")
-        return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source.rstrip("/")]
+        return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source]
 
     def of_device(self, device: int) -> "list[Mount]":
         """Every mount of the filesystem with this device number, bind mounts included."""
