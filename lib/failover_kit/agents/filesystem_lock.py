@@ -70,5 +70,8 @@ def _held(call: "Call", path: str) -> str:
 def remove(call: "Call", fd: int) -> None:
     """At the end of a successful stop, by the one who holds it."""
     if fd >= 0:
-        os.unlink(_path(call))
+        try:
+            os.unlink(_path(call))
+        except FileNotFoundError:
+            pass
         os.close(fd)
