@@ -1,12 +1,22 @@
 """What the settings of Filesystem mean, without a look at any host; what a mount table says of each kind."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from failover_kit.agents import filesystem, filesystem_bind, filesystem_reload, filesystem_seen, filesystem_source
+from failover_kit.agents import (
+    filesystem,
+    filesystem_bind,
+    filesystem_reload,
+    filesystem_seen,
+    filesystem_source,
+    filesystem_stop,
+    filesystem_users,
+)
 from failover_kit.agents.filesystem_users import Ladder
-from failover_kit.kernel import blockdev, mounts
+from failover_kit.kernel import blockdev, mounts, processes
+from failover_kit.kernel.attempts import GivenUp
 from failover_kit.kernel.mounts import MountTable
 from failover_kit.ocf.agent import Call
 from failover_kit.ocf.codes import AgentError
@@ -194,3 +204,68 @@ def test_journals(tmp_path):
     data[1024 + 92] = 4
     image.write_bytes(data)
     assert not blockdev.lacks_journal(image)
+
+
+NFS = b"42 22 0:50 / /mnt/x rw - nfs4 nas:/export rw\n"
+
+
+class Hanging:
+    """Attempts whose first work hangs; what the others are to do is written down and not done."""
+
+    def __init__(self):
+        self.asked = []
+
+    def run(self, what, work, deadline):
+        self.asked.append(what)
+        if len(self.asked) == 1:
+            raise GivenUp(f"{what} did not answer")
+        return work()
+
+
+def test_a_server_s_filesystem_is_forced_only_when_it_hangs(monkeypatch):
+    done = []
+    monkeypatch.setattr(filesystem_stop.mounting, "unmount", lambda point, abort: done.append((point, abort)))
+    targets = [MountTable(ROOT + NFS).at("/mnt/x")]
+    hung = set()
+    assert filesystem_stop.unmount_all(targets, Hanging(), Deadline(10_000), hung, False) is None
+    assert (done, hung) == ([("/mnt/x", True)], {42})
+    patient = Hanging()
+    patient.asked.append("nothing hangs")
+    assert filesystem_stop.unmount_all(targets, patient, Deadline(10_000), set(), False) is None
+    assert done[1:] == [("/mnt/x", False)]
+    assert filesystem_stop.unmount_all(targets, patient, Deadline(10_000), set(), True) is None
+    assert done[2:] == [("/mnt/x", True)], "users are being killed already"
+
+
+def test_links_behind_a_server_that_hangs_are_believed_by_their_text(tmp_path, monkeypatch):
+    rules = []
+    monkeypatch.setattr(
+        filesystem_users.users, "Reached", lambda mounts, by_text: rules.append(by_text) or SimpleNamespace()
+    )
+    monkeypatch.setattr(filesystem_users.users, "users", lambda places: [])
+    targets = [MountTable(ROOT + NFS).at("/mnt/x")]
+    ladder = Ladder(call(tmp_path, device="nas:/export"), Deadline(60_000))
+    claim = filesystem_seen.Claim(lambda table: targets)
+    attempts = Hanging()
+    assert ladder.act(claim, targets, attempts, Deadline(60_000)) == []
+    assert ladder.act(claim, targets, attempts, Deadline(60_000)) == []
+    assert rules == [True]
+    with pytest.raises(GivenUp):
+        ladder.act(claim, targets, Hanging(), Deadline(60_000))
+
+
+def test_mounts_of_a_server_below_a_disk_are_not_asked(monkeypatch):
+    below = b"43 42 0:50 / /mnt/x/dead rw - nfs4 nas:/export rw\n"
+    table = MountTable(ROOT + b"42 22 7:1 / /mnt/x rw - ext4 /dev/loop1 rw\n" + below)
+    places = filesystem_users.places_of(table.standing_on([table.at("/mnt/x")]), os.makedev(7, 1))
+    assert places.points == {"/mnt/x", "/mnt/x/dead"}
+    links = {"/proc/9/cwd": "/mnt/x/dead", "/proc/9/root": "/", "/proc/9/fd/3": "/mnt/x/dead/file"}
+    for module in (processes, filesystem_users.users):
+        monkeypatch.setattr(module, "links_of", lambda pid: links)
+    monkeypatch.setattr(os, "readlink", lambda link: links.get(link, "another namespace"))
+
+    def never(path):
+        raise AssertionError("stat may hang here")
+
+    monkeypatch.setattr(os, "stat", never)
+    assert not places.used_by(9)
