@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.agent_worlds import eventually, reason, sh
+from agents.test_ocf_peers import PROVIDER, ocf_tester
 
 pytestmark = pytest.mark.root
 
@@ -161,3 +162,10 @@ def test_reload_changes_ro_and_flags_in_place(tree, filesystem, background):
     assert "nosuid" not in options
     assert user.poll() is None
     assert agent("stop") == 0
+
+
+def test_ocf_tester_passes_a_bind_mount(tree, installed, tmp_path):
+    _, source, point = tree
+    parameters = {"device": source, "directory": point, "fstype": "none", "options": "bind,ro"}
+    result = ocf_tester(installed / PROVIDER / "Filesystem", [], parameters, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -25,7 +25,7 @@ _ALL = "rw,suid,dev,exec,diratime,relatime,"
 
 
 def reload(call: "Call") -> int:
-    filesystem_lock.take(call, make=True)
+    filesystem_lock.take(call, make=False)
     source = source_of(call)
     seen = source.observe()
     problem = describe_state(seen, source.device)
