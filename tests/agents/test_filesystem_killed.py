@@ -1,5 +1,6 @@
 """Filesystem after SIGKILL at any instant: start, stop and monitor go on correctly."""
 
+import contextlib
 import os
 import random
 import signal
@@ -59,7 +60,7 @@ def slow_mount(disks):
     real, gate, slow = disk.base / "mount.real", disk.base / "go", disk.base / "mount.slow"
     real.write_bytes(Path("/usr/bin/mount").read_bytes())
     real.chmod(0o755)
-    slow.write_text(f'#!/bin/sh\nwhile [ ! -e {gate} ]; do sleep 0.05; done\nexec {real} "$@"\n')
+    slow.write_text(f'#!/bin/sh\nwhile [ -d {disk.base} ] && [ ! -e {gate} ]; do sleep 0.05; done\nexec {real} "$@"\n')
     slow.chmod(0o755)
     sh("mount", "--bind", slow, "/usr/bin/mount")
     yield disk, gate
@@ -72,8 +73,7 @@ def test_a_mount_that_goes_on_without_its_start_is_waited_for(slow_mount, filesy
     disk, gate = slow_mount
     agent = filesystem(device=disk.device, directory=disk.base / "mnt")
     starting = background([agent.path, "start"], env=agent.environment(60, 10, 0, {}), stderr=-3, stdout=-3)
-    running = lambda: [pid for pid in os.listdir("/proc") if pid.isdigit() and _is(pid, "mount")]  # noqa: E731
-    eventually(running, "mount(8) runs")
+    eventually(lambda: mounting(disk.device), "mount(8) runs")
     os.kill(starting.pid, signal.SIGKILL)
     starting.wait()
     result = agent.run("stop", timeout_s=2)
@@ -86,8 +86,12 @@ def test_a_mount_that_goes_on_without_its_start_is_waited_for(slow_mount, filesy
     assert agent("monitor") == 7
 
 
-def _is(pid, name):
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == name
-    except OSError:
-        return False
+def mounting(device):
+    """The processes that are mount(8) and were given ``device``."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"/usr/bin/mount" in words and device.encode() in words:
+                found.append(pid)
+    return found
