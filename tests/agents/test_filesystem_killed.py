@@ -60,7 +60,8 @@ def slow_mount(disks):
     real, gate, slow = disk.base / "mount.real", disk.base / "go", disk.base / "mount.slow"
     real.write_bytes(Path("/usr/bin/mount").read_bytes())
     real.chmod(0o755)
-    slow.write_text(f'#!/bin/sh\nwhile [ -d {disk.base} ] && [ ! -e {gate} ]; do sleep 0.05; done\nexec {real} "$@"\n')
+    waiting = f"while [ -d {disk.base} ] && [ ! -e {gate} ]; do sleep 0.05; done"
+    slow.write_text(f'#!/bin/sh\n{waiting}\nexec {real} "$@"\n')
     slow.chmod(0o755)
     sh("mount", "--bind", slow, "/usr/bin/mount")
     yield disk, gate
