@@ -91,6 +91,7 @@ def observation(lines, directory="/mnt/a.b", device="/dev/loop1", number=(7, 1),
     monkeypatch.setattr(filesystem_seen.mounts, "table", lambda path="", device=0: table)
     monkeypatch.setattr(filesystem_seen.mounts, "real_path", lambda path, known: path)
     monkeypatch.setattr(filesystem_block.blockdev, "number_of", lambda path: os.makedev(*number))
+    monkeypatch.setattr(filesystem_block.blockdev, "living_filesystem", lambda device: "")
     return call(filesystem.AGENT, device=device, directory=directory)
 
 
@@ -128,6 +129,10 @@ def test_running_stopped_and_foreign(monkeypatch):
     seen = filesystem_seen.observe(observation(ROOT + OTHER, monkeypatch=monkeypatch))
     assert (seen.mount, seen.foreign.source, seen.elsewhere) == (None, "/dev/loop2", [])
     assert filesystem.monitor(observation(ROOT + OTHER, monkeypatch=monkeypatch)) == 7
+    asked = observation(ROOT, monkeypatch=monkeypatch)
+    monkeypatch.setattr(filesystem_block.blockdev, "living_filesystem", lambda device: "loop1")
+    with pytest.raises(AgentError, match="the kernel still has a filesystem on loop1"):
+        filesystem.monitor(asked)
 
 
 @pytest.mark.parametrize(
