@@ -20,8 +20,9 @@ MONITOR = {
         "failover_kit.kernel.links", "failover_kit.kernel.netlink",
     },
     "Filesystem": SHARED | OS | {
-        "select", "failover_kit.agents.filesystem", "failover_kit.kernel.blockdev", "failover_kit.kernel.mounts",
-        "failover_kit.kernel.paths",
+        "select", "failover_kit.agents.filesystem", "failover_kit.agents.filesystem_block",
+        "failover_kit.agents.filesystem_seen", "failover_kit.agents.filesystem_source",
+        "failover_kit.kernel.blockdev", "failover_kit.kernel.mounts", "failover_kit.kernel.paths",
     },
     "killnfsd": SHARED | OS | {"failover_kit.agents.killnfsd", "failover_kit.kernel.nfsd"},
     "nfsserver": SHARED | OS | {

@@ -22,6 +22,8 @@ _LOCAL_TYPES = (
     "ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "rootfs", "overlay", "squashfs", "devtmpfs", "zfs",
     "f2fs", "vfat",
 )  # fmt: skip
+# Prefixes of the types behind which a server answers, or does not.
+_REMOTE_TYPES = ("nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "gfs", "glusterfs")
 
 
 class Mount:
@@ -43,6 +45,14 @@ class Mount:
         self.fstype = unescape(kind)
         self.source = unescape(source)
         self.super_options = super_options.decode("utf-8", "surrogateescape").split(",")
+
+    def remote(self) -> bool:
+        """Whether a server is behind it: MNT_FORCE does something, and every access may hang."""
+        return self.fstype.startswith(_REMOTE_TYPES)
+
+    def local(self) -> bool:
+        """Whether stat(2) of the mounted directory asks memory alone. Some types are neither this nor remote."""
+        return self.fstype in _LOCAL_TYPES
 
 
 def unescape(field: bytes) -> str:
@@ -74,12 +84,35 @@ class MountTable:
 
     def at(self, path: str) -> "Mount | None":
         """What one sees at ``path``: the topmost mount there."""
-        stack = [mount for mount in self._with(b" " + escape(path) + b" ") if mount.point == path]
+        stack = self.stack(path)
         below = {mount.parent for mount in stack}
         for mount in reversed(stack):
             if mount.id not in below:
                 return mount
         return None
+
+    def stack(self, path: str) -> "list[Mount]":
+        """All mounts at ``path``, one on top of the other."""
+        return [mount for mount in self._with(b" " + escape(path) + b" ") if mount.point == path]
+
+    def below(self, path: str) -> "list[Mount]":
+        """The mounts at directories below ``path``."""
+        return [mount for mount in self._with(b" " + escape(path) + b"/") if mount.point.startswith(path + "/")]
+
+    def under(self, path: str) -> "Mount | None":
+        """The mount on which ``path``, free of symbolic links, lies."""
+        while path:
+            found = self.at(path)
+            if found is not None:
+                return found
+            path = path.rpartition("/")[0]
+        return self.at("/")
+
+    def of_source(self, source: str) -> "list[Mount]":
+        """Every mount whose source is written ``source``, slashes at its end aside."""
+        source = source.rstrip("/")
+        needle = b" " + escape(source).replace(b"#", b"\\043")
+        return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source]
 
     def of_device(self, device: int) -> "list[Mount]":
         """Every mount of the filesystem with this device number, bind mounts included."""
@@ -113,7 +146,7 @@ class MountTable:
 
     def reached_locally(self, mount: Mount) -> bool:
         """Whether ``mount`` and every filesystem on the way to it are local, so that a lookup cannot hang."""
-        return all(each.fstype in _LOCAL_TYPES for each in (mount, *self._ancestors(mount)))
+        return all(each.local() for each in (mount, *self._ancestors(mount)))
 
     def _ancestors(self, mount: Mount) -> "list[Mount]":
         """The mounts ``mount`` stands on, up to the root of this namespace."""
@@ -197,7 +230,7 @@ def real_path(path: str, known: MountTable) -> str:
         mount = known.at(candidate)
         if mount is not None:
             resolved = candidate
-            if mount.fstype not in _LOCAL_TYPES:
+            if not mount.local():
                 break
             continue
         try:

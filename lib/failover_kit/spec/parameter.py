@@ -18,7 +18,7 @@ class Parameter:
     """One setting. ``required`` ones are its identity: without them the resource cannot exist."""
 
     __slots__ = (
-        "aliases", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
+        "aliases", "any_text", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
         "required", "secret", "shortdesc", "unique_group", "unit",
     )  # fmt: skip
 
@@ -33,6 +33,7 @@ class Parameter:
         unique_group: str = "",
         reloadable: bool = False,
         secret: bool = False,
+        any_text: bool = False,
         minimum: int | None = None,
         maximum: int | None = None,
         unit: str = "",
@@ -43,6 +44,7 @@ class Parameter:
         """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``.
 
         ``unit`` is what the number counts, as people read it: seconds, milliseconds.
+        ``any_text`` is for names of files: Linux allows every byte in them but 0, a newline too.
         """
         self.name = name
         self.shortdesc = shortdesc
@@ -52,6 +54,7 @@ class Parameter:
         self.unique_group = unique_group
         self.reloadable = reloadable
         self.secret = secret
+        self.any_text = any_text
         self.minimum = minimum
         self.maximum = maximum
         self.unit = unit
@@ -63,7 +66,7 @@ class Parameter:
         """The checked value of ``text``; ValueError says what is wrong with it."""
         if text != text.strip():
             raise ValueError("has blanks around it; remove them")
-        if not text.isprintable():
+        if not self.any_text and not text.isprintable():
             raise ValueError("contains characters that cannot be printed")
         if self.choices and text not in self.choices:
             raise ValueError("is not one of " + ", ".join(self.choices))
