@@ -456,6 +456,18 @@ def test_a_minor_version_this_kernel_lacks_is_missed_only_by_who_named_it(tmp_pa
         nfsserver_threads.verify(call(nfsserver.AGENT, tmp_path, versions="4,4.0"))
 
 
+def test_a_clone_with_a_shared_directory_is_refused_on_every_node(capsys):
+    environ = {"OCF_CHECK_LEVEL": "10", "OCF_RESKEY_CRM_meta_clone_max": "2"}
+    environ["OCF_RESKEY_nfs_shared_infodir"] = "/mnt/no-such-disk/.nfs"
+    for verb in ("validate-all", "start"):
+        assert main(nfsserver.AGENT, ["nfsserver", verb], environ) == 6
+        assert "as a clone 2 servers would write to it" in capsys.readouterr().err
+
+
+def test_reload_of_a_stopped_resource_says_that_it_is_stopped(tmp_path, processes):
+    assert nfsserver_threads.reload_agent(call(nfsserver.AGENT, tmp_path, threads="4")) == 7
+
+
 def test_everything_missing_on_the_host_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(nfsserver_start, "program", lambda name: "")
     with pytest.raises(AgentError, match=r"rpc\.nfsd, rpc\.mountd, exportfs, rpc\.statd not found") as caught:

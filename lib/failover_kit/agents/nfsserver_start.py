@@ -41,6 +41,7 @@ def start(call: "Call") -> int:
     seen = nfsserver.observe(call)
     if seen.anything() and not seen.problems(bool(infodir)):
         return codes.SUCCESS
+    refuse_clones(call)
     check_host(call)
     if infodir:
         in_child(call, f"looking at {infodir}", lambda: nfsserver_state.require_shared(infodir))
@@ -85,8 +86,16 @@ def labels(call: "Call") -> "list[str]":
 
 def validate(call: "Call") -> int:
     """The host checks of validate-all (level 10)."""
+    refuse_clones(call)
     check_host(call)
     return codes.SUCCESS
+
+
+def refuse_clones(call: "Call") -> None:
+    clones = call.meta("clone_max")
+    if clones.isdigit() and int(clones) > 1 and call.values.text("nfs_shared_infodir"):
+        fact = f"nfs_shared_infodir: as a clone {clones} servers would write to it at once"
+        raise AgentError(codes.ERR_CONFIGURED, f"{fact}; make it a plain resource, or leave the directory out")
 
 
 def check_host(call: "Call") -> None:

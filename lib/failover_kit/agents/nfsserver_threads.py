@@ -114,7 +114,10 @@ def reload_agent(call: "Call") -> int:
     In the same UTS namespace as at the start: whoever writes ``threads`` gives the server its name anew.
     """
     infodir = call.values.text("nfs_shared_infodir")
-    problems = nfsserver.observe(call).problems(bool(infodir))
+    seen = nfsserver.observe(call)
+    if not seen.anything():
+        return codes.NOT_RUNNING
+    problems = seen.problems(bool(infodir))
     if problems:
         raise failed("; ".join(problems))
     count = call.values.number("threads")
