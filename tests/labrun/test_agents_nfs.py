@@ -46,6 +46,13 @@ SERVER = {
     "grace_time": str(GRACE_S),
     "threads": "4",
 }
+PORTS = {
+    "mountd_port": "892",
+    "statd_port": "662",
+    "statd_outgoing_port": "2020",
+    "lockd_tcp_port": "32803",
+    "lockd_udp_port": "32769",
+}
 DISK = f"""
 [ -b {DEVICE} ] || modprobe aoe
 [ -b {DEVICE} ] || aoe-discover
@@ -216,7 +223,7 @@ def test_ocf_tester_passes_nfsserver(pete: Guest, tester: None, parameters: dict
 
 
 def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
-    does(pete, "nfsserver", "start", **SERVER, versions="3,4.1")
+    does(pete, "nfsserver", "start", **SERVER, **PORTS, versions="3,4.1")
     kernel = "/proc/fs/nfsd"
     assert threads(pete) == 4
     assert pete.get(f"{kernel}/versions").decode().split() == ["+3", "+4", "-4.0", "+4.1", "-4.2"]
@@ -224,6 +231,9 @@ def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == GRACE_S
     assert pete.run(["hostname"]).stdout == "pete\n", "the scope is not the host's name"
     assert "Using nfsdcld" in pete.sh("dmesg | grep NFSD: | tail -2").stdout
+    table = [line.split() for line in pete.run(["rpcinfo", "-p"], timeout_s=PATIENCE_S).stdout.splitlines()[1:]]
+    ports = {(program, transport, port) for program, _, transport, port, *_ in table}
+    assert {("100005", "tcp", "892"), ("100024", "tcp", "662"), ("100021", "tcp", "32803")} <= ports
     does(pete, "nfsserver", "monitor", **SERVER, OCF_CHECK_LEVEL="10")
     does(pete, "nfsserver", "reload-agent", **{**SERVER, "threads": "6"})
     assert threads(pete) == 6
