@@ -172,6 +172,7 @@ def test_1644_an_nfsv4_client_reclaims_its_lock_at_the_other_node(lab: Lab, prov
             time.sleep(0.5)
         return seen
 
+    pete.sh(DISK + f"rm -rf {POINT}/.nfs\n", timeout_s=PATIENCE_S)
     take(pete)
     client.sh(MOUNT, timeout_s=2 * PATIENCE_S)
     try:
