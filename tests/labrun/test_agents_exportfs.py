@@ -165,7 +165,7 @@ def test_ocf_tester_with_a_server(pete: Guest) -> None:
 
 
 def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest) -> None:
-    argv = ["python3", "/root/nfs_interrupted.py", AGENT, plan.SHELF_DEVICE, plan.MOUNT_POINT, "20", "20261126"]
+    argv = ["python3", "/root/nfs_interrupted.py", AGENT, plan.SHELF_DEVICE, plan.MOUNT_POINT, "12", "20261126"]
     result = pete.run(argv, check=False, timeout_s=10 * PATIENCE_S)
     print(result.stdout)
     assert result.code == 0, result.stdout + result.stderr
