@@ -341,7 +341,8 @@ def test_a_lock_of_an_nfsv3_client_over_ipv6_survives_a_move(lab: Lab) -> None:
     take(lab.mclaws, ADDRESS_V6)
     writers.go_on(lab.mclaws)
     eventually("the lock is reclaimed on mclaws", lambda: locks(lab.mclaws) == 1, (lab.mclaws, lab.kokone))
-    assert f"is told from {ADDRESS_V6} to reclaim" in lab.mclaws.get("/var/log/messages").decode()
+    words = f"is told from {ADDRESS_V6} to reclaim".encode()
+    eventually("the client has acknowledged", lambda: words in lab.mclaws.get("/var/log/messages"), (lab.mclaws,))
     writers.end(lab.mclaws)
     release(lab.mclaws, ADDRESS_V6)
 
