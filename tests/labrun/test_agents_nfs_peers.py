@@ -36,6 +36,8 @@ pytestmark = [
 
 POINT, ADDRESS = plan.MOUNT_POINT, plan.CLUSTER_ADDRESS
 PATIENCE_S = 240
+KILLED = 255
+"""What ssh(1) says of a command that a signal has ended; a lost connection is a GuestError."""
 LEASE_S, GRACE_S = 10, 60
 DISK = f"""
 [ -b {plan.SHELF_DEVICE} ] || modprobe aoe
@@ -85,7 +87,7 @@ def lab() -> Iterator[Lab]:
 
 
 def action(guest: Guest, provider: str, name: str, verb: str, *, timeout_s: int = 120, **parameters: str) -> Result:
-    """One action as Pacemaker runs it: at the timeout its process group is killed, exit code 137."""
+    """One action as Pacemaker runs it: at the timeout its process group is killed, timeout(1) with it (KILLED)."""
     words = {"CRM_meta_timeout": str(timeout_s * 1000), "CRM_meta_interval": "10000", **parameters}
     argv = ["timeout", "-s", "KILL", str(timeout_s), "env", "OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=tested"]
     argv += [*(f"OCF_RESKEY_{key}={value}" for key, value in words.items()), f"{PROVIDERS}/{provider}/{name}", verb]
@@ -99,7 +101,8 @@ def reason(result: Result) -> str:
 
 
 def told(story: str, provider: str, verb: str, result: Result) -> None:
-    print(f"{story}, {provider}: {verb} exits {result.code}: {reason(result)}")
+    how = "was killed at its timeout" if result.code == KILLED else f"exits {result.code}"
+    print(f"{story}, {provider}: {verb} {how}: {reason(result)}")
 
 
 def renew(lab: Lab, *names: str) -> None:
