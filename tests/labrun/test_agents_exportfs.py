@@ -6,6 +6,7 @@ One lab for the file, pete serving and kokone mounting; each test begins with a 
 from __future__ import annotations
 
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
 ]
 
+HERE = pathlib.Path(__file__).resolve().parent
 AGENT = "/usr/lib/ocf/resource.d/failover-kit/exportfs"
 NET = "192.0.2.0/24"
 ALIAS = "192.0.2.220"
@@ -112,6 +114,7 @@ def lab() -> Iterator[Lab]:
         with Lab.open(f"{base}/lab", guests=("pete", "kokone")) as running:
             running.boot("pete", "kokone", timeout_s=600)
             running.kokone.put("/root/holder.py", HOLDER)
+            running.pete.put("/root/nfs_interrupted.py", (HERE / "nfs_interrupted.py").read_bytes())
             yield running
     finally:
         shutil.rmtree(base, ignore_errors=True)
@@ -159,6 +162,13 @@ def test_ocf_tester_with_a_server(pete: Guest) -> None:
     result = pete.run(["ocf-tester", "-n", "tested", *words, AGENT], check=False, timeout_s=5 * PATIENCE_S)
     assert result.code == 0, result.stdout + result.stderr
     assert "passed all tests" in result.stdout
+
+
+def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest) -> None:
+    argv = ["python3", "/root/nfs_interrupted.py", AGENT, plan.SHELF_DEVICE, plan.MOUNT_POINT, "12", "20261126"]
+    result = pete.run(argv, check=False, timeout_s=10 * PATIENCE_S)
+    print(result.stdout)
+    assert result.code == 0, result.stdout + result.stderr
 
 
 def test_v3_locks_go_and_the_v4_client_is_named(held: Guest) -> None:

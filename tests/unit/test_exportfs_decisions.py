@@ -1,6 +1,7 @@
 """What exportfs decides: from etab, the mount table and its records, with exportfs(8) replaced by a table."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -90,7 +91,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(exportfs_start, "require_directory", lambda *args: None)
     names = {"kokone": "kokone.example.org"}
     for module in (exportfs_start, exportfs_stop):
-        monkeypatch.setattr(module, "canonical_name", lambda client: names.get(client, client))
+        monkeypatch.setattr(module, "canonical_name", lambda client, deadline: names.get(client, client))
     monkeypatch.setattr(exportfs_stop.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(exports_nfsd, "threads", lambda: here.threads)
     monkeypatch.setattr(exports_nfsd, "holders", lambda device: here.holders)
@@ -259,6 +260,11 @@ def test_a_host_stands_in_etab_under_its_canonical_name(world):
     assert world.monitor(clientspec="kokone") == 0
     assert world.stop(clientspec="kokone") == 0
     assert world.etab == []
+
+
+def test_name_servers_that_are_silent_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr(exportfs_start, "_look_up", lambda client: signal.pause())
+    assert exportfs_start.canonical_name("kokone", Deadline(100)) == "kokone"
 
 
 def test_a_host_of_a_lost_record_is_found_by_its_canonical_name(world):
