@@ -24,7 +24,6 @@ from lab.lab import Lab
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.release,
     pytest.mark.skipif(os.geteuid() != 0, reason="not root: a lab needs namespaces and mounts"),
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
 ]
@@ -222,6 +221,7 @@ def test_ocf_tester_passes_nfsserver(pete: Guest, tester: None, parameters: dict
     assert "passed all tests" in result.stdout, result.stdout + result.stderr
 
 
+@pytest.mark.release
 def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     does(pete, "nfsserver", "start", **SERVER, **PORTS, versions="3,4.1")
     kernel = "/proc/fs/nfsd"
@@ -240,6 +240,7 @@ def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     does(pete, "nfsserver", "monitor", **SERVER)
 
 
+@pytest.mark.release
 def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> None:
     does(pete, "nfsserver", "start", **SERVER)
     pete.sh("ip link set lo down")
@@ -250,6 +251,7 @@ def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> N
         pete.sh("ip link set lo up")
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["rpc.mountd", "rpc.statd", "nfsdcld"])
 def test_a_dead_helper_is_a_failure_and_stop_and_start_mend_it(pete: Guest, name: str) -> None:
     does(pete, "nfsserver", "start", **SERVER)
@@ -259,6 +261,7 @@ def test_a_dead_helper_is_a_failure_and_stop_and_start_mend_it(pete: Guest, name
     does(pete, "nfsserver", "monitor", **SERVER)
 
 
+@pytest.mark.release
 def test_a_server_that_somebody_else_started_is_not_running_and_not_stopped(pete: Guest) -> None:
     does(pete, "nfsserver", "monitor", 7, **SERVER)
     pete.sh("pidof rpcbind >/dev/null || rpcbind -w; rpc.mountd; rpc.nfsd 2", timeout_s=PATIENCE_S)
@@ -267,6 +270,7 @@ def test_a_server_that_somebody_else_started_is_not_running_and_not_stopped(pete
     assert threads(pete) == 4
 
 
+@pytest.mark.release
 def test_the_disk_must_be_mounted_first(pete: Guest) -> None:
     does(pete, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
     assert "on the root filesystem" in does(pete, "nfsserver", "start", 1, **SERVER).stderr
@@ -274,6 +278,7 @@ def test_the_disk_must_be_mounted_first(pete: Guest) -> None:
     assert pete.run(["ls", "-A", POINT]).stdout == "", "nothing is written below the mount point"
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["nfsserver", "killnfsd"])
 def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest, name: str) -> None:
     pete.sh("pidof rpcbind >/dev/null || rpcbind -w")
@@ -329,6 +334,7 @@ class Writers:
         return max(after - before for before, after in itertools.pairwise(times))
 
 
+@pytest.mark.release
 def test_a_lock_of_an_nfsv3_client_over_ipv6_survives_a_move(lab: Lab) -> None:
     """Only SM_NOTIFY makes such a client reclaim, so its lock is back when it has been told over IPv6."""
     for guest, number in ((lab.pete, "218"), (lab.mclaws, "217"), (lab.kokone, "10")):
@@ -347,6 +353,7 @@ def test_a_lock_of_an_nfsv3_client_over_ipv6_survives_a_move(lab: Lab) -> None:
     release(lab.mclaws, ADDRESS_V6)
 
 
+@pytest.mark.release
 def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> None:
     """The address comes last, names are not resolved, and statd has another number on the other node."""
     lab.mclaws.sh(OTHER_NUMBER, timeout_s=PATIENCE_S)
