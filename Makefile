@@ -13,13 +13,14 @@ GLUEDIR  = $(PREFIX)/lib/stonith/plugins/external
 BINDIR   = $(PREFIX)/bin
 UNITDIR  = /lib/systemd/system
 DOCDIR   = $(PREFIX)/share/doc/failover-kit
+MANDIR   = $(PREFIX)/share/man
 SEEDS    = 10000
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench install clean
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers install clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 rehearsal: ## two nodes, a disk, a switch and a client on this machine, through eight scenes (root; ARGS="--scene 3")
 	@sh tools/setup.sh rehearsal
@@ -65,9 +66,18 @@ bench: ## fencing beside fence_wti and cluster-glue's stonith, medians and ratio
 	@sh tools/setup.sh test
 	$(PYTHON) bench/fencing $(ARGS)
 
+bench-agents: ## the agents beside ClusterLabs' and the bare interpreter, with targets (root; ARGS="--only 'ipaddr-*'")
+	@sh tools/setup.sh test
+	$(PYTHON) bench/agents $(ARGS)
+
+peers: ## what users asked of ClusterLabs' agents, tried with both sides (root; ARGS="--write --many 2000")
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	$(VENV)/python tests/needs $(ARGS)
+
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(COMPAT) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
 	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
 	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
@@ -75,6 +85,7 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
 	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
 	install -m 0755 stonith/stonith $(DESTDIR)$(COMPAT)
+	cp -P compat/resource.d/* $(DESTDIR)$(COMPAT)/resource.d
 	install -m 0755 stonith/external/failover-kit-wti $(DESTDIR)$(GLUEDIR)
 	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-wti-file
 	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-agent
@@ -84,6 +95,7 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
 	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
+	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)/man7
 	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "lib"))
+sys.path[:0] = [str(TOP / "lib"), str(TOP / "bench")]
 
 from contest import ROWS, contenders, switch_for  # noqa: E402 - the path is known only now
 from report import as_json, as_markdown, as_text, host_facts  # noqa: E402

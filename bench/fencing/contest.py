@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.facts import package_version
+
 from failover_kit import VERSION
 from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
-from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import run
 
 ADDRESS = "127.0.8.1"
 NOBODY = "127.0.8.2"  # no one listens there: a closed port
@@ -120,13 +120,13 @@ def contenders(top: Path) -> dict[str, Contender]:
     found = {}
     for key, path, version in (
         (AGENT, top / "stonith" / "fence_wti_ips800", VERSION),
-        (STOCK_AGENT, Path("/usr/sbin/fence_wti"), _package("fence-agents")),
+        (STOCK_AGENT, Path("/usr/sbin/fence_wti"), package_version("fence-agents")),
     ):
         if path.exists():
             found[key] = Contender(key, version, _fence_agent(str(path), NODE if key == AGENT else str(PLUG)))
     for key, path, version in (
         (STONITH, top / "stonith" / "stonith", VERSION),
-        (STOCK_STONITH, Path("/usr/sbin/stonith"), _package("cluster-glue")),
+        (STOCK_STONITH, Path("/usr/sbin/stonith"), package_version("cluster-glue")),
     ):
         if path.exists():
             found[key] = Contender(key, version, _stonith(str(path)))
@@ -160,8 +160,3 @@ def _stonith(path: str) -> Callable[[str, str, str], Command]:
         return Command((path, "-t", "wti_nps", "-E", *_STONITH_VERBS[action]), env=env)
 
     return talk
-
-
-def _package(name: str) -> str:
-    result = run(["dpkg-query", "-W", "-f=${Version}", name], Deadline(10_000))
-    return f"{name} {result.stdout}" if result.ok() else name

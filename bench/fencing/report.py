@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
+from common.facts import machine_facts
 from contest import Contender, Target
 from stopwatch import Result, Sample
 
@@ -18,15 +16,8 @@ Facts = Mapping[str, str]
 
 
 def host_facts(present: Mapping[str, Contender]) -> dict[str, str]:
-    """What somebody needs to judge the numbers, and nothing that names the machine."""
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {memory_gib:.0f} GiB",
-        "system": f"{platform.freedesktop_os_release().get('PRETTY_NAME', 'unknown')}, "
-        f"kernel {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}",
-        **{contender.key: contender.version for contender in present.values()},
-    }
+    """The machine, and which version of whom."""
+    return {**machine_facts(), **{contender.key: contender.version for contender in present.values()}}
 
 
 def as_text(results: Sequence[Result], facts: Facts) -> str:

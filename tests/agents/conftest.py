@@ -124,6 +124,7 @@ def installed():
     base.chmod(0o755)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(OCF, base / "usr/lib/ocf/resource.d/failover-kit", ignore=ignore)
+    shutil.copytree(ROOT / "compat", base / "usr/lib/failover-kit/compat", symlinks=True)
     shutil.copytree(ROOT / "lib/failover_kit", base / "usr/share/failover-kit/failover_kit", ignore=ignore)
     sh("chmod", "-R", "a+rX", base)
     yield base

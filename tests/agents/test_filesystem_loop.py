@@ -352,7 +352,9 @@ def test_another_mount_namespace_makes_stop_fail(disks, filesystem, background):
     assert result.returncode == 1
     assert f"mount namespace of sleep (pid {holder.pid})" in reason(result)
     assert disk.mounts() == []
-    assert agent("monitor") == 7
+    result = agent.run("monitor")
+    assert result.returncode == 1, "not mounted here, but not stopped"
+    assert "the kernel still has a filesystem on" in reason(result)
     assert agent("stop", timeout_s=2) == 1
     result = agent.run("start", timeout_s=5)
     assert result.returncode == 1
@@ -376,8 +378,10 @@ def test_a_lazy_unmount_is_not_a_stop(disks, filesystem, background):
     result = agent.run("stop", timeout_s=2)
     assert result.returncode == 1
     assert "lazy unmount" in reason(result)
+    assert [agent("monitor"), agent("monitor", interval_s=0)] == [1, 1]
     holder.kill()
     holder.wait()
+    eventually(lambda: agent("monitor") == 7, "the filesystem is gone from the kernel")
     assert agent("stop") == 0
 
 
@@ -419,7 +423,9 @@ def test_a_filesystem_that_was_frozen_when_it_was_unmounted_is_not_stopped(disks
         assert result.returncode == 1
         assert "frozen when it was unmounted" in reason(result)
         assert disk.mounts() == []
+        assert agent("monitor") == 1
         assert agent("start", timeout_s=5) == 1
+    assert agent("monitor") == 7
     assert agent("stop") == 0
 
 
@@ -433,6 +439,7 @@ def test_a_lazy_unmount_is_not_a_stop_even_if_the_link_is_gone(disks, filesystem
     eventually(lambda: os.readlink(f"/proc/{holder.pid}/cwd") == str(point), "the holder is there")
     sh("umount", "-l", point)
     link.unlink()
+    assert agent("monitor") == 1, "start wrote down which device it was"
     assert agent("stop", timeout_s=2) == 1
     holder.kill()
     holder.wait()

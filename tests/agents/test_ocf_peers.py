@@ -56,15 +56,6 @@ def crm_resource(installed, *args):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["IPaddr", "Filesystem", "killnfsd", "nfsserver"])
-def test_crm_resource_reads_the_metadata(installed, name):
-    assert name in crm_resource(installed, "--list-agents", "ocf:failover-kit").stdout.split()
-    result = crm_resource(installed, "--show-metadata", f"ocf:failover-kit:{name}")
-    assert result.returncode == 0, result.stderr
-    assert f'<resource-agent name="{name}"' in result.stdout
-
-
-@pytest.mark.root
 @pytest.mark.parametrize(
     ("name", "options", "code"),
     [
@@ -112,7 +103,7 @@ def test_pacemaker_s_own_executor_runs_ipaddr(installed, network, tmp_path):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["IPaddr", "Filesystem", "killnfsd", "nfsserver"])
+@pytest.mark.parametrize("name", ["IPaddr", "Filesystem", "exportfs", "killnfsd", "nfsserver"])
 def test_metadata_as_nobody_from_the_installed_tree(installed, name):
     result = sh("su", "nobody", "-s", "/bin/sh", "-c", f"{installed}/{PROVIDER}/{name} meta-data")
     root = ET.fromstring(result.stdout)

@@ -6,6 +6,7 @@ One lab for the file, pete serving and kokone mounting; each test begins with a 
 from __future__ import annotations
 
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,11 +19,11 @@ from lab.lab import Lab
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.release,
     pytest.mark.skipif(os.geteuid() != 0, reason="not root: a lab needs namespaces and mounts"),
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
 ]
 
+HERE = pathlib.Path(__file__).resolve().parent
 AGENT = "/usr/lib/ocf/resource.d/failover-kit/exportfs"
 NET = "192.0.2.0/24"
 ALIAS = "192.0.2.220"
@@ -112,6 +113,7 @@ def lab() -> Iterator[Lab]:
         with Lab.open(f"{base}/lab", guests=("pete", "kokone")) as running:
             running.boot("pete", "kokone", timeout_s=600)
             running.kokone.put("/root/holder.py", HOLDER)
+            running.pete.put("/root/nfs_interrupted.py", (HERE / "nfs_interrupted.py").read_bytes())
             yield running
     finally:
         shutil.rmtree(base, ignore_errors=True)
@@ -161,6 +163,15 @@ def test_ocf_tester_with_a_server(pete: Guest) -> None:
     assert "passed all tests" in result.stdout
 
 
+@pytest.mark.release
+def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest) -> None:
+    argv = ["python3", "/root/nfs_interrupted.py", AGENT, plan.SHELF_DEVICE, plan.MOUNT_POINT, "12", "20261126"]
+    result = pete.run(argv, check=False, timeout_s=10 * PATIENCE_S)
+    print(result.stdout)
+    assert result.code == 0, result.stdout + result.stderr
+
+
+@pytest.mark.release
 def test_v3_locks_go_and_the_v4_client_is_named(held: Guest) -> None:
     """Linux 6.1: what NFSv4 holds stays until nfsd stops, and the operator is told before umount fails."""
     stopped = agent(held, "stop")
@@ -174,12 +185,14 @@ def test_v3_locks_go_and_the_v4_client_is_named(held: Guest) -> None:
     assert unmounts(held), "the order that is recommended: export, server, filesystem"
 
 
+@pytest.mark.release
 def test_clients_in_the_way_are_expired_when_told(held: Guest) -> None:
     assert agent(held, "stop", expire_clients_on_stop="1").code == 0
     assert nfs_locks(held) == 0
     assert unmounts(held)
 
 
+@pytest.mark.release
 def test_the_lease_is_waited_out_and_not_longer(held: Guest) -> None:
     """The address has gone, so the client is silent: its state ends with the lease, without the rough way."""
     held.run(["ip", "addr", "del", f"{ALIAS}/24", "dev", "eth2"])
@@ -191,12 +204,14 @@ def test_the_lease_is_waited_out_and_not_longer(held: Guest) -> None:
     assert unmounts(held)
 
 
+@pytest.mark.release
 def test_reload_agent_makes_a_running_export_read_only(held: Guest) -> None:
     assert agent(held, "reload-agent", options="ro,sync,no_root_squash").code == 0
     assert codes(held, "monitor", options="ro,sync,no_root_squash") == [0]
     assert nfs_locks(held) == 2
 
 
+@pytest.mark.release
 def test_another_export_of_the_filesystem_keeps_its_locks(held: Guest) -> None:
     other = {"clientspec": "192.0.2.217"}
     assert codes(held, "start", "monitor", **other) == [0, 0]
@@ -207,6 +222,7 @@ def test_another_export_of_the_filesystem_keeps_its_locks(held: Guest) -> None:
     assert codes(held, "monitor") == [0]
 
 
+@pytest.mark.release
 def test_stop_while_the_server_is_down(held: Guest) -> None:
     """Writing unlock_filesystem now crashes some kernels; the fixture looks for a BUG in the kernel's log."""
     held.sh("echo 0 > /proc/fs/nfsd/threads", timeout_s=PATIENCE_S)
@@ -214,6 +230,7 @@ def test_stop_while_the_server_is_down(held: Guest) -> None:
     assert unmounts(held)
 
 
+@pytest.mark.release
 def test_a_directory_that_the_kernel_cannot_export(pete: Guest) -> None:
     pete.sh("modprobe overlay; mkdir -p /run/l /run/u /run/w /run/o; mount -t overlay o /run/o -o"
             " lowerdir=/run/l,upperdir=/run/u,workdir=/run/w", timeout_s=PATIENCE_S)  # fmt: skip
@@ -227,6 +244,7 @@ def test_a_directory_that_the_kernel_cannot_export(pete: Guest) -> None:
         pete.sh("umount /run/o")
 
 
+@pytest.mark.release
 def test_821_an_etab_that_survived_a_power_cut(lab: Lab, pete: Guest) -> None:
     assert codes(pete, "start", "monitor") == [0, 0]
     pete.run(["sync"], timeout_s=PATIENCE_S)

@@ -24,7 +24,6 @@ from lab.lab import Lab
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.release,
     pytest.mark.skipif(os.geteuid() != 0, reason="not root: a lab needs namespaces and mounts"),
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64: apt install it"),
 ]
@@ -46,6 +45,13 @@ SERVER = {
     "grace_time": str(GRACE_S),
     "threads": "4",
 }
+PORTS = {
+    "mountd_port": "892",
+    "statd_port": "662",
+    "statd_outgoing_port": "2020",
+    "lockd_tcp_port": "32803",
+    "lockd_udp_port": "32769",
+}
 DISK = f"""
 [ -b {DEVICE} ] || modprobe aoe
 [ -b {DEVICE} ] || aoe-discover
@@ -53,19 +59,23 @@ for i in $(seq 300); do [ -b {DEVICE} ] && break; sleep 0.2; done
 mkdir -p {POINT}
 blkid -p {DEVICE} >/dev/null || mkfs.xfs -q {DEVICE}
 """
-CLIENT = f"""
+CLIENT = """
 pidof rpcbind >/dev/null || rpcbind -w
 pidof rpc.statd >/dev/null || rpc.statd --no-notify
-mkdir -p /n3 /n4
-timeout {PATIENCE_S} mount -t nfs -o vers=3,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n3
-timeout {PATIENCE_S} mount -t nfs -o vers=4.1,hard,timeo=10,retrans=2 {ADDRESS}:{POINT}/data /n4
+mkdir -p /n3 /n4 /n6
 """
+MOUNT = f"timeout {PATIENCE_S} mount -t nfs -o hard,timeo=10,retrans=2"
+MOUNT_V3 = f"{MOUNT},vers=3 {ADDRESS}:{POINT}/data /n3\n"
+MOUNT_V4 = f"{MOUNT},vers=4.1 {ADDRESS}:{POINT}/data /n4\n"
+NETWORK_V6 = "2001:db8:6::"
+ADDRESS_V6 = f"{NETWORK_V6}220"
+MOUNT_V6 = f"{MOUNT},vers=3,proto=tcp6,mountproto=tcp6 [{ADDRESS_V6}]:{POINT}/data /n6\n"
 OTHER_NUMBER = """
 /etc/init.d/nfs-common stop
 usermod -u 1789 statd
 chown -R statd /var/lib/nfs/sm /var/lib/nfs/sm.bak /var/lib/nfs/state
 """
-EXPORT = f"{plan.CLUSTER_ADDRESS.rpartition('.')[0]}.0/24:{POINT}/data"
+EXPORTS = (f"{ADDRESS.rpartition('.')[0]}.0/24:{POINT}/data", f"[{NETWORK_V6}]/64:{POINT}/data")
 TESTER = ("/usr/sbin/ocf-tester", "/usr/lib/ocf/lib", "/usr/share/resource-agents", "/usr/bin/xmllint")
 
 
@@ -86,22 +96,28 @@ def threads(guest: Guest) -> int:
     return int(guest.get("/proc/fs/nfsd/threads").decode() or "0")
 
 
-def take(guest: Guest) -> None:
+def address_at(ip: str) -> dict[str, str]:
+    return {"ip": ip, "cidr_netmask": "64" if ":" in ip else "24", "nic": "eth2"}
+
+
+def take(guest: Guest, ip: str = ADDRESS) -> None:
     """The group, left to right: disk, server, exports, address."""
     guest.sh(DISK, timeout_s=PATIENCE_S)
     does(guest, "Filesystem", "start", device=DEVICE, directory=POINT, fstype="xfs")
     guest.sh(f"mkdir -p {POINT}/data; chmod 1777 {POINT}/data")
-    does(guest, "nfsserver", "start", **SERVER)
-    guest.run(["exportfs", "-o", "rw,sync,no_root_squash,no_subtree_check,fsid=7", EXPORT], timeout_s=PATIENCE_S)
-    does(guest, "IPaddr", "start", ip=ADDRESS, cidr_netmask="24", nic="eth2")
+    does(guest, "nfsserver", "start", **{**SERVER, "nfs_ip": ip})
+    options = "rw,sync,no_root_squash,no_subtree_check,fsid=7"
+    guest.run(["exportfs", "-o", options, *EXPORTS], timeout_s=PATIENCE_S)
+    does(guest, "IPaddr", "start", **address_at(ip))
 
 
-def release(guest: Guest) -> None:
+def release(guest: Guest, ip: str = ADDRESS) -> None:
     """Right to left; the disk must be free after it, which Filesystem's stop proves."""
-    does(guest, "IPaddr", "stop", ip=ADDRESS, cidr_netmask="24", nic="eth2")
-    guest.run(["exportfs", "-u", EXPORT], timeout_s=PATIENCE_S, check=False)
-    does(guest, "nfsserver", "stop", **SERVER)
-    does(guest, "nfsserver", "monitor", 7, **SERVER)
+    server = {**SERVER, "nfs_ip": ip}
+    does(guest, "IPaddr", "stop", **address_at(ip))
+    guest.run(["exportfs", "-u", *EXPORTS], timeout_s=PATIENCE_S, check=False)
+    does(guest, "nfsserver", "stop", **server)
+    does(guest, "nfsserver", "monitor", 7, **server)
     does(guest, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
 
 
@@ -121,7 +137,7 @@ def eventually(what: str, condition: Callable[[], object], seen: Sequence[Guest]
 
 
 def logged(guest: Guest) -> str:
-    script = "tail -n 40 /var/log/messages; dmesg | tail -n 20; cat /proc/locks; tail -n 3 /root/log3 /root/log4"
+    script = "tail -n 40 /var/log/messages; dmesg | tail -n 20; cat /proc/locks; tail -n 3 /root/log?"
     return guest.sh(script, check=False, timeout_s=PATIENCE_S).stdout
 
 
@@ -205,8 +221,9 @@ def test_ocf_tester_passes_nfsserver(pete: Guest, tester: None, parameters: dict
     assert "passed all tests" in result.stdout, result.stdout + result.stderr
 
 
+@pytest.mark.release
 def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
-    does(pete, "nfsserver", "start", **SERVER, versions="3,4.1")
+    does(pete, "nfsserver", "start", **SERVER, **PORTS, versions="3,4.1")
     kernel = "/proc/fs/nfsd"
     assert threads(pete) == 4
     assert pete.get(f"{kernel}/versions").decode().split() == ["+3", "+4", "-4.0", "+4.1", "-4.2"]
@@ -214,12 +231,16 @@ def test_what_was_declared_is_what_the_kernel_has(pete: Guest) -> None:
     assert int(pete.get("/proc/sys/fs/nfs/nlm_grace_period")) == GRACE_S
     assert pete.run(["hostname"]).stdout == "pete\n", "the scope is not the host's name"
     assert "Using nfsdcld" in pete.sh("dmesg | grep NFSD: | tail -2").stdout
+    table = [line.split() for line in pete.run(["rpcinfo", "-p"], timeout_s=PATIENCE_S).stdout.splitlines()[1:]]
+    ports = {(program, transport, port) for program, _, transport, port, *_ in table}
+    assert {("100005", "tcp", "892"), ("100024", "tcp", "662"), ("100021", "tcp", "32803")} <= ports
     does(pete, "nfsserver", "monitor", **SERVER, OCF_CHECK_LEVEL="10")
     does(pete, "nfsserver", "reload-agent", **{**SERVER, "threads": "6"})
     assert threads(pete) == 6
     does(pete, "nfsserver", "monitor", **SERVER)
 
 
+@pytest.mark.release
 def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> None:
     does(pete, "nfsserver", "start", **SERVER)
     pete.sh("ip link set lo down")
@@ -230,6 +251,7 @@ def test_the_deep_monitor_sees_a_server_that_cannot_be_reached(pete: Guest) -> N
         pete.sh("ip link set lo up")
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["rpc.mountd", "rpc.statd", "nfsdcld"])
 def test_a_dead_helper_is_a_failure_and_stop_and_start_mend_it(pete: Guest, name: str) -> None:
     does(pete, "nfsserver", "start", **SERVER)
@@ -239,6 +261,7 @@ def test_a_dead_helper_is_a_failure_and_stop_and_start_mend_it(pete: Guest, name
     does(pete, "nfsserver", "monitor", **SERVER)
 
 
+@pytest.mark.release
 def test_a_server_that_somebody_else_started_is_not_running_and_not_stopped(pete: Guest) -> None:
     does(pete, "nfsserver", "monitor", 7, **SERVER)
     pete.sh("pidof rpcbind >/dev/null || rpcbind -w; rpc.mountd; rpc.nfsd 2", timeout_s=PATIENCE_S)
@@ -247,6 +270,7 @@ def test_a_server_that_somebody_else_started_is_not_running_and_not_stopped(pete
     assert threads(pete) == 4
 
 
+@pytest.mark.release
 def test_the_disk_must_be_mounted_first(pete: Guest) -> None:
     does(pete, "Filesystem", "stop", device=DEVICE, directory=POINT, fstype="xfs")
     assert "on the root filesystem" in does(pete, "nfsserver", "start", 1, **SERVER).stderr
@@ -254,40 +278,52 @@ def test_the_disk_must_be_mounted_first(pete: Guest) -> None:
     assert pete.run(["ls", "-A", POINT]).stdout == "", "nothing is written below the mount point"
 
 
-def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest) -> None:
-    argv = ["python3", "/root/nfs_interrupted.py", f"{AGENTS}/nfsserver", DEVICE, POINT, "12", "20261126"]
+@pytest.mark.release
+@pytest.mark.parametrize("name", ["nfsserver", "killnfsd"])
+def test_an_action_killed_at_any_moment_leaves_what_the_next_one_can_use(pete: Guest, name: str) -> None:
+    pete.sh("pidof rpcbind >/dev/null || rpcbind -w")
+    argv = ["python3", "/root/nfs_interrupted.py", f"{AGENTS}/{name}", DEVICE, POINT, "12", "20261126"]
     result = pete.run(argv, check=False, timeout_s=1800)
     print(result.stdout)
     assert result.code == 0, result.stdout + result.stderr
 
 
 class Writers:
-    """One writer with a locked file over each protocol."""
+    """One writer with a locked file on each of the mounts /n3 (NFSv3), /n4 (NFSv4.1), /n6 (NFSv3 over IPv6)."""
 
-    def __init__(self, client: Guest) -> None:
+    def __init__(self, client: Guest, *mounts: int) -> None:
         self.client = client
-        for version in (3, 4):
-            argv = ["python3", "/root/nfs_writer.py", f"/n{version}/file{version}", f"/root/log{version}"]
-            client.spawn(argv, log=f"/root/out{version}")
-        for version in (3, 4):
-            eventually(f"the writer over NFSv{version} writes", lambda version=version: self.lines(version)[2:])
+        self.mounts = mounts
+        for number in mounts:
+            argv = ["python3", "/root/nfs_writer.py", f"/n{number}/file{number}", f"/root/log{number}"]
+            client.spawn(argv, log=f"/root/out{number}")
+        for number in mounts:
+            eventually(f"the writer on /n{number} writes", lambda number=number: self.lines(number)[2:])
 
-    def lines(self, version: int) -> list[str]:
-        return self.client.sh(f"cat /root/log{version} 2>/dev/null || true").stdout.splitlines()
+    def lines(self, number: int) -> list[str]:
+        return self.client.sh(f"cat /root/log{number} 2>/dev/null || true").stdout.splitlines()
 
     def go_on(self, seen: Guest) -> None:
-        """Both write again, since now; prints how long that took, the address being there."""
-        counts = {version: len(self.lines(version)) for version in (3, 4)}
+        """All write again, since now; prints how long that took, the address being there."""
+        counts = {number: len(self.lines(number)) for number in self.mounts}
         began = time.monotonic()
-        for version, count in counts.items():
+        for number, count in counts.items():
             eventually(
-                f"NFSv{version} goes on", lambda v=version, c=count: len(self.lines(v)) > c + 3, (seen, self.client)
+                f"/n{number} goes on", lambda n=number, c=count: len(self.lines(n)) > c + 3, (seen, self.client)
             )
-            print(f"NFSv{version} goes on {time.monotonic() - began:.1f} s after the address is on {seen.name}")
+            print(f"/n{number} goes on {time.monotonic() - began:.1f} s after the address is on {seen.name}")
 
-    def judge(self, version: int, content: bytes) -> int:
+    def end(self, server: Guest) -> None:
+        """The writers end; what each wrote is on the server's disk, and none saw an error. The mounts go."""
+        self.client.sh("kill $(pidof python3); while pidof python3; do sleep 0.2; done", timeout_s=PATIENCE_S)
+        for number in self.mounts:
+            content = server.get(f"{POINT}/data/file{number}")
+            print(f"/n{number}: longest pause {self.judge(number, content)} ms")
+            self.client.sh(f"umount /n{number}", timeout_s=PATIENCE_S)
+
+    def judge(self, number: int, content: bytes) -> int:
         """The longest pause in ms; every acknowledged write is in ``content``, and nobody saw an error."""
-        head, *lines = self.lines(version)
+        head, *lines = self.lines(number)
         assert head == "locked"
         assert not [line for line in lines if line.startswith("ERROR")]
         acknowledged = [int(line.split()[0]) for line in lines]
@@ -298,12 +334,32 @@ class Writers:
         return max(after - before for before, after in itertools.pairwise(times))
 
 
+@pytest.mark.release
+def test_a_lock_of_an_nfsv3_client_over_ipv6_survives_a_move(lab: Lab) -> None:
+    """Only SM_NOTIFY makes such a client reclaim, so its lock is back when it has been told over IPv6."""
+    for guest, number in ((lab.pete, "218"), (lab.mclaws, "217"), (lab.kokone, "10")):
+        guest.sh(f"ip -6 addr replace {NETWORK_V6}{number}/64 dev eth2 nodad")
+    take(lab.pete, ADDRESS_V6)
+    lab.kokone.sh(CLIENT + MOUNT_V6, timeout_s=2 * PATIENCE_S)
+    writers = Writers(lab.kokone, 6)
+    assert locks(lab.pete) == 1
+    release(lab.pete, ADDRESS_V6)
+    take(lab.mclaws, ADDRESS_V6)
+    writers.go_on(lab.mclaws)
+    eventually("the lock is reclaimed on mclaws", lambda: locks(lab.mclaws) == 1, (lab.mclaws, lab.kokone))
+    words = f"is told from {ADDRESS_V6} to reclaim".encode()
+    eventually("the client has acknowledged", lambda: words in lab.mclaws.get("/var/log/messages"), (lab.mclaws,))
+    writers.end(lab.mclaws)
+    release(lab.mclaws, ADDRESS_V6)
+
+
+@pytest.mark.release
 def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> None:
     """The address comes last, names are not resolved, and statd has another number on the other node."""
     lab.mclaws.sh(OTHER_NUMBER, timeout_s=PATIENCE_S)
     take(lab.pete)
-    lab.kokone.sh(CLIENT, timeout_s=2 * PATIENCE_S)
-    writers = Writers(lab.kokone)
+    lab.kokone.sh(CLIENT + MOUNT_V3 + MOUNT_V4, timeout_s=2 * PATIENCE_S)
+    writers = Writers(lab.kokone, 3, 4)
     assert locks(lab.pete) == 2
 
     release(lab.pete)
@@ -321,10 +377,6 @@ def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> No
     take(lab.pete)
     writers.go_on(lab.pete)
     eventually("both locks are reclaimed on pete", lambda: locks(lab.pete) == 2, (lab.pete, lab.kokone))
-    lab.kokone.sh("kill $(pidof python3); while pidof python3; do sleep 0.2; done", timeout_s=PATIENCE_S)
-    for version in (3, 4):
-        content = lab.pete.get(f"{POINT}/data/file{version}")
-        print(f"NFSv{version}: longest pause {writers.judge(version, content)} ms")
-    lab.kokone.sh("umount /n3 /n4", timeout_s=PATIENCE_S)
+    writers.end(lab.pete)
     release(lab.pete)
     lab.pete.run(["xfs_repair", "-n", DEVICE], timeout_s=PATIENCE_S)

@@ -30,6 +30,7 @@ EXECUTABLES = {
     "usr/sbin/failoverctl": "#!/usr/bin/python3 -I",
     "usr/bin/wti-emulator": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/stonith": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/resource.d/failover-kit": "#!/usr/bin/python3 -IS",
     "usr/lib/stonith/plugins/external/failover-kit-wti": "#!/usr/bin/python3 -I",
 }
 

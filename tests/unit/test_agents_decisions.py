@@ -4,7 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from failover_kit.agents import filesystem, filesystem_stop, ipaddr, ipaddr_announce, ipaddr_start
+from failover_kit.agents import (
+    filesystem,
+    filesystem_block,
+    filesystem_disk,
+    filesystem_seen,
+    filesystem_stop,
+    filesystem_users,
+    ipaddr,
+    ipaddr_announce,
+    ipaddr_start,
+)
 from failover_kit.kernel.addresses import Address
 from failover_kit.kernel.links import IFF_LOWER_UP, IFF_UP, Link
 from failover_kit.kernel.mounts import MountTable
@@ -78,9 +88,10 @@ def observation(lines, directory="/mnt/a.b", device="/dev/loop1", number=(7, 1),
     import os
 
     table = MountTable(lines)
-    monkeypatch.setattr(filesystem.mounts, "table", lambda path="", device=0: table)
-    monkeypatch.setattr(filesystem.mounts, "real_path", lambda path, known: path)
-    monkeypatch.setattr(filesystem.blockdev, "number_of", lambda path: os.makedev(*number))
+    monkeypatch.setattr(filesystem_seen.mounts, "table", lambda path="", device=0: table)
+    monkeypatch.setattr(filesystem_seen.mounts, "real_path", lambda path, known: path)
+    monkeypatch.setattr(filesystem_block.blockdev, "number_of", lambda path: os.makedev(*number))
+    monkeypatch.setattr(filesystem_block.blockdev, "living_filesystem", lambda device: "")
     return call(filesystem.AGENT, device=device, directory=directory)
 
 
@@ -107,17 +118,21 @@ PART = b"46 22 7:1 /sub /mnt/a.b rw - ext4 /dev/loop1 rw\n"
 )
 def test_where_a_filesystem_is(lines, words, monkeypatch):
     asked = observation(lines, monkeypatch=monkeypatch)
-    problem = filesystem.describe_state(filesystem.observe(asked), "/dev/loop1")
+    problem = filesystem_seen.describe_state(filesystem_seen.observe(asked), "/dev/loop1")
     assert words in problem
     assert bool(words) == bool(problem)
 
 
 def test_running_stopped_and_foreign(monkeypatch):
-    seen = filesystem.observe(observation(ROOT + OURS, monkeypatch=monkeypatch))
+    seen = filesystem_seen.observe(observation(ROOT + OURS, monkeypatch=monkeypatch))
     assert (seen.mount.source, seen.foreign, seen.elsewhere) == ("/dev/loop1", None, [])
-    seen = filesystem.observe(observation(ROOT + OTHER, monkeypatch=monkeypatch))
+    seen = filesystem_seen.observe(observation(ROOT + OTHER, monkeypatch=monkeypatch))
     assert (seen.mount, seen.foreign.source, seen.elsewhere) == (None, "/dev/loop2", [])
     assert filesystem.monitor(observation(ROOT + OTHER, monkeypatch=monkeypatch)) == 7
+    asked = observation(ROOT, monkeypatch=monkeypatch)
+    monkeypatch.setattr(filesystem_block.blockdev, "living_filesystem", lambda device: "loop1")
+    with pytest.raises(AgentError, match="the kernel still has a filesystem on loop1"):
+        filesystem.monitor(asked)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +146,9 @@ def test_running_stopped_and_foreign(monkeypatch):
     ],
 )
 def test_sick_filesystems(options, asked, words, monkeypatch):
-    monkeypatch.setattr(filesystem.os, "stat", lambda path: SimpleNamespace())
+    monkeypatch.setattr(filesystem_seen.os, "stat", lambda path: SimpleNamespace())
     table = MountTable(ROOT + b"42 22 7:1 / /mnt/x rw - ext4 /dev/loop1 " + options.encode() + b"\n")
-    problem = filesystem.sickness(table.at("/mnt/x"), asked, table)
+    problem = filesystem_seen.sickness(table.at("/mnt/x"), asked, table)
     assert words in problem
     assert bool(words) == bool(problem)
 
@@ -142,17 +157,17 @@ def test_a_directory_behind_a_server_is_not_touched(monkeypatch):
     def never(path):
         raise AssertionError("stat may hang here")
 
-    monkeypatch.setattr(filesystem.os, "stat", never)
+    monkeypatch.setattr(filesystem_seen.os, "stat", never)
     lines = b"40 22 0:9 / /net rw - nfs4 s:/x rw\n41 40 7:1 / /net/x rw - ext4 /dev/loop1 rw\n"
     table = MountTable(ROOT + lines)
-    assert filesystem.sickness(table.at("/net/x"), "", table) == ""
+    assert filesystem_seen.sickness(table.at("/net/x"), "", table) == ""
 
 
 def test_only_our_own_filesystem_counts_as_a_whole_for_users():
     bind = b"50 42 254:0 /usr /mnt/a.b/usr rw - ext4 /dev/root rw\n"
     table = MountTable(ROOT + OURS + bind)
     ours = table.at("/mnt/a.b")
-    places = filesystem_stop.places_of(table.standing_on([ours]), ours.device)
+    places = filesystem_users.places_of(table.standing_on([ours]), ours.device)
     assert places.mapped == b" 07:01 "
     assert places.points == {"/mnt/a.b", "/mnt/a.b/usr"}
 
@@ -168,10 +183,10 @@ def test_a_device_never_free_fails_at_the_deadline(monkeypatch):
         def run(self, what, work, deadline):
             return "0"
 
-    monkeypatch.setattr(filesystem_stop.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(filesystem_stop.processes, "mounted_in_other_namespaces", lambda device: [])
+    monkeypatch.setattr(filesystem_disk.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(filesystem_disk.processes, "mounted_in_other_namespaces", lambda device: [])
     with pytest.raises(AgentError, match="lazy unmount"):
-        filesystem_stop.prove_free("/dev/loop1", 1, Answers(), Deadline(0))
+        filesystem_disk.prove_free("/dev/loop1", 1, Answers(), Deadline(0))
 
 
 @pytest.mark.parametrize(

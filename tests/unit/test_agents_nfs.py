@@ -5,7 +5,16 @@ import random
 
 import pytest
 
-from failover_kit.agents import killnfsd, nfs_units, nfsserver, nfsserver_helpers, nfsserver_start, nfsserver_stop
+from failover_kit.agents import (
+    killnfsd,
+    nfs_rpcbind,
+    nfs_units,
+    nfsserver,
+    nfsserver_helpers,
+    nfsserver_start,
+    nfsserver_stop,
+    nfsserver_threads,
+)
 from failover_kit.kernel import nfsd
 from failover_kit.kernel.mounts import MountTable
 from failover_kit.kernel.processes import Status
@@ -14,6 +23,7 @@ from failover_kit.ocf.codes import AgentError
 from failover_kit.ocf.runner import main
 from failover_kit.spec.deadline import Deadline, DeadlineExpired
 from failover_kit.spec.parameter import check_all
+from failover_kit.spec.process import CommandResult
 
 
 def call(agent, state_dir, **parameters):
@@ -328,7 +338,7 @@ def test_monitor_says_all_that_is_wrong_in_one_reason(tmp_path, monkeypatch, pro
     ],
 )
 def test_arguments_of_rpc_nfsd(tmp_path, parameters, argv):
-    assert nfsserver_start.arguments(call(nfsserver.AGENT, tmp_path, **parameters)) == ["rpc.nfsd", *argv]
+    assert nfsserver_threads.arguments(call(nfsserver.AGENT, tmp_path, **parameters)) == ["rpc.nfsd", *argv]
 
 
 @pytest.mark.parametrize(
@@ -344,6 +354,12 @@ def test_when_statd_and_rpcbind_are_needed(tmp_path, parameters, v3):
     [
         ({"nfs_ip": "clusterb"}, "nfs_ip"),
         ({"nfs_ip": "192.0.2.1,::1"}, "nfs_ip"),
+        ({"nfs_ip": "fe80::1%eth0"}, "nfs_ip"),
+        ({"nfs_init_script": "/etc/init.d/nfs-kernel-server"}, "leave it out"),
+        ({"nfsd_args": "-N 3"}, "threads, versions"),
+        ({"rquotad_port": "875"}, "does not run rpc.rquotad"),
+        ({"nfs_notify_foreground": "true"}, "come after it"),
+        ({"statd_port": "65536"}, "above 65535"),
         ({"versions": "3,5"}, "versions"),
         ({"lease_time": "5"}, "below 10"),
         ({"grace_time": "300"}, "above 240"),
@@ -355,6 +371,101 @@ def test_when_statd_and_rpcbind_are_needed(tmp_path, parameters, v3):
 def test_wrong_parameters(parameters, words):
     _, problems = check_all(nfsserver.AGENT.parameters, parameters)
     assert [words in str(problem) for problem in problems] == [True]
+
+
+def test_what_the_peer_has_by_default_is_taken(tmp_path):
+    addresses = "2001:DB8::10,192.0.2.1,2001:db8::10"
+    asked = call(nfsserver.AGENT, tmp_path, nfs_notify_foreground="false", nfs_ip=addresses)
+    assert asked.values.text("nfs_ip") == "2001:db8::10 192.0.2.1"
+    assert not asked.values.flag("nfs_notify_foreground")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"nfsv4_only": "yes", "versions": "3,4.1"}, "nfsv4_only forbids it"),
+        ({"statd_port": "662", "statd_outgoing_port": "662"}, "two different ones"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_6_on_every_node(parameters, words, capsys):
+    environ = {f"OCF_RESKEY_{name}": text for name, text in parameters.items()}
+    assert main(nfsserver.AGENT, ["nfsserver", "validate-all"], environ) == 6
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "word"),
+    [("rpc.statd", "statd_port", "--port"), ("rpc.statd", "statd_outgoing_port", "--outgoing-port"),
+     ("rpc.mountd", "mountd_port", "--port")],
+)  # fmt: skip
+def test_ports_for_firewalls_reach_the_daemons(tmp_path, monkeypatch, name, parameter, word):
+    run = {}
+    monkeypatch.setattr(nfsserver_start.helpers, "start", lambda call, record, name, argv: run.update({name: argv}))
+    monkeypatch.setattr(nfsserver_start, "mount_pipefs", lambda call: "/pipefs")
+    monkeypatch.setattr(nfsserver_start, "tool", lambda call, argv: CommandResult(argv, 0, "", ""))
+    monkeypatch.setattr(nfs_rpcbind, "require", lambda call: None)
+    nfsserver_start.start_helpers(call(nfsserver.AGENT, tmp_path, **{parameter: "662"}), record())
+    assert run[name][-2:] == [word, "662"]
+
+
+@pytest.fixture
+def became(monkeypatch):
+    """What the kernel has after rpc.nfsd; a test changes it."""
+    found = {
+        "threads": 4,
+        "versions": {"3": True, "4": True, "4.0": False, "4.1": True, "4.2": False},
+        "nfsv4leasetime": 15,
+        "nfsv4gracetime": 20,
+    }
+    monkeypatch.setattr(nfsd, "threads", lambda: found["threads"])
+    monkeypatch.setattr(nfsd, "versions", lambda: found["versions"])
+    monkeypatch.setattr(nfsd, "seconds", lambda name: found[name])
+    return found
+
+
+DECLARED = {"threads": "4", "versions": "3,4.1", "lease_time": "15", "grace_time": "20"}
+
+
+def test_a_server_that_became_what_was_declared_is_right(tmp_path, became):
+    nfsserver_threads.verify(call(nfsserver.AGENT, tmp_path, **DECLARED))
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "words"),
+    [
+        ("threads", 8, "8 threads instead of 4"),
+        ("nfsv4leasetime", 90, "nfsv4leasetime is 90 s instead of 15 s"),
+        ("nfsv4gracetime", 90, "nfsv4gracetime is 90 s instead of 20 s"),
+        ("versions", {"3": False, "4": True, "4.1": True}, "version 3 is not served"),
+        ("versions", {"3": True, "4": True, "4.1": False}, "version 4.1 is not served"),
+        ("versions", {"3": True, "4": True}, "version 4.1 is not served"),
+        ("versions", {"3": True, "4": True, "4.1": True, "4.2": True}, "version 4.2 is served"),
+    ],
+)
+def test_a_server_that_did_not_become_what_was_declared_is_no_success(tmp_path, became, what, value, words):
+    became[what] = value
+    with pytest.raises(AgentError, match=words) as caught:
+        nfsserver_threads.verify(call(nfsserver.AGENT, tmp_path, **DECLARED))
+    assert caught.value.code == 1
+
+
+def test_a_minor_version_this_kernel_lacks_is_missed_only_by_who_named_it(tmp_path, became):
+    became["versions"] = {"3": False, "4": True, "4.1": True, "4.2": True}
+    nfsserver_threads.verify(call(nfsserver.AGENT, tmp_path, versions="4"))
+    with pytest.raises(AgentError, match=r"version 4\.0 is not served"):
+        nfsserver_threads.verify(call(nfsserver.AGENT, tmp_path, versions="4,4.0"))
+
+
+def test_a_clone_with_a_shared_directory_is_refused_on_every_node(capsys):
+    environ = {"OCF_CHECK_LEVEL": "10", "OCF_RESKEY_CRM_meta_clone_max": "2"}
+    environ["OCF_RESKEY_nfs_shared_infodir"] = "/mnt/no-such-disk/.nfs"
+    for verb in ("validate-all", "start"):
+        assert main(nfsserver.AGENT, ["nfsserver", verb], environ) == 6
+        assert "as a clone 2 servers would write to it" in capsys.readouterr().err
+
+
+def test_reload_of_a_stopped_resource_says_that_it_is_stopped(tmp_path, processes):
+    assert nfsserver_threads.reload_agent(call(nfsserver.AGENT, tmp_path, threads="4")) == 7
 
 
 def test_everything_missing_on_the_host_in_one_sentence(tmp_path, monkeypatch):

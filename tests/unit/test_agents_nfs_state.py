@@ -8,7 +8,14 @@ from struct import pack, unpack_from
 
 import pytest
 
-from failover_kit.agents import nfsserver, nfsserver_notify, nfsserver_nsm, nfsserver_probe, nfsserver_state
+from failover_kit.agents import (
+    nfsserver,
+    nfsserver_clients,
+    nfsserver_notify,
+    nfsserver_nsm,
+    nfsserver_probe,
+    nfsserver_state,
+)
 from failover_kit.agents.nfsserver_nsm import Telling
 from failover_kit.agents.nfsserver_state import PENDING
 from failover_kit.ocf.agent import Call
@@ -295,8 +302,9 @@ def test_garbage_is_no_answer(size):
 
 def test_names_come_from_the_hosts_file_the_address_first():
     hosts = "192.0.2.220\tclusterb clusterb.example # both\n192.0.2.22 other\n#192.0.2.220 no\n"
-    assert nfsserver_notify.names_of(ADDRESS, hosts) == [ADDRESS, "clusterb", "clusterb.example"]
-    assert nfsserver_notify.names_of("192.0.2.9", hosts) == ["192.0.2.9"]
+    assert nfsserver_clients.names_of(ADDRESS, hosts) == [ADDRESS, "clusterb", "clusterb.example"]
+    assert nfsserver_clients.names_of("192.0.2.9", hosts) == ["192.0.2.9"]
+    assert nfsserver_clients.names_of("2001:db8::a", "2001:DB8:0::A kokone\n") == ["2001:db8::a", "kokone"]
 
 
 @pytest.mark.parametrize(
@@ -306,11 +314,116 @@ def test_names_come_from_the_hosts_file_the_address_first():
         ("192.0.2.10", f"0100007f 000186b5 00000003 00000010 {'0' * 32} kokone pete", "192.0.2.10"),
         ("kokone", f"0100007f 000186b5 00000003 00000010 {'0' * 32} kokone.example pete", ""),
         ("192.0.2.10", "", "192.0.2.10"),
+        ("kokone", f"0100007f 000186b5 00000003 00000010 {'0' * 32} 2001:DB8:0::a pete", "2001:db8::a"),
+        ("2001:db8::a", "", "2001:db8::a"),
+        ("kokone", f"0100007f 000186b5 00000003 00000010 {'0' * 32} fe80::1%eth0 pete", ""),
         ("kokone", "damaged", ""),
     ],
 )
 def test_the_address_of_a_client_comes_from_its_record_not_from_dns(name, line, address):
-    assert nfsserver_notify.recorded_address(name, line) == address
+    assert nfsserver_clients.recorded_address(name, line) == address
+
+
+V6 = "2001:db8::220"
+
+
+@pytest.fixture
+def on_record(tmp_path, monkeypatch):
+    """Clients of both families on record under each label: a function that tells a job's targets."""
+    monkeypatch.setattr(nfsserver_clients, "STATE", str(tmp_path))
+    warned = []
+    monkeypatch.setattr(nfsserver_clients, "log", lambda level, text: warned.append(text))
+
+    def targets(ips, *names):
+        jobs = nfsserver_clients.jobs_of(ips)
+        for job in jobs:
+            os.makedirs(job.directory(), exist_ok=True)
+            for name in names:
+                with open(f"{job.directory()}/{name}", "w", encoding="ascii") as file:
+                    file.write(f"0100007f 000186b5 00000003 00000010 {'0' * 32} {name} pete\n")
+        families = {job.family for job in jobs}
+        told = [nfsserver_clients.targets_of(job, families) for job in jobs]
+        kept = [sorted(os.listdir(job.directory())) for job in jobs]
+        return told, kept, warned
+
+    return targets
+
+
+FOUR, SIX = "192.0.2.10", "2001:db8::a"
+
+
+def test_each_address_tells_the_clients_of_its_family_and_the_others_leave_its_list(on_record):
+    told, kept, warned = on_record([ADDRESS, V6], FOUR, SIX)
+    assert (told, kept, warned) == ([{FOUR: FOUR}, {SIX: SIX}], [[FOUR], [SIX]], [])
+
+
+def test_a_client_that_no_address_of_ours_reaches_stays_on_record_and_is_named(on_record):
+    told, kept, warned = on_record([ADDRESS], FOUR, SIX)
+    assert (told, kept) == ([{FOUR: FOUR}], [[FOUR, SIX]])
+    assert [SIX in text and "no address in nfs_ip" in text for text in warned] == [True]
+
+
+def test_without_addresses_of_ours_both_families_share_one_list(on_record):
+    told, kept, warned = on_record([], FOUR, SIX)
+    assert (told, kept, warned) == ([{FOUR: FOUR}, {SIX: SIX}], [[FOUR, SIX]] * 2, [])
+
+
+def test_a_client_known_by_name_alone_is_asked_for_where_it_is_and_kept_when_nowhere(on_record, monkeypatch):
+    def resolve(name, port, **kwargs):
+        if name == "lost":
+            raise socket.gaierror("no such name")
+        return [(family, 2, 17, "", (address, 0)) for family, address in
+                ((socket.AF_INET6, SIX), (socket.AF_INET, FOUR), (socket.AF_INET, "192.0.2.11"))]  # fmt: skip
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    told, kept, warned = on_record([ADDRESS, V6], "kokone", "lost")
+    assert told == [{"kokone": FOUR}, {"kokone": SIX}]
+    assert kept == [["kokone", "lost"]] * 2
+    assert ["lost" in text for text in warned] == [True, True]
+
+
+@pytest.mark.parametrize(("flags", "here"), [(0, True), (0x40, False), (0x48, False), (0x08, False)])
+def test_an_ipv6_address_is_here_when_duplicate_detection_is_over(monkeypatch, flags, here):
+    class Link:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    def find(link, local):
+        return [nfsserver_notify.addresses.Address(2, local, 64, flags=flags)]
+
+    monkeypatch.setattr(nfsserver_notify.netlink, "Netlink", Link)
+    monkeypatch.setattr(nfsserver_notify.addresses, "find", find)
+    assert nfsserver_notify.is_here(V6) is here
+    monkeypatch.setattr(nfsserver_notify.addresses, "find", lambda link, local: [])
+    assert not nfsserver_notify.is_here(V6)
+
+
+def test_over_ipv6_a_client_is_asked_by_version_3_and_told_at_the_port_it_answers():
+    round_, statd = Telling({"kokone": SIX}, [V6], 7, xid=1, now_ms=0), Statd()
+    ((data, address, port),) = round_.due(0)
+    assert (address, port) == (SIX, 111)
+    xid, *head = unpack_from(">6I", data)
+    assert head == [0, 2, 100000, 3, 3]
+    assert data[40:] == pack(">3I4s2I", 100024, 1, 4, b"udp6", 0, 0)
+    universal = b"2001:db8::a.18.103"
+    answer = Statd.reply(xid, pack(">I", len(universal)) + universal + b"\0\0")
+    assert round_.receive(answer, SIX, 0) == ""
+    ((data, address, port),) = round_.due(0)
+    assert (address, port) == (SIX, 18 * 256 + 103)
+    assert round_.receive(statd.answer(data, 4711), SIX, 0) == "kokone"
+    assert (statd.told, round_.pending()) == ([(V6, 7)], [])
+
+
+@pytest.mark.parametrize("universal", [b"", b"::", b"x.y.z", b"\xff\xff", b"1"])
+def test_an_ipv6_client_whose_statd_has_no_address_yet_is_asked_again(universal):
+    round_ = Telling({"kokone": SIX}, [V6], 7, xid=1, now_ms=0)
+    ((data, _, _),) = round_.due(0)
+    answer = Statd.reply(unpack_from(">I", data)[0], pack(">I", len(universal)) + universal)
+    assert round_.receive(answer, SIX, 0) == ""
+    assert round_.due(round_.next_ms())[0][2] == 111
 
 
 def test_notify_arguments_are_padded_to_four_bytes():

@@ -84,6 +84,12 @@ def test_double_colon_of_an_ipv6_address_is_not_a_separator() -> None:
     assert group.resources[0].parameters == (("ipv6addr", "2001:db8::1/64"), ("nic", "eth0"))
 
 
+def test_an_ipv6_address_written_in_full_is_an_argument() -> None:
+    (group,) = sound("pete IPaddr::2001:db8:0:0:0:0:0:1/64/eth0 nfs-common")
+    assert group.resources[0] == script("IPaddr", "2001:db8:0:0:0:0:0:1/64/eth0")
+    assert group.name == "2001:db8::1"
+
+
 def test_script_that_looks_like_an_ipv6_address() -> None:
     assert sound("pete add::0")[0].resources == (script("add", "0"),)
 
@@ -152,14 +158,24 @@ BAD = [
     ("pete a;reboot", "1:6: a;reboot is no script name; write a file name, without a path"),
     ("pete a\x07b", "1:6: a\\x07b has an invisible character; type the word again"),
     ("pete nfs::a::::b", "1:6: nfs has an empty argument; remove one :: or write the argument"),
-    ("pete IPaddr", "1:6: IPaddr needs an IPv4 address; write IPaddr::ADDRESS or IPaddr::ADDRESS/24/eth0"),
+    ("pete IPaddr", "1:6: IPaddr needs an address; write IPaddr::ADDRESS or IPaddr::ADDRESS/24/eth0"),
     (
         "pete IPaddr2::clusterb",
-        "1:6: IPaddr2 needs an IPv4 address; write IPaddr2::ADDRESS or IPaddr2::ADDRESS/24/eth0",
+        "1:6: IPaddr2 needs an address; write IPaddr2::ADDRESS or IPaddr2::ADDRESS/24/eth0",
     ),
     ("pete 192.0.2.1/eth0/24", "1:6: eth0 is no netmask; write ADDRESS/24/eth0, or the address alone"),
     ("pete 192.0.2.1/33", "1:6: 33 is no netmask; write ADDRESS/24/eth0, or the address alone"),
-    ("pete 2001:db8::1", "1:6: IPv6 address; write ocf:heartbeat:IPv6addr::ipv6addr=2001:db8::1"),
+    ("pete 2001:db8::1", "1:6: IPv6 address; write IPaddr::2001:db8:0:0:0:0:0:1"),
+    (
+        "pete IPaddr::2001:db8::1/64/eth0",
+        "1:6: :: parts arguments; write the address in full, IPaddr::2001:db8:0:0:0:0:0:1/64/eth0",
+    ),
+    ("pete IPaddr2::fd::/64", "1:6: :: parts arguments; write the address in full, IPaddr2::fd:0:0:0:0:0:0:0/64"),
+    ("pete IPaddr::fd00:0:0:0:0:0:0:1/129", "1:6: 129 is no netmask; write ADDRESS/24/eth0, or the address alone"),
+    (
+        "pete IPaddr::2001:db8:0:0:0:0:0:1\nmclaws IPaddr::192.0.2.1 ocf:x:IPaddr2::ip=2001:DB8::1",
+        "2:26: address 2001:db8::1 stands twice; it is in group 2001:db8::1 already, line 1; keep one",
+    ),
     (
         "pete Filesystem::/dev/x",
         "1:6: Filesystem needs a device and a mount point; write Filesystem::DEVICE::DIR::TYPE",

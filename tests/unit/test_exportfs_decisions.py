@@ -1,6 +1,7 @@
 """What exportfs decides: from etab, the mount table and its records, with exportfs(8) replaced by a table."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -76,7 +77,11 @@ class World:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     here = World(tmp_path / "state")
-    monkeypatch.setattr(exports, "table", lambda directory="": list(here.etab))
+
+    def table(directory="", paths=None):
+        return [entry for entry in here.etab if paths is None or entry.path in paths]
+
+    monkeypatch.setattr(exports, "table", table)
     monkeypatch.setattr(exports, "boot_id", lambda: here.boot)
     monkeypatch.setattr(exports, "state_directory", lambda: str(tmp_path))
     monkeypatch.setattr(mounts, "table", lambda path="", device=0: MountTable(here.mounts))
@@ -86,7 +91,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(exportfs_start, "require_directory", lambda *args: None)
     names = {"kokone": "kokone.example.org"}
     for module in (exportfs_start, exportfs_stop):
-        monkeypatch.setattr(module, "canonical_name", lambda client: names.get(client, client))
+        monkeypatch.setattr(module, "canonical_name", lambda client, deadline: names.get(client, client))
     monkeypatch.setattr(exportfs_stop.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(exports_nfsd, "threads", lambda: here.threads)
     monkeypatch.setattr(exports_nfsd, "holders", lambda device: here.holders)
@@ -255,6 +260,11 @@ def test_a_host_stands_in_etab_under_its_canonical_name(world):
     assert world.monitor(clientspec="kokone") == 0
     assert world.stop(clientspec="kokone") == 0
     assert world.etab == []
+
+
+def test_name_servers_that_are_silent_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr(exportfs_start, "_look_up", lambda client: signal.pause())
+    assert exportfs_start.canonical_name("kokone", Deadline(100)) == "kokone"
 
 
 def test_a_host_of_a_lost_record_is_found_by_its_canonical_name(world):

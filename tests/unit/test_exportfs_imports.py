@@ -6,6 +6,7 @@ from unit.test_agents_imports import SHARED, imported
 
 MONITOR = SHARED | {
     "select", "failover_kit.agents.exportfs", "failover_kit.kernel.exports", "failover_kit.kernel.mounts",
+    "failover_kit.kernel.paths",
 }  # fmt: skip
 
 

@@ -38,6 +38,17 @@ def test_the_lines_of_an_etab():
     assert exports.parse(ETAB)[0].options == OPTIONS
 
 
+@given(st.lists(names, max_size=4), st.sampled_from([exports.escape, exports.plain]))
+def test_the_entries_of_some_paths_are_those_of_all_with_these_paths(some, spelling):
+    data = ETAB + b"".join(b"/" + raw + b"\t*(rw)\n" for raw in some)
+    data += b"".join(os.fsencode(spelling(os.fsdecode(b"/" + raw))) + b"\t*(ro)\n" for raw in some)
+    everything = exports.parse(data)
+    wanted = {"/mnt/a b", "/mnt/ü", *(os.fsdecode(b"/" + raw) for raw in some[:2])}
+    of_these = [(entry.path, entry.options) for entry in everything if entry.path in wanted]
+    assert [(entry.path, entry.options) for entry in exports.parse(data, wanted)] == of_these
+    assert len(of_these) >= 2
+
+
 def test_a_client_has_no_case_and_a_path_has():
     entry = exports.Entry("/mnt/A", "*.Example.org", "rw")
     assert entry.is_for("/mnt/A", "*.example.ORG")

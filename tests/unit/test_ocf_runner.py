@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from failover_kit.agents.exportfs import AGENT as EXPORTFS
 from failover_kit.agents.filesystem import AGENT as FILESYSTEM
 from failover_kit.agents.ipaddr import AGENT as IPADDR
+from failover_kit.agents.killnfsd import AGENT as KILLNFSD
+from failover_kit.agents.nfsserver import AGENT as NFSSERVER
 from failover_kit.ocf import codes, runner
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import AgentError
@@ -15,6 +18,12 @@ from failover_kit.spec.deadline import DeadlineExpired
 from failover_kit.spec.parameter import Action, Parameter
 
 GOOD = {"OCF_RESKEY_ip": "192.0.2.1"}
+ALL = [IPADDR, FILESYSTEM, NFSSERVER, EXPORTFS, KILLNFSD]
+RIGHT = {
+    "IPaddr": {"ip": "192.0.2.9"},
+    "Filesystem": {"device": "/dev/sdz9", "directory": "/no/where"},
+    "exportfs": {"directory": "/no/where", "clientspec": "*", "fsid": "1"},
+}  # fmt: skip
 
 
 def make(**handlers):
@@ -95,7 +104,7 @@ def test_one_reason_line_however_long_the_story(capsys):
     agent = make(start=raising(AgentError(5, "first\nsecond\tthird " + "x" * 5000)))
     assert runner.main(agent, ["Toy", "start"], GOOD) == 5
     (line,) = reasons(capsys)
-    assert line.startswith("first second third x")
+    assert line.startswith(r"first\012second\011third x")
     assert len(line) <= runner.REASON_LIMIT
 
 
@@ -170,7 +179,110 @@ def test_state_files_stay_in_their_directory_whatever_the_name(tmp_path):
     assert [file.read_text() for file in (tmp_path / "deep" / "state").iterdir()] == ["text"]
 
 
-@pytest.mark.parametrize("agent", [IPADDR, FILESYSTEM], ids=lambda agent: agent.name)
+def reskeys(settings):
+    return {f"OCF_RESKEY_{name}": value for name, value in settings.items()}
+
+
+@pytest.mark.parametrize("name", ["/srv/" + "x/" * 100, "ü" * 300, "\udc80" * 250])
+def test_state_files_of_long_names_are_made_and_told_apart(tmp_path, name):
+    """The mount point of a Filesystem is one; a file name has 255 bytes, and a path may have 4096."""
+
+    def keep(call):
+        call.write_state(name, "one")
+        call.write_state(name + "y", "two")
+        return codes.SUCCESS
+
+    assert runner.main(make(start=keep), ["Toy", "start"], {**GOOD, "HA_RSCTMP": str(tmp_path)}) == 0
+    assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.parametrize("agent", ALL, ids=lambda agent: agent.name)
+class TestParameters:
+    """The rules about wrong parameters, held by every agent."""
+
+    def test_validate_all_at_level_0_does_not_look_at_the_host(self, agent, monkeypatch, capsys):
+        import os
+
+        def looked(*args, **kwargs):
+            raise AssertionError(f"looked at the host: {args}")
+
+        settings = reskeys(RIGHT.get(agent.name, {}))
+        with monkeypatch.context() as patch:
+            for name in ("open", "stat", "lstat", "readlink", "listdir", "scandir", "access", "fork"):
+                patch.setattr(os, name, looked)
+            patch.setattr("builtins.open", looked)
+            codes_seen = [
+                runner.main(agent, [agent.name, "validate-all"], environ)
+                for environ in (settings, {**settings, "OCF_CHECK_LEVEL": "9"})
+            ]
+        assert codes_seen == [0, 0]
+        assert capsys.readouterr().err == ""
+
+    def test_level_10_never_says_6(self, agent):
+        """What this node lacks is not wrong everywhere."""
+        settings = {**reskeys(RIGHT.get(agent.name, {})), "OCF_CHECK_LEVEL": "10"}
+        assert runner.main(agent, [agent.name, "validate-all"], settings) in (0, 1, 4, 5)
+
+    def test_two_wrong_parameters_are_both_in_the_reason(self, agent, capsys):
+        right = RIGHT.get(agent.name, {})
+        for one in agent.parameters:
+            for other in agent.parameters:
+                if one is other:
+                    continue
+                wrong = {one.name: " x", other.name: " y"}
+                assert runner.main(agent, [agent.name, "start"], reskeys({**right, **wrong})) == 6
+                (line,) = reasons(capsys)
+                assert f"{one.name}: ' x' " in line
+                assert f"{other.name}: ' y' " in line
+
+    def test_all_wrong_at_once_are_named_or_counted(self, agent, capsys):
+        wrong = reskeys({parameter.name: " x" for parameter in agent.parameters})
+        assert runner.main(agent, [agent.name, "validate-all"], wrong) == 6
+        (line,) = reasons(capsys)
+        named = sum(f"{parameter.name}: ' x' " in line for parameter in agent.parameters)
+        more = line.rpartition("; and ")[2].removesuffix(" more")
+        assert named + (int(more) if more.isdigit() else 0) == len(agent.parameters)
+        assert len(line) <= runner.REASON_LIMIT
+
+    def test_without_what_is_required_nothing_can_be_running(self, agent):
+        required = [parameter.name for parameter in agent.parameters if parameter.required]
+        for name in required:
+            settings = reskeys({**RIGHT[agent.name], name: ""})
+            assert runner.main(agent, [agent.name, "stop"], settings) == 0
+            assert runner.main(agent, [agent.name, "monitor"], settings) == 7
+            recurring = {**settings, "OCF_RESKEY_CRM_meta_interval": "10000"}
+            assert runner.main(agent, [agent.name, "monitor"], recurring) == 1
+
+    def test_help_names_every_parameter_and_its_default(self, agent, capsys):
+        assert runner.main(agent, [agent.name, "--help"], {}) == 0
+        text = capsys.readouterr().out
+        for parameter in agent.parameters:
+            line = next(line for line in text.splitlines() if line.startswith(f"  {parameter.name} "))
+            assert not parameter.default or f"default {parameter.default}" in line
+            assert ("required" in line) == parameter.required
+            assert all(choice in line for choice in parameter.choices)
+
+
+def test_relations_are_told_with_single_mistakes_unless_the_identity_is_wrong(capsys):
+    """Held against a default that nobody wrote, a relation would be a mistake that nobody made."""
+    settings = {"ip": "2001:db8::9", "broadcast": "192.0.2.255", "arp_count": "many"}
+    assert runner.main(IPADDR, ["IPaddr", "start"], reskeys(settings)) == 6
+    (line,) = reasons(capsys)
+    assert "arp_count: 'many' is not a whole number; broadcast: IPv6 has no broadcast" in line
+    assert runner.main(IPADDR, ["IPaddr", "start"], reskeys({"ip": "x", "cidr_netmask": "64"})) == 6
+    (line,) = reasons(capsys)
+    assert line.startswith("ip: 'x' ")
+    assert "cidr_netmask" not in line
+
+
+@pytest.mark.parametrize("verb", ["stop", "monitor"])
+def test_6_of_a_handler_is_never_handed_on_by_stop_and_monitor(verb, capsys):
+    agent = make(**{verb: raising(AgentError(codes.ERR_CONFIGURED, "looks wrong from here"))})
+    assert runner.main(agent, ["Toy", verb], GOOD) == 1
+    assert len(reasons(capsys)) == 1
+
+
+@pytest.mark.parametrize("agent", ALL, ids=lambda agent: agent.name)
 class TestMetadata:
     """OCF Resource Agent API 1.1, its schema ra-api-1.1.rng in words."""
 
@@ -193,7 +305,9 @@ class TestMetadata:
             assert set(parameter.attrib) <= allowed
             assert parameter.get("required") in ("0", "1")
             # Without a reload-agent action nothing can be changed while it runs.
-            assert parameter.get("reloadable") == "0"
+            assert parameter.get("reloadable") == "0" or "reload-agent" in agent.handlers
+            # An identity never can.
+            assert parameter.get("required") == "0" or parameter.get("reloadable") == "0"
             content = parameter.find("content")
             assert content.get("type") in ("string", "integer", "boolean")
             declared = agent.parameter(parameter.get("name"))
@@ -203,8 +317,9 @@ class TestMetadata:
     def test_actions(self, agent):
         found = [action.attrib for action in self.root(agent).findall("actions/action")]
         names = {action["name"] for action in found}
-        assert names == {"start", "stop", "monitor", "validate-all", "meta-data"}
-        assert names - {"meta-data"} == set(agent.handlers)
+        assert {"start", "stop", "monitor", "validate-all", "meta-data"} <= names
+        # validate-all needs no handler where there is nothing on the host to look at.
+        assert names - {"meta-data"} == set(agent.handlers) | {"validate-all"}
         for action in found:
             assert action["timeout"].endswith("s")
             assert action.get("interval", "1s").endswith("s")
@@ -224,6 +339,8 @@ class TestMetadata:
         sources = "".join(path.read_text() for path in Path(package.__path__[0]).glob(f"{stem}*.py"))
         sources = sources.replace("'", '"')
         for parameter in agent.parameters:
+            if parameter.shortdesc == "Accepted and not used":
+                continue
             assert any(f'values.{kind}("{parameter.name}")' in sources for kind in ("text", "number", "flag"))
 
     def test_every_default_passes_its_own_check(self, agent):

@@ -6,14 +6,14 @@ then, and the directory still lies on the same filesystem. An entry in etab with
 nobody's: etab survives a reboot, and on a shared disk it arrives from the other node.
 """
 
-import os
+import posix
 
-from failover_kit.kernel import exports, mounts
+from failover_kit.kernel import exports, mounts, paths
 from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import check_path
+from failover_kit.spec.values import check_path, is_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def words(text: str) -> "list[str]":
             quoted = not quoted
         elif sign == " " and not quoted:
             if current:
-                found.append(exports.unescape(os.fsencode(current)))
+                found.append(exports.unescape(paths.encode(current)))
             current = ""
         else:
             current += sign
@@ -81,7 +81,7 @@ def check_options(text: str) -> str:
 
 def check_fsid(text: str) -> str:
     """A number, ``root`` (0), or a UUID: 32 hexadecimal digits (nfs-utils, valid_uuid())."""
-    if text == "root" or (text.isascii() and text.isdigit() and int(text) <= _FSID_LIMIT):
+    if text == "root" or (is_number(text) and int(text) <= _FSID_LIMIT):
         return text
     digits = text.replace("-", "").replace(":", "")
     if len(digits) == 32 and digits.isascii() and all(sign in "0123456789abcdefABCDEF" for sign in digits):
@@ -132,10 +132,10 @@ class Pair:
     def record_name(self) -> str:
         """The name of this pair's state file; long ones are shortened and made unique again."""
         name = exports.plain(self.directory).replace("\\", "=") + "@" + self.bare_client().lower()
-        if len(os.fsencode(name)) <= _NAME_LIMIT:
+        if len(paths.encode(name)) <= _NAME_LIMIT:
             return name
         number = 0xCBF29CE484222325  # FNV-1a, 64 bits: hashlib costs a monitor too much
-        for byte in os.fsencode(name):
+        for byte in paths.encode(name):
             number = ((number ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
         return f"{number:016x}"
 
@@ -195,10 +195,10 @@ class Record:
         self.place = place
 
     def text(self) -> str:
+        device = f"{posix.major(self.place.device)}:{posix.minor(self.place.device)}"
         fields = [
             self.boot, "done" if self.done else "starting", self.declared, self.entry.path, self.entry.client,
-            self.entry.options, f"{os.major(self.place.device)}:{os.minor(self.place.device)}", self.place.root,
-            self.place.point,
+            self.entry.options, device, self.place.root, self.place.point,
         ]  # fmt: skip
         return "\t".join(map(exports.plain, fields)) + "\n"
 
@@ -210,7 +210,7 @@ def read_record(call: "Call", pair: Pair) -> "Record | None":
             fields = [exports.unescape(field) for field in file.read().rstrip(b"\n").split(b"\t")]
         boot, state, declared, path, client, options, device, root, point = fields
         major, _, minor = device.partition(":")
-        place = Place(os.makedev(int(major), int(minor)), root, point)
+        place = Place(posix.makedev(int(major), int(minor)), root, point)
     except (FileNotFoundError, ValueError):
         return None
     entry = exports.Entry(path, client, options)
@@ -265,7 +265,7 @@ def observe(call: "Call") -> "list[tuple[Pair, Record | None, State]]":
     if not any(records):
         return [(pair, None, State(False)) for pair in declared]
     boot = exports.boot_id()
-    table = exports.table()
+    table = exports.table(paths={record.entry.path for record in records if record})
     found = []
     for pair, record in zip(declared, records, strict=True):
         path = record.entry.path if record else pair.directory

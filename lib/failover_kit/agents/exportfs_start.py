@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from failover_kit.ocf.agent import Call
     from failover_kit.spec.deadline import Deadline
 
+# A name server on the local network answers at once; the rest of the time is for what must be done.
+_NAME_MS = 10_000
+
 
 def start(call: "Call") -> int:
     """Export what is not exported as declared, and record what became of it."""
@@ -67,7 +70,7 @@ def export(call: "Call", pair: Pair, attempts: Attempts) -> None:
     except AgentError:
         take_back(call, pair, real, before)
         raise
-    entry = find_entry(pair, real, before, exports.table())
+    entry = find_entry(pair, real, before, exports.table(), call.deadline)
     if entry is None:
         raise failed(f"exportfs said nothing, but {exports.state_directory()}/etab has no {pair.shown()}")
     write(entry, True)
@@ -76,7 +79,7 @@ def export(call: "Call", pair: Pair, attempts: Attempts) -> None:
 
 def take_back(call: "Call", pair: Pair, real: str, before: "list[exports.Entry]") -> None:
     """After a failure: exportfs leaves its line in etab, also when the kernel cannot export the directory."""
-    entry = find_entry(pair, real, before, exports.table())
+    entry = find_entry(pair, real, before, exports.table(), call.deadline)
     if entry is not None:
         try:
             tell(["-u", f"{Pair(real, entry.client, '').argument()}:{real}"], call.deadline)
@@ -133,7 +136,7 @@ def tell(arguments: "list[str]", deadline: "Deadline") -> None:
 
 
 def find_entry(
-    pair: Pair, real: str, before: "list[exports.Entry]", after: "list[exports.Entry]"
+    pair: Pair, real: str, before: "list[exports.Entry]", after: "list[exports.Entry]", deadline: "Deadline"
 ) -> "exports.Entry | None":
     """The line of etab that our exportfs wrote: by client, or for a host name by what has changed.
 
@@ -147,12 +150,20 @@ def find_entry(
     fresh = [entry for entry in here if entry.client.lower() not in known]
     if len(fresh) == 1:
         return fresh[0]
-    canonical = canonical_name(pair.bare_client())
+    canonical = canonical_name(pair.bare_client(), deadline)
     return next((entry for entry in here if entry.is_for(real, canonical)), None)
 
 
-def canonical_name(client: str) -> str:
-    """What exportfs makes of a host name (getaddrinfo(3), AI_CANONNAME); itself when nothing."""
+def canonical_name(client: str, deadline: "Deadline") -> str:
+    """What exportfs makes of a host name; itself when no name server says anything in time."""
+    try:
+        return Attempts().run(f"looking up {client}", lambda: _look_up(client), deadline.at_most(_NAME_MS))
+    except (GivenUp, OSError):
+        return client
+
+
+def _look_up(client: str) -> str:
+    """getaddrinfo(3), AI_CANONNAME. For a child: it waits for every name server in turn while each is silent."""
     import socket
 
     try:

@@ -69,24 +69,24 @@ def of_record(record: Record) -> Left:
 
 def unexport(left: Left, deadline: "Deadline") -> bool:
     """Take one pair out of etab; whether it was there. AgentError when it stays."""
-    entry = entry_of(left)
+    entry = entry_of(left, deadline)
     if entry is None:
         return False
     pair = Pair(entry.path, entry.client, "")
     tell(["-u", f"{pair.argument()}:{entry.path}"], deadline)
-    if entry_of(left) is not None:
+    if entry_of(left, deadline) is not None:
         raise failed(f"exportfs -u {pair.shown()} said nothing, but etab still has it")
     return True
 
 
-def entry_of(left: Left) -> "exports.Entry | None":
+def entry_of(left: Left, deadline: "Deadline") -> "exports.Entry | None":
     """The line of etab that is ours; a host may stand there under its canonical name."""
     here = [entry for entry in exports.table() if entry.path == left.path]
     for entry in here:
         if entry.is_for(left.path, left.client):
             return entry
     if here and is_host_name(left.client):
-        canonical = canonical_name(left.client)
+        canonical = canonical_name(left.client, deadline)
         return next((entry for entry in here if entry.is_for(left.path, canonical)), None)
     return None
 

@@ -51,3 +51,12 @@ Accepted so that configurations of other agents go on working. Nothing is copied
 rmtab is a list for showmount(8) and decides nothing.
 """,
 }
+
+EXAMPLE = {
+    "directory": "/mnt/e0.0/data",
+    "clientspec": "192.0.2.0/24",
+    "options": "rw,sync,no_subtree_check",
+    "fsid": "1",
+}
+
+SEE_ALSO = ("exportfs(8)", "exports(5)", "showmount(8)")

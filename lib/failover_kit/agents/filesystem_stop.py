@@ -1,177 +1,121 @@
-"""Stopping a Filesystem: unmount, ask, kill, unmount; then prove that nobody has the disk.
+"""Stopping a Filesystem: unmount, ask, kill, unmount; then prove what can be proved.
 
-The other node mounts the disk on our word, so the word must be a fact: success means that the block
-device could be opened exclusively (O_EXCL), which no mount in any namespace, no lazy unmount and no
-late child of ours allows; or, for a device that does not open at all now, that the kernel has no
-filesystem of it any more. A lazy unmount is never tried.
+Unmounting is tried first, so that an idle filesystem costs no look at processes. A lazy unmount is
+never tried: it hides a filesystem that still writes.
 """
 
 import os
-import signal
 import time
 
-from failover_kit.agents import filesystem
-from failover_kit.agents.filesystem_start import search
-from failover_kit.kernel import blockdev, mounting, mounts, processes
+from failover_kit.agents import filesystem_lock
+from failover_kit.agents.filesystem_seen import record_name, source_of
+from failover_kit.agents.filesystem_users import Ladder, places_of, targets_of, why_busy
+from failover_kit.kernel import mounting
 from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import failed
+from failover_kit.spec.values import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from failover_kit.kernel.mounts import Mount
+    from failover_kit.agents.filesystem_seen import Claim
+    from failover_kit.kernel.mounts import Mount, MountTable
     from failover_kit.ocf.agent import Call
     from failover_kit.spec.deadline import Deadline
 
-# How long processes get to end by themselves after SIGTERM: at most this, at most half of what is left.
-TERM_GRACE_MS = 5000
 _FIRST_PAUSE_S = 0.01
 _LAST_PAUSE_S = 0.2
 _EBUSY = 16
-_NETWORK_TYPES = ("nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "gfs", "glusterfs")
-# Names in a reason; the rest is a number.
-_NAMED_LIMIT = 5
 
 
 def stop(call: "Call") -> int:
     """Unmount everywhere in this namespace and prove the device free, or fail saying who keeps it."""
+    lock = filesystem_lock.take(call, make=False)
     attempts = Attempts()
-    seen = filesystem.observe(call)
-    devices = devices_of(call, seen, attempts)
-    for device in devices:
-        release(call, device, attempts)
-    # What start mounted must be free even if the setting leads elsewhere, or nowhere, by now.
-    recorded = filesystem.recorded_number(call)
-    for device in dict.fromkeys([*devices, recorded] if recorded else devices):
-        node = node_of(call, device)
-        if node:
-            prove_free(node, device, attempts, call.deadline)
-    if not devices:
-        call.log("info", f"{call.values.text('device')} is not on this node: nothing to stop")
-    seen = filesystem.observe(call)
-    if seen.mount is not None:
-        raise failed(f"{seen.directory} was unmounted and is mounted again; something else mounts it")
-    late = attempts.leftovers()
-    if late:
-        raise failed(f"still running and not to be stopped: {'; '.join(late)}")
+    source = source_of(call)
+    seen = source.observe()
+    claims = source.claims(seen, attempts)
+    for claim in claims:
+        release(call, claim, attempts)
+    source.prove(claims, attempts)
+    if not claims:
+        call.log("info", f"{shown(source.device)} is not mounted on this node: nothing to stop")
+    source.look()
+    if source.observe().mount is not None:
+        raise failed(f"{shown(seen.directory)} was unmounted and is mounted again; something else mounts it")
+    await_children(attempts, call.deadline)
     try:
-        os.unlink(call.state_path(filesystem.record_name(call)))
+        os.unlink(call.state_path(record_name(call)))
     except FileNotFoundError:
         pass
+    filesystem_lock.remove(call, lock)
     return codes.SUCCESS
 
 
-def devices_of(call: "Call", seen: "filesystem.Observation", attempts: Attempts) -> "list[int]":
-    """The device numbers of the filesystem: to be unmounted everywhere and proved free.
-
-    None when the disk is not on this node. Unmounting kills, so a UUID or label that is not mounted
-    at our directory counts only if it was read from the disk itself.
-    """
-    if seen.mount is not None:
-        return [seen.mount.device]
-    tag = blockdev.parse_tag(call.values.text("device"))
-    if tag.kind == "path":
-        return [seen.device] if seen.device else []
-    return [blockdev.number_of(path) for path in search(tag, attempts, call.deadline)]
+def await_children(attempts: Attempts, deadline: "Deadline") -> None:
+    """A child that was given up and still lives may yet do what it was sent for."""
+    trying = loop_deadline(deadline)
+    while late := attempts.leftovers():
+        if trying.expired():
+            raise failed(f"still running and not to be stopped: {'; '.join(late)}")
+        time.sleep(_FIRST_PAUSE_S)
 
 
-def node_of(call: "Call", device: int) -> str:
-    """A node to open: the configured one if it is this device, else what the kernel calls it.
-
-    "" when the kernel has no such device any more: nobody can have that open.
-    """
-    configured = call.values.text("device")
-    if filesystem.known_number(blockdev.Tag("path", configured)) == device:
-        return configured
-    return blockdev.node_of(device)
-
-
-class Ladder:
-    """Which rung the stop stands on: first nobody is harmed, then users are asked, then killed."""
-
-    __slots__ = ("_force", "_grace", "_told")
-
-    def __init__(self, force: bool, fast: bool, whole: "Deadline") -> None:
-        self._force = force
-        self._told: set[int] = set()
-        self._grace = whole.at_most(0 if fast else min(TERM_GRACE_MS, whole.left_ms() // 2))
-
-    def act(self, places: processes.Places, attempts: Attempts, deadline: "Deadline") -> "list[int]":
-        """Signal the users of ``places`` as the rung demands; the users seen.
-
-        A child does it: the scan follows links into filesystems that may hang.
-        """
-        number = signal.SIGKILL if self._grace.expired() else signal.SIGTERM
-        spared = self._told if number == signal.SIGTERM else set()
-
-        def work() -> str:
-            found = processes.users(places)
-            if self._force:
-                for pid in found:
-                    if pid not in spared:
-                        processes.send(pid, number, places)
-            return " ".join(map(str, found))
-
-        try:
-            found = [int(pid) for pid in attempts.run("looking for users", work, deadline).split()]
-        except GivenUp as error:
-            raise failed(str(error)) from None
-        self._told.update(found)
-        return found
-
-
-def release(call: "Call", device: int, attempts: Attempts) -> None:
-    """Unmount every mount of ``device`` here and all that stands on them; AgentError at the deadline."""
-    ladder = Ladder(call.values.flag("force_unmount"), call.values.flag("fast_stop"), call.deadline)
+def release(call: "Call", claim: "Claim", attempts: Attempts) -> None:
+    """Unmount what ``claim`` finds and all that stands on it; AgentError at the deadline."""
+    mounting.prepare()
+    ladder = Ladder(call, call.deadline)
     trying = loop_deadline(call.deadline)
     pause_s = _FIRST_PAUSE_S
     busy: list[int] = []
+    hung: set[int] = set()
     while True:
-        table = mounts.table(device=device)
-        targets = mounts.unmount_order(table.standing_on(table.of_device(device)))
+        targets, table = targets_of(claim)
         if not targets:
             return
         refuse_hidden(targets, table)
-        obstacle = unmount_all(targets, attempts, call.deadline)
+        obstacle = unmount_all(targets, attempts, call.deadline, hung, ladder.killing())
         if obstacle is None:
-            trying.require(f"unmounting {targets[-1].point}, which is mounted again and again")
+            trying.require(f"unmounting {shown(targets[-1].point)}, which is mounted again and again")
             continue
-        places = places_of(targets, device)
         if trying.expired():
+            places = places_of(targets, claim.device, by_text=True)
             raise failed(why_busy(obstacle, places, busy, call.values.flag("force_unmount")))
-        busy = ladder.act(places, attempts, call.deadline)
+        try:
+            busy = ladder.act(claim, targets, attempts, call.deadline)
+        except GivenUp as error:
+            raise failed(f"{shown(obstacle.point)} is still in use, and {error}") from None
         time.sleep(min(pause_s, trying.left_s()))
         pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
 
-def places_of(targets: "list[Mount]", device: int) -> processes.Places:
-    """What to look for in processes.
-
-    Only our own filesystem counts as a whole. What else is mounted below it counts by path: it may be
-    a bind mount of the root filesystem, which every process on the machine uses.
-    """
-    return processes.Places([mount.point for mount in targets], [mount.device for mount in targets], device)
-
-
-def refuse_hidden(targets: "list[Mount]", table: "mounts.MountTable") -> None:
+def refuse_hidden(targets: "list[Mount]", table: "MountTable") -> None:
     """A mount that another one hides has no path: umount(2) would reach into the other one."""
     for mount in targets:
         cover = table.covered_by(mount)
         if cover is not None and cover.id not in {target.id for target in targets}:
-            raise failed(f"{mount.point} is hidden by {cover.source}, mounted at {cover.point}; unmount that first")
+            place = f"{shown(cover.source)}, mounted at {shown(cover.point)}"
+            raise failed(f"{shown(mount.point)} is hidden by {place}; unmount that first")
 
 
-def unmount_all(targets: "list[Mount]", attempts: Attempts, deadline: "Deadline") -> "Mount | None":
-    """Unmount in order; None when all went, else the first one that is busy."""
+def unmount_all(
+    targets: "list[Mount]", attempts: Attempts, deadline: "Deadline", hung: "set[int]", killing: bool
+) -> "Mount | None":
+    """Unmount in order; None when all went, else the first one that is busy.
+
+    What a server has is unmounted plainly first, which writes what is not yet written, with half of the
+    time. If that hangs (it goes into ``hung``), or users are being killed already, requests are aborted.
+    """
     for mount in targets:
-        abort = mount.fstype.startswith(_NETWORK_TYPES)
-
-        def work(point: str = mount.point, abort: bool = abort) -> str:
-            mounting.unmount(point, abort)
-            return ""
-
+        point = shown(mount.point)
         try:
-            attempts.run(f"unmounting {mount.point}", work, deadline)
+            if mount.remote() and not killing and mount.id not in hung:
+                try:
+                    _unmount(mount, False, attempts, deadline.at_most(deadline.left_ms() // 2))
+                    continue
+                except GivenUp:
+                    hung.add(mount.id)
+            _unmount(mount, mount.remote(), attempts, deadline)
         except GivenUp as error:
             raise failed(str(error)) from None
         except OSError as error:
@@ -180,73 +124,13 @@ def unmount_all(targets: "list[Mount]", attempts: Attempts, deadline: "Deadline"
             if error.errno in (2, 22):
                 # ENOENT, EINVAL: unmounted by somebody else meanwhile; the table is read again.
                 continue
-            raise failed(f"cannot unmount {mount.point}: {error.strerror}") from None
+            raise failed(f"cannot unmount {point}: {error.strerror}") from None
     return None
 
 
-def why_busy(obstacle: "Mount", places: processes.Places, busy: "list[int]", force: bool) -> str:
-    """The sentence for a filesystem that stays busy: who is in the way and what helps."""
-    who = []
-    for pid in busy[:_NAMED_LIMIT]:
-        state = processes.status(pid)
-        if state is not None:
-            who.append(f"{state.name} (pid {pid}{', in state D' if state.state == 'D' else ''})")
-    if len(busy) > _NAMED_LIMIT:
-        who.append(f"{len(busy) - _NAMED_LIMIT} more")
-    for pid in processes.untouchable():
-        state = processes.status(pid)
-        if state is not None and places.used_by(pid):
-            who.append(f"{state.name} (pid {pid}, which this stop descends from and never kills)")
-    who += [f"loop device {name}" for name in blockdev.loops_backed_under(sorted(places.points))]
-    found = ", ".join(who) or nobody_shown()
-    remedy = "" if force else "; force_unmount is off"
-    return f"{obstacle.point} is still in use at the end of the time for stop, by {found}{remedy}"
+def _unmount(mount: "Mount", abort: bool, attempts: Attempts, deadline: "Deadline") -> None:
+    def work() -> str:
+        mounting.unmount(mount.point, abort)
+        return ""
 
-
-def nobody_shown() -> str:
-    """What may keep a filesystem busy without a trace in /proc, and the processes most worth a look.
-
-    A process that hangs while it opens a file (open(2) with O_CREAT on a frozen filesystem) has no link
-    that leads there yet.
-    """
-    hanging = [f"{state.name} (pid {state.pid})" for state in processes.uninterruptible()]
-    more = f", {len(hanging) - _NAMED_LIMIT} more" if len(hanging) > _NAMED_LIMIT else ""
-    looked = f"; in state D now: {', '.join(hanging[:_NAMED_LIMIT])}{more}" if hanging else ""
-    return f"nothing that shows in /proc: the kernel NFS server, swap, or a process elsewhere{looked}"
-
-
-def prove_free(node: str, device: int, attempts: Attempts, deadline: "Deadline") -> None:
-    """Wait until ``node`` can be opened exclusively; AgentError at the deadline, naming the keeper."""
-    trying = loop_deadline(deadline)
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        try:
-            if attempts.run(f"opening {node}", lambda: str(int(blockdev.is_free(node, device))), deadline) == "1":
-                return
-        except GivenUp as error:
-            raise failed(f"cannot prove {node} free: {error}") from None
-        except OSError as error:
-            raise failed(f"cannot prove {node} free: {error.strerror}") from None
-        if trying.expired():
-            raise failed(who_keeps(node, device))
-        time.sleep(min(pause_s, trying.left_s()))
-        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
-
-
-def who_keeps(node: str, device: int) -> str:
-    """The sentence for a device that is not mounted here and still not free."""
-    holders = processes.mounted_in_other_namespaces(device) if device else []
-    if holders:
-        who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holders[:_NAMED_LIMIT])
-        return f"{node} is not mounted here any more, but it is in the mount namespace of {who}; end that first"
-    if device and blockdev.filesystem_lives(device):
-        # umount(2) of a frozen filesystem succeeds: the mount goes, the superblock stays until it is thawed.
-        return (
-            f"{node} is not mounted here any more, but the kernel still has its filesystem: it is in a mount"
-            " namespace /proc does not show, or there was a lazy unmount (umount -l), or it was frozen when it was"
-            f" unmounted (mount {node} by hand, fsfreeze -u, unmount it)"
-        )
-    return (
-        f"{node} is not mounted here any more, but it cannot be opened exclusively: a mount namespace /proc does"
-        " not show, a lazy unmount (umount -l), an array or another program keeps it"
-    )
+    attempts.run(f"unmounting {shown(mount.point)}", work, deadline)

@@ -1,4 +1,4 @@
-"""IPaddr: an IPv4 or IPv6 cluster address. Start, stop and announcing are in modules of their own.
+"""IPaddr: an IPv4 or IPv6 cluster address. Start, stop, announcing and checking are in modules of their own.
 
 What counts is the address itself: there must be one on this host, or none. Configured but not as
 declared (another interface, another prefix, no carrier) is neither running nor stopped: monitor
@@ -10,7 +10,7 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import address_bytes
+from failover_kit.spec.values import address_bytes, check_address, is_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +23,27 @@ if TYPE_CHECKING:
 NOT_OURS = "use ocf:heartbeat:IPaddr2 for this"
 
 
+def cluster_address(text: str) -> str:
+    """An address others can reach, or one of lo's spare ones (127.0.0.10), which people try agents with.
+
+    Not 127.0.0.1: stop would take it from the host.
+    """
+    local = text.startswith("127.") and address_bytes(text) != b"\x7f\0\0\1"
+    return text if local else check_address(text)
+
+
 def lifetime(text: str) -> int:
     """Seconds, or ``forever``, as the kernel keeps them (struct ifa_cacheinfo)."""
     if text == "forever":
         return addresses.FOREVER
-    if text.isascii() and text.isdigit() and int(text) < addresses.FOREVER:
+    if is_number(text) and int(text) < addresses.FOREVER:
         return int(text)
     raise ValueError("is neither a number of seconds nor forever")
+
+
+def link_local(address: bytes) -> bool:
+    """fe80::/10 (RFC 4291, section 2.5.6): on each interface it is another address."""
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
 class Wanted:
@@ -63,11 +77,12 @@ def disagreement(wanted: Wanted, found: "list[Address]", seen: "dict[int, Link]"
         return f"{wanted.text} is configured on {name} with prefix {address.prefix}, not {wanted.prefix}"
     if address.duplicate():
         return f"{wanted.text} is on {name} and refused by the kernel: another host has it; stop that one"
-    if address.tentative():
-        return f"{wanted.text} is on {name}, and duplicate address detection has not finished"
     link = seen.get(address.ifindex)
     if link is None or not link.up():
         return f"{wanted.text} is configured, but {name} is down; bring it up or move the address away"
+    if address.tentative() and link.carrier():
+        # Without a link it cannot finish: then the link is what is wrong.
+        return f"{wanted.text} is on {name}, and duplicate address detection has not finished"
     return ""
 
 
@@ -84,9 +99,18 @@ def _name(seen: "dict[int, Link]", address: "Address") -> str:
     return link.name if link else f"interface {address.ifindex}"
 
 
+def locate(wanted: Wanted, link: "Netlink") -> "list[Address]":
+    """Every place on this host where the address is; for a link-local one the declared interface alone."""
+    found = addresses.find(link, wanted.address)
+    if found and wanted.nic and link_local(wanted.address):
+        nic = links.by_name(link, wanted.nic)
+        found = [address for address in found if nic is not None and address.ifindex == nic.index]
+    return found
+
+
 def observe(wanted: Wanted, link: "Netlink") -> "tuple[list[Address], str, str]":
     """Where the address is now, what is wrong with that, and what is wrong with its link alone."""
-    found = addresses.find(link, wanted.address)
+    found = locate(wanted, link)
     if not found:
         return found, "", ""
     seen = {}
@@ -114,15 +138,18 @@ def monitor(call: "Call") -> int:
         found, problem, linkless = observe(wanted, link)
         if not found:
             return codes.NOT_RUNNING
+        if problem and found[0].tentative():
+            # The link has just come back, and the kernel looks for duplicates once more.
+            from failover_kit.agents.ipaddr_duplicates import settled
+
+            found, problem, linkless = settled(call, wanted, link)
         if problem or (linkless and wanted.link_status == "fail"):
             raise failed(problem or linkless)
-        count = 0 if call.probe else call.values.number("arp_count_refresh")
-        if count and not linkless:
-            interface = links.by_index(link, found[0].ifindex)
-            if interface is not None and interface.speaks_arp():
-                from failover_kit.agents.ipaddr_announce import refresh
+        count = 0 if call.probe or linkless else call.values.number("arp_count_refresh")
+        if count:
+            from failover_kit.agents.ipaddr_announce import refresh
 
-                refresh(call, interface, wanted.address, count)
+            refresh(call, links.by_index(link, found[0].ifindex), wanted.address, count)
     if linkless and wanted.link_status == "degraded":
         call.log("warning", linkless)
         return codes.DEGRADED
@@ -131,9 +158,7 @@ def monitor(call: "Call") -> int:
 
 def start(call: "Call") -> int:
     """Configure the address and tell the network; nothing is left behind on failure before that."""
-    if not _inside(call):
-        name = call.values.text("network_namespace")
-        raise codes.not_here(f"network_namespace: there is no namespace {name} on this node; ip netns shows them")
+    _enter(call)
     from failover_kit.agents import ipaddr_start
 
     return ipaddr_start.start(call)
@@ -146,14 +171,22 @@ def stop(call: "Call") -> int:
     return ipaddr_stop.stop(call, present=_inside(call))
 
 
+def reload_agent(call: "Call") -> int:
+    """Give the running address what of the declaration can change in place."""
+    if not _inside(call):
+        return codes.NOT_RUNNING
+    from failover_kit.agents import ipaddr_start
+
+    return ipaddr_start.reload_agent(call)
+
+
 def validate(call: "Call") -> int:
     """The host checks of validate-all (level 10): an interface to put the address on."""
-    if not _inside(call):
-        name = call.values.text("network_namespace")
-        raise codes.not_here(f"network_namespace: there is no namespace {name} on this node; ip netns shows them")
+    _enter(call)
     from failover_kit.agents import ipaddr_start
 
     with netlink.Netlink() as link:
+        ipaddr_start.refuse_clone(call)
         ipaddr_start.choose(Wanted(call), link)
     return codes.SUCCESS
 
@@ -167,31 +200,36 @@ def _inside(call: "Call") -> bool:
 
     if not netns.exists(name):
         return False
-    netns.enter(name)
+    try:
+        netns.enter(name)
+    except OSError as error:
+        fact = f"network_namespace: {netns.DIRECTORY}/{name} cannot be entered: {error.strerror}"
+        raise failed(f"{fact}; if it is a file left behind, remove it by ip netns delete {name}") from error
     return True
+
+
+def _enter(call: "Call") -> None:
+    if not _inside(call):
+        name = call.values.text("network_namespace")
+        raise codes.not_here(f"network_namespace: there is no namespace {name} on this node; ip netns shows them")
 
 
 def consistency(values: "Values") -> "list[str]":
     """What the parameters cannot mean together; the same answer on every node."""
-    problems = []
-    six = ":" in values.text("ip")
-    prefix = values.number("cidr_netmask")
-    if not six and prefix > 32:
-        problems.append(f"cidr_netmask: {prefix} is too long for IPv4; write 1 to 32")
-    if six and values.given("broadcast"):
-        problems.append("broadcast: IPv6 has no broadcast address; leave it out")
-    if six and (values.text("iflabel") or ":" in values.text("nic")):
-        problems.append("iflabel: IPv6 addresses have no labels; leave it out")
-    if six and _link_local(address_bytes(values.text("ip"))) and not values.given("nic"):
-        problems.append("nic: a link-local address is on every interface's network; say which")
-    if values.flag("lvs_support"):
-        problems.append(f"lvs_support: real servers' addresses on lo are not handled; {NOT_OURS}")
-    return problems
+    from failover_kit.agents.ipaddr_check import contradictions
+
+    return contradictions(values)
 
 
-def _link_local(address: bytes) -> bool:
-    """fe80::/10 (RFC 4291, section 2.5.6)."""
-    return address[0] == 0xFE and address[1] & 0xC0 == 0x80
+def _switch(name: str, shortdesc: str) -> Parameter:
+    """Off unless said otherwise, and read anew by each action: free to change while the address is up."""
+    return Parameter(name, kind="boolean", default="no", reloadable=True, shortdesc=shortdesc)
+
+
+def _count(name: str, default: str, maximum: int, shortdesc: str) -> Parameter:
+    return Parameter(
+        name, kind="integer", default=default, minimum=0, maximum=maximum, reloadable=True, shortdesc=shortdesc
+    )
 
 
 AGENT = Agent(
@@ -200,7 +238,14 @@ AGENT = Agent(
     shortdesc="Manages an IPv4 or IPv6 cluster address",
     text_module="failover_kit.agents.ipaddr_text",
     parameters=(
-        Parameter("ip", kind="address", required=True, unique_group="address", shortdesc="IPv4 or IPv6 address"),
+        Parameter(
+            "ip",
+            kind="address",
+            required=True,
+            unique_group="address",
+            check=cluster_address,
+            shortdesc="IPv4 or IPv6 address",
+        ),
         Parameter("nic", kind="interface", shortdesc="Network interface"),
         Parameter(
             "cidr_netmask", kind="address_prefix", aliases=("netmask",), shortdesc="Prefix length or netmask"
@@ -210,34 +255,25 @@ AGENT = Agent(
         Parameter(
             "link_status",
             default="fail",
+            reloadable=True,
             choices=("fail", "degraded", "ignore"),
             shortdesc="What a lost link means",
         ),
-        Parameter("run_arping", kind="boolean", default="no", shortdesc="Ask for the address before start"),
+        _switch("run_arping", "Ask for the address before start"),
+        _count("arp_count", "3", 20, "Announcements per burst"),
+        _count("arp_interval", "0", 5000, "Milliseconds between announcements of a burst"),
+        _count("arp_count_refresh", "0", 20, "Announcements at each monitor"),
         Parameter(
-            "arp_count", kind="integer", default="3", minimum=0, maximum=20, shortdesc="Announcements per burst"
+            "preferred_lft",
+            default="forever",
+            check=lifetime,
+            reloadable=True,
+            shortdesc="Preferred lifetime in seconds",
         ),
-        Parameter(
-            "arp_interval",
-            kind="integer",
-            default="0",
-            minimum=0,
-            maximum=5000,
-            shortdesc="Milliseconds between announcements of a burst",
-        ),
-        Parameter(
-            "arp_count_refresh",
-            kind="integer",
-            default="0",
-            minimum=0,
-            maximum=20,
-            shortdesc="Announcements at each monitor",
-        ),
-        Parameter("preferred_lft", default="forever", check=lifetime, shortdesc="Preferred lifetime in seconds"),
-        Parameter("nodad", kind="boolean", default="no", shortdesc="No duplicate address detection (IPv6)"),
+        _switch("nodad", "No duplicate address detection (IPv6)"),
         Parameter("noprefixroute", kind="boolean", default="no", shortdesc="Add no route for the prefix"),
-        Parameter("flush_routes", kind="boolean", default="no", shortdesc="Flush cached routes on stop"),
-        Parameter("kill_connections", kind="boolean", default="no", shortdesc="End TCP connections on stop"),
+        _switch("flush_routes", "Flush cached routes on stop"),
+        _switch("kill_connections", "End TCP connections on stop"),
         Parameter("network_namespace", kind="filename", shortdesc="Network namespace of the address"),
         Parameter("lvs_support", kind="boolean", default="no", shortdesc="Not supported"),
     ),
@@ -245,10 +281,17 @@ AGENT = Agent(
         Action("start", 20),
         Action("stop", 20),
         Action("monitor", 20, interval_s=10, depth=0),
+        Action("reload-agent", 20),
         Action("validate-all", 20),
         Action("meta-data", 5),
     ),
-    handlers={"start": start, "stop": stop, "monitor": monitor, "validate-all": validate},
+    handlers={
+        "start": start,
+        "stop": stop,
+        "monitor": monitor,
+        "reload-agent": reload_agent,
+        "validate-all": validate,
+    },
     positional=("ip", "cidr_netmask", "nic", "broadcast"),
     positional_separator="/",
     consistency=consistency,

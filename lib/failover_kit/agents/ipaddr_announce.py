@@ -12,7 +12,9 @@ it, and Pacemaker's kill of the agent's group does not hit it.
 import os
 import time
 
+from failover_kit.agents.ipaddr import link_local
 from failover_kit.kernel import addresses, arp, netlink, processes
+from failover_kit.spec.values import address_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 # Milliseconds after the first burst: just over the locktime, and once more for a lost packet.
 REPEAT_AT_MS = (1200, 3000)
 _SIGKILL = 9
-_END_WAIT_S = 1.0
+# A killed process may have to wait for a processor before it ends.
+_END_WAIT_MS = 5000
 
 
 def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: int) -> None:
@@ -32,14 +35,18 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
     """
     pause_ms = call.values.number("arp_interval")
     _announce(call, interface, address, 1 if pause_ms else count)
+    end_repeater(call)  # of an earlier start, whose address somebody else took away
+    record = call.state_path(_record_name(call))
     receiver, sender = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
             processes.detach(keep=receiver)
             # Wait until our pid is on record: a sender that no stop could find must not exist.
-            if os.read(receiver, 1) == b"g":
-                _repeat(interface, address, count, pause_ms)
+            allowed = os.read(receiver, 1) == b"g"
+            os.close(receiver)
+            if allowed:
+                _repeat(interface, address, record, _times(count, pause_ms), 1 if pause_ms else count)
         finally:
             os._exit(0)
     os.close(receiver)
@@ -52,9 +59,15 @@ def announce_and_repeat(call: "Call", interface: "Link", address: bytes, count: 
         os.close(sender)
 
 
-def refresh(call: "Call", interface: "Link", address: bytes, count: int) -> None:
+def announced(call: "Call") -> bool:
+    """Whether a start since the last stop got as far as telling the network."""
+    return os.path.exists(call.state_path(_record_name(call)))
+
+
+def refresh(call: "Call", interface: "Link | None", address: bytes, count: int) -> None:
     """``count`` announcements at a monitor (``arp_count_refresh``), for caches that were poisoned since."""
-    _announce(call, interface, address, count)
+    if interface is not None and interface.speaks_arp():
+        _announce(call, interface, address, count)
 
 
 def _announce(call: "Call", interface: "Link", address: bytes, count: int) -> None:
@@ -74,50 +87,72 @@ def send(interface: "Link", address: bytes, count: int) -> None:
     neighbours.announce(interface.name, interface.mac, address, count)
 
 
-def end_repeater(call: "Call") -> None:
-    """End the sender of an earlier start, if it still runs and is still that process."""
+def end_repeater(call: "Call") -> int:
+    """End the sender of an earlier start, if it still runs and is still that process.
+
+    0, or the pid of one that will not end; its record is kept then, for the next stop.
+    """
     record = call.state_path(_record_name(call))
+    pid, start_ticks = 0, 0
     try:
         with open(record, encoding="ascii") as file:
             pid, start_ticks = map(int, file.read().split())
     except FileNotFoundError:
-        return
+        return 0
     except ValueError:
         call.log("warning", f"{record} is damaged; removed")
+    patience = call.deadline.at_most(_END_WAIT_MS)
+    while (sender := _sender(pid, start_ticks)) is not None:
+        if patience.expired():
+            return pid
+        processes.end(sender, _SIGKILL)
+        time.sleep(0.002)
+    try:
         os.unlink(record)
-        return
-    if _is_sender(pid, start_ticks):
-        try:
-            os.kill(pid, _SIGKILL)
-        except ProcessLookupError:
-            pass
-        give_up_at = time.monotonic() + _END_WAIT_S
-        while _is_sender(pid, start_ticks) and time.monotonic() < give_up_at:
-            time.sleep(0.002)
-    os.unlink(record)
+    except FileNotFoundError:
+        pass  # another stop was faster
+    return 0
 
 
-def _is_sender(pid: int, start_ticks: int) -> bool:
+def _sender(pid: int, start_ticks: int) -> "processes.Status | None":
     """Start time and pid together are never given twice; a zombie sends nothing any more."""
     state = processes.status(pid)
-    return state is not None and state.start_ticks == start_ticks and state.state not in "ZX"
+    ours = state is not None and state.start_ticks == start_ticks and state.state not in "ZX"
+    return state if ours else None
 
 
 def _record_name(call: "Call") -> str:
-    """Named for the address, which is what stop knows for certain; the resource may be renamed."""
-    return call.values.text("ip") + ".arp"
+    """Named for the address and where it is, which is what stop knows for certain; the resource may be renamed."""
+    name = call.values.text("ip")
+    if link_local(address_bytes(name)):
+        name += "%" + call.values.text("nic")
+    namespace = call.values.text("network_namespace")
+    return (f"{name}@{namespace}" if namespace else name) + ".arp"
 
 
-def _repeat(interface: "Link", address: bytes, count: int, pause_ms: int) -> None:
+def _repeat(interface: "Link", address: bytes, record: str, times_ms: "list[int]", count: int) -> None:
     begun = time.monotonic()
-    for at_ms in _times(count, pause_ms):
+    for at_ms in times_ms:
         time.sleep(max(0.0, begun + at_ms / 1000 - time.monotonic()))
+        if not _on_record(record):
+            return  # a later start has its own sender
         with netlink.Netlink() as link:
             here = any(found.ifindex == interface.index for found in addresses.find(link, address))
         if not here:
             # The address went away without our stop: announcing it now would harm its new owner.
             return
-        send(interface, address, 1 if pause_ms else count)
+        try:
+            send(interface, address, count)
+        except OSError:
+            pass  # the link is down for the moment; the next burst may get through
+
+
+def _on_record(record: str) -> bool:
+    try:
+        with open(record, encoding="ascii") as file:
+            return file.read().split()[:1] == [str(os.getpid())]
+    except OSError:
+        return False
 
 
 def _times(count: int, pause_ms: int) -> "list[int]":

@@ -1,8 +1,9 @@
-"""Bringing the address up: where it goes, is it free, is it usable, who is told."""
+"""Bringing the address up: where it goes, what kernel and network are told; and changing it while it is up."""
 
 import time
 
-from failover_kit.agents.ipaddr import NOT_OURS, Wanted, observe
+from failover_kit.agents.ipaddr import NOT_OURS, Wanted, locate
+from failover_kit.agents.ipaddr_duplicates import await_usable, require_free, settled
 from failover_kit.kernel import addresses, links, netlink, routes
 from failover_kit.kernel.addresses import Address
 from failover_kit.ocf import codes
@@ -22,34 +23,29 @@ CARRIER_WAIT_MS = 5000
 # One that is up and without link may just be blinking (the other node lost power, a switch restarts).
 CARRIER_BLINK_MS = 1000
 _CARRIER_POLL_S = 0.05
-# The duplicate check before start: two probes, one second for an answer (RFC 5227 takes longer, and a
-# takeover waits for us).
-_PROBES = 2
-_PROBE_WAIT_MS = 1000
-# After the kernel found a duplicate: how long to ask who it is, for the message.
-_WHO_WAIT_MS = 500
-_DAD_POLL_S = 0.05
+_LOOPBACK_INDEX = 1  # of lo, in every network namespace (LOOPBACK_IFINDEX, net/net_namespace.h)
+_LOOPBACK_PREFIX = 8
+_EACCES = 13
 
 
 def start(call: "Call") -> int:
     """The address configured, usable and announced; on failure it is not left behind."""
     wanted = Wanted(call)
-    clones = call.meta("clone_max")
-    if clones.isdigit() and int(clones) > 1:
-        fact = f"ip: as a clone {wanted.text} would be on {clones} nodes at once"
-        raise AgentError(codes.ERR_CONFIGURED, f"{fact}; {NOT_OURS}")
+    refuse_clone(call)
     with netlink.Netlink() as link:
-        found, problem, linkless = observe(wanted, link)
-        linkless = linkless if wanted.link_status == "fail" else ""
-        if problem or linkless:
-            raise failed(f"{problem or linkless}; not touched")
+        # Still under detection: an earlier start was killed while it waited.
+        found, problem, linkless = settled(call, wanted, link)
+        refused = problem or (linkless if wanted.link_status == "fail" else "")
+        if refused:
+            raise failed(f"{refused}; not touched")
         if found:
+            _complete(call, wanted, links.by_index(link, found[0].ifindex))
             return codes.SUCCESS
         interface, prefix = choose(wanted, link)
         label = _label(wanted, interface)
         interface = ready_interface(link, interface, call.deadline, wanted.link_status)
         if call.values.flag("run_arping"):
-            _require_free(wanted, interface)
+            require_free(wanted, interface)
         address = Address(
             interface.index,
             wanted.address,
@@ -57,20 +53,57 @@ def start(call: "Call") -> int:
             broadcast=_broadcast(call, wanted, prefix),
             label=label,
             flags=_flags(call),
+            # The kernel refuses two scopes in one subnet, and lo's own address has this one.
+            scope=addresses.SCOPE_HOST if _loopback(wanted) else addresses.SCOPE_GLOBAL,
             preferred_s=call.values.number("preferred_lft"),
         )
-        try:
-            addresses.add(link, address)
-        except FileExistsError:
-            pass  # another start was faster: what counts is what is there now
-        _await_usable(call, wanted, link, interface)
+        added = _add(link, interface, wanted, address)
+        await_usable(call, wanted, link, interface, address if added else None)
+    _tell_network(call, wanted, interface)
+    call.log("info", f"{wanted.text}/{prefix} is up on {interface.name}")
+    return codes.SUCCESS
+
+
+def refuse_clone(call: "Call") -> None:
+    """A clone of an address is a cluster IP, which is for the firewall to share out."""
+    clones = call.meta("clone_max")
+    if clones.isdigit() and int(clones) > 1:
+        fact = f"ip: as a clone {call.values.text('ip')} would be on {clones} nodes at once"
+        raise AgentError(codes.ERR_CONFIGURED, f"{fact}; {NOT_OURS}")
+
+
+def _complete(call: "Call", wanted: Wanted, interface: "Link | None") -> None:
+    """Tell the network of an address that is up already, unless that has been done.
+
+    A start that was killed between the address and the announcement is finished by the next one.
+    """
+    from failover_kit.agents.ipaddr_announce import announced
+
+    if interface is not None and interface.carrier() and not announced(call):
+        _tell_network(call, wanted, interface)
+
+
+def _tell_network(call: "Call", wanted: Wanted, interface: "Link") -> None:
     count = call.values.number("arp_count")
+    if interface.hardware == links.ARPHRD_INFINIBAND:
+        call.log("warning", f"{wanted.text} is not announced: {interface.name} is InfiniBand; {NOT_OURS}")
     if count and interface.speaks_arp():
         from failover_kit.agents.ipaddr_announce import announce_and_repeat
 
         announce_and_repeat(call, interface, wanted.address, count)
-    call.log("info", f"{wanted.text}/{prefix} is up on {interface.name}")
-    return codes.SUCCESS
+
+
+def reload_agent(call: "Call") -> int:
+    """The lifetime is the address's, all else that is reloadable is read anew by the next monitor and stop."""
+    wanted = Wanted(call)
+    preferred_s = call.values.number("preferred_lft")
+    with netlink.Netlink() as link:
+        found = locate(wanted, link)
+        for address in found:
+            if address.preferred_s != preferred_s:
+                address.preferred_s = preferred_s
+                addresses.update(link, address)
+    return codes.SUCCESS if found else codes.NOT_RUNNING
 
 
 def choose(wanted: Wanted, link: "Netlink") -> "tuple[Link, int]":
@@ -81,6 +114,11 @@ def choose(wanted: Wanted, link: "Netlink") -> "tuple[Link, int]":
             raise not_here(f"nic: there is no interface {wanted.nic} on this node; ip link shows what there is")
         if wanted.prefix:
             return interface, wanted.prefix
+    if _loopback(wanted) and wanted.nic in ("", "lo"):
+        # 127/8 stands in no table that leads anywhere: it is lo's.
+        loopback = links.by_index(link, _LOOPBACK_INDEX)
+        if loopback is not None:
+            return loopback, wanted.prefix or _LOOPBACK_PREFIX
     known = routes.read(link, netlink.family_of(wanted.address))
     if wanted.nic and interface is not None:
         known = [route for route in known if route.ifindex == interface.index]
@@ -96,9 +134,13 @@ def choose(wanted: Wanted, link: "Netlink") -> "tuple[Link, int]":
     return chosen, wanted.prefix or route.prefix
 
 
+def _loopback(wanted: Wanted) -> bool:
+    return len(wanted.address) == 4 and wanted.address[0] == 127
+
+
 def _label(wanted: Wanted, interface: "Link") -> str:
     label = f"{interface.name}:{wanted.label}" if wanted.label else ""
-    if len(label) > LABEL_LIMIT:
+    if len(label.encode()) > LABEL_LIMIT:
         raise failed(f"iflabel: '{label}' is longer than the {LABEL_LIMIT} characters the kernel keeps; shorten it")
     return label
 
@@ -132,7 +174,7 @@ def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline", li
     if interface.carrier():
         return interface
     if not interface.up():
-        links.set_up(link, interface.index)
+        _bring_up(link, interface)
     patience = deadline.at_most(CARRIER_BLINK_MS if interface.up() else CARRIER_WAIT_MS)
     seen: Link | None = interface
     while not patience.expired():
@@ -145,46 +187,28 @@ def ready_interface(link: "Netlink", interface: "Link", deadline: "Deadline", li
     raise failed(f"{interface.name} is up and has no carrier; check cable and switch port")
 
 
-def _require_free(wanted: Wanted, interface: "Link") -> None:
-    """Ask the network for the address (``run_arping``): whoever answers still has it."""
-    if not interface.speaks_arp() or not interface.carrier():
-        return
-    from failover_kit.kernel.neighbours import who_has
-
-    owner = who_has(interface.name, interface.mac, wanted.address, probes=_PROBES, wait_ms=_PROBE_WAIT_MS)
-    if owner:
-        raise failed(f"{wanted.text} is in use by {owner.hex(':')} on {interface.name}; stop that one first")
-
-
-def _await_usable(call: "Call", wanted: Wanted, link: "Netlink", interface: "Link") -> None:
-    """Wait until the kernel answers for the address; if it will not, take it away and say why."""
-    while True:
-        found, problem, _ = observe(wanted, link)
-        if not found:
-            raise failed(problem or f"{wanted.text} was added to {interface.name} and vanished at once")
-        ours = found[0]
-        waiting = len(found) == 1 and ours.tentative() and interface.carrier()
-        if waiting and not call.deadline.expired():
-            time.sleep(_DAD_POLL_S)
-            continue
-        if not problem or (ours.tentative() and not interface.carrier()):
-            # Without carrier detection cannot finish; ``link_status`` has accepted that.
-            return
-        if ours.duplicate() or ours.tentative():
-            addresses.remove(link, ours)
-            raise failed(_refusal(wanted, interface, duplicate=ours.duplicate()))
-        raise failed(problem)
-
-
-def _refusal(wanted: Wanted, interface: "Link", *, duplicate: bool) -> str:
-    if not duplicate:
-        fact = f"duplicate address detection of {wanted.text} on {interface.name} did not finish in time"
-        return f"{fact}; taken away again; check net.ipv6.conf.{interface.name}.dad_transmits"
-    from failover_kit.kernel.neighbours import who_has
-
+def _bring_up(link: "Netlink", interface: "Link") -> None:
     try:
-        owner = who_has(interface.name, interface.mac, wanted.address, probes=1, wait_ms=_WHO_WAIT_MS)
-    except OSError:
-        owner = b""
-    who = owner.hex(":") if owner else "another host"
-    return f"{wanted.text} is in use by {who} on {interface.name}; taken away again; stop that one first"
+        links.set_up(link, interface.index)
+    except PermissionError:
+        raise  # not root: the runner has an exit code for that
+    except OSError as error:
+        raise failed(
+            f"{interface.name} is down and cannot be brought up: {error.strerror}; bring up what is below it first"
+        ) from error
+
+
+def _add(link: "Netlink", interface: "Link", wanted: Wanted, address: Address) -> bool:
+    """Whether it was us: False when another start was faster. What counts is what is there afterwards."""
+    try:
+        addresses.add(link, address)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        fact = f"{wanted.text}/{address.prefix} cannot be added to {interface.name}: {error.strerror}"
+        if error.errno == _EACCES:  # inet6_addr_add() and ipv6_find_idev(); without rights it would be EPERM
+            raise not_here(f"{fact}; check net.ipv6.conf.{interface.name}.disable_ipv6") from error
+        if isinstance(error, PermissionError):
+            raise AgentError(codes.ERR_PERM, f"{fact}; run this as root") from error
+        raise failed(f"{fact}; compare ip address show dev {interface.name}") from error
+    return True

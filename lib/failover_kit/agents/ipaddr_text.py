@@ -8,21 +8,29 @@ a second, and packets get lost.
 
 The address is looked for on the whole node. If it is configured with another prefix or on another
 interface than declared, or its interface is down, monitor reports a failure (1), never "not running" (7),
-and start refuses to touch it. stop removes the address wherever it is configured, and nothing else.
+and start refuses to touch it. stop removes the address wherever it is configured, and nothing else: other
+addresses of the subnet stay, whatever net.ipv4.conf.*.promote_secondaries says. A link-local IPv6
+address is another address on each interface, and looked for on nic alone.
 
 start of an IPv6 address returns when duplicate address detection has finished. When another host has
 the address, it is taken away again and the error names that host's hardware address, if it answers.
+
+reload-agent gives a running address another preferred_lft; all other reloadable parameters are read anew by
+the next monitor or stop.
 
 Needs the kernel's own interfaces only; neither ip(8) nor ifconfig(8) is called. Not for clones (cluster IP)
 and not for LVS real servers: use ocf:heartbeat:IPaddr2 for these.
 """
 
 PARAMETERS = {
-    "ip": "The IPv4 or IPv6 address, for example 192.0.2.10 or 2001:db8::10.",
+    "ip": """
+The IPv4 or IPv6 address, for example 192.0.2.10 or 2001:db8::10. Of the addresses nobody else can reach those of
+the loopback network are accepted for trials (127.0.0.10, on lo), but not the host's own, 127.0.0.1.
+""",
     "nic": """
-The interface that gets the address, for example eth0. By default the interface of the route that
-leads directly to the address: the longest prefix, and among equals the lowest metric. The spelling
-eth0:web sets iflabel, too. Required for link-local IPv6 addresses.
+The interface that gets the address, for example eth0; alternative names are understood. By default the
+interface of the route that leads directly to the address: the longest prefix, and among equals the lowest
+metric. The spelling eth0:web sets iflabel, too. Required for link-local IPv6 addresses.
 """,
     "cidr_netmask": """
 The prefix length (24, for IPv6 64) or IPv4 netmask (255.255.255.0). By default the prefix of the route that
@@ -40,7 +48,7 @@ What it means that the interface has no carrier while the address is configured:
 1, start refuses), degraded (monitor exits 190, which Pacemaker shows and does not act on), or nothing.
 """,
     "run_arping": """
-Before start, ask the network twice whether anybody has the address (an ARP probe, for IPv6 a neighbour
+Before the address is added, ask the network twice whether anybody has it (an ARP probe, for IPv6 a neighbour
 solicitation), wait a second, and refuse to start if somebody answers; the error names the hardware address.
 Costs one second of every takeover.
 """,
@@ -58,7 +66,8 @@ both nodes had the address for a time. 0 sends none.
 """,
     "preferred_lft": """
 How many seconds the kernel may choose this address as the source of new connections. 0 keeps it from being
-chosen while it still answers; the default is forever.
+chosen while it still answers; the default is forever. A number in between means something for IPv6 only; after a
+reload it counts from the reload.
 """,
     "nodad": """
 Do not let the kernel look for duplicates of an IPv6 address: start is faster by about a second, and two hosts
@@ -72,8 +81,8 @@ On stop, make the kernel forget cached routes, so that connections from this nod
 not go on over the loopback interface.
 """,
     "kill_connections": """
-On stop, end the TCP connections of the address at once instead of leaving them to time out. Needs a kernel
-with CONFIG_INET_DIAG_DESTROY; without it stop logs a warning.
+On stop, end the TCP connections of the address at once instead of leaving them to time out; the clients get a
+reset. Needs a kernel with CONFIG_INET_DIAG_DESTROY; without it stop logs a warning.
 """,
     "network_namespace": """
 The name of a network namespace (ip netns) in which the address is managed. It must exist for start; without
@@ -83,3 +92,7 @@ it the address counts as stopped.
 Exists in IPaddr2 and is refused here: setting it is an error that says which agent to use.
 """,
 }
+
+EXAMPLE = {"ip": "192.0.2.220", "cidr_netmask": "24", "nic": "eth0"}
+
+SEE_ALSO = ("ip-address(8)", "arping(8)")

@@ -22,3 +22,7 @@ PARAMETERS = {
 The systemd unit that runs the NFS server. It is stopped first where it is active, so that systemd knows.
 """,
 }
+
+EXAMPLE: "dict[str, str]" = {}
+
+SEE_ALSO = ("rpc.nfsd(8)", "systemctl(1)")

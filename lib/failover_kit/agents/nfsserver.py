@@ -13,12 +13,15 @@ from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
 from failover_kit.ocf.codes import failed
 from failover_kit.spec.parameter import Action, Parameter
-from failover_kit.spec.values import check_ipv4
+from failover_kit.spec.values import check_address, check_boolean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from failover_kit.kernel.mounts import MountTable
     from failover_kit.ocf.agent import Call
+    from failover_kit.spec.parameter import Values
 
 # Where nfs-utils keep what they know: a compile-time constant of theirs on every distribution we know.
 STATE = "/var/lib/nfs"
@@ -26,14 +29,24 @@ VERSIONS = ("3", "4", "4.0", "4.1", "4.2")
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _RECORD = "helpers"
 _COMPLETE = "complete"
+_PORTS = {
+    "lockd_tcp_port": "lockd over TCP",
+    "lockd_udp_port": "lockd over UDP",
+    "mountd_port": "rpc.mountd",
+    "statd_port": "rpc.statd",
+    "statd_outgoing_port": "rpc.statd, to send from",
+}
+_NO_SCRIPT = "is not used: this agent runs the server and its daemons itself; leave it out"
+_NO_ARGUMENTS = "is not taken: say it with threads, versions, lease_time and grace_time, or in /etc/nfs.conf"
+_NO_RQUOTAD = "is not taken: this agent does not run rpc.rquotad; set its port where that is started"
 
 
 def check_addresses(text: str) -> str:
-    """IPv4 addresses, separated by commas or blanks; in the result by one blank."""
+    """IPv4 and IPv6 addresses, separated by commas or blanks; in the result by one blank."""
     words = text.replace(",", " ").split()
     if not words:
         raise ValueError("names no address; write it like 192.0.2.10,192.0.2.11")
-    return " ".join(check_ipv4(word) for word in words)
+    return " ".join(dict.fromkeys(map(check_address, words)))
 
 
 def check_versions(text: str) -> str:
@@ -49,6 +62,32 @@ def check_scope(text: str) -> str:
     if len(text) > 64 or any(sign.isspace() for sign in text) or not text.isascii():
         raise ValueError("is not a name of up to 64 ASCII characters without blanks")
     return text
+
+
+def refused(why: str) -> "Callable[[str], str]":
+    """For what ClusterLabs' agent can be told and this one cannot do: said, rather than passed over."""
+
+    def check(_: str) -> str:
+        raise ValueError(why)
+
+    return check
+
+
+def check_background(text: str) -> bool:
+    if check_boolean(text):
+        raise ValueError("is not possible: the addresses to tell clients from come after it; leave it out")
+    return False
+
+
+def consistency(values: "Values") -> "list[str]":
+    """What is wrong between parameters."""
+    wrong = []
+    if values.flag("nfsv4_only") and "3" in values.text("versions").split():
+        wrong.append("versions: has 3, and nfsv4_only forbids it; take one of them away")
+    port = values.number("statd_port")
+    if port and port == values.number("statd_outgoing_port"):
+        wrong.append(f"statd_outgoing_port: {port} is statd_port, too; rpc.statd needs two different ones")
+    return wrong
 
 
 class Helper:
@@ -194,7 +233,7 @@ def stop(call: "Call") -> int:
 
 
 def reload_agent(call: "Call") -> int:
-    from failover_kit.agents.nfsserver_start import reload_agent
+    from failover_kit.agents.nfsserver_threads import reload_agent
 
     return reload_agent(call)
 
@@ -220,7 +259,8 @@ AGENT = Agent(
             reloadable=True,
             minimum=1,
             maximum=1440,
-            shortdesc="Minutes to notify for",
+            unit="minutes",
+            shortdesc="How long to notify",
         ),
         Parameter("nfs_server_scope", check=check_scope, shortdesc="NFSv4 server scope"),
         Parameter("nfsv4_only", kind="boolean", default="no", shortdesc="Serve NFSv4 alone"),
@@ -233,9 +273,21 @@ AGENT = Agent(
             maximum=4096,
             shortdesc="Number of server threads",
         ),
-        Parameter("lease_time", kind="integer", minimum=10, maximum=3600, shortdesc="NFSv4 lease, in seconds"),
-        Parameter("grace_time", kind="integer", minimum=10, maximum=240, shortdesc="Grace period, in seconds"),
+        Parameter(
+            "lease_time", kind="integer", minimum=10, maximum=3600, unit="seconds", shortdesc="NFSv4 lease"
+        ),
+        Parameter(
+            "grace_time", kind="integer", minimum=10, maximum=240, unit="seconds", shortdesc="Grace period"
+        ),
         Parameter("rpcpipefs_dir", kind="path", shortdesc="Where rpc_pipefs is mounted"),
+        *(
+            Parameter(name, kind="integer", minimum=1, maximum=65535, shortdesc=f"Port of {whose}")
+            for name, whose in _PORTS.items()
+        ),
+        Parameter("nfs_init_script", check=refused(_NO_SCRIPT), shortdesc="Refused"),
+        Parameter("nfsd_args", check=refused(_NO_ARGUMENTS), shortdesc="Refused"),
+        Parameter("rquotad_port", check=refused(_NO_RQUOTAD), shortdesc="Refused"),
+        Parameter("nfs_notify_foreground", check=check_background, default="no", shortdesc="Only as no"),
     ),
     actions=(
         Action("start", 60),
@@ -254,4 +306,5 @@ AGENT = Agent(
         "validate-all": validate,
     },
     positional=("nfs_shared_infodir", "nfs_ip"),
+    consistency=consistency,
 )

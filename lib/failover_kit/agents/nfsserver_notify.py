@@ -14,17 +14,17 @@ import os
 import time
 
 from failover_kit.agents import nfsserver_state
-from failover_kit.agents.nfsserver import STATE
+from failover_kit.agents.nfsserver_clients import jobs_of, log, names_of, targets_of
 from failover_kit.agents.nfsserver_nsm import Telling
-from failover_kit.agents.nfsserver_state import PENDING
 from failover_kit.kernel import addresses, netlink, processes
 from failover_kit.spec.deadline import Deadline, boottime_ms
-from failover_kit.spec.values import ipv4_bytes
+from failover_kit.spec.values import address_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket as Socket  # noqa: N812  # a type, as the module of the same name is
 
+    from failover_kit.agents.nfsserver_clients import Job
     from failover_kit.ocf.agent import Call
 
 # A group that needs longer than this for its address has failed, and its stop ends us anyway.
@@ -51,7 +51,7 @@ def begin(call: "Call", number: int) -> None:
                 os.close(receiver)
                 _notify(call, number)
         except Exception as error:
-            _log("error", f"NFSv3 clients are not told to reclaim their locks: {error!r}; this is a bug")
+            log("error", f"NFSv3 clients are not told to reclaim their locks: {error!r}; this is a bug")
         finally:
             os._exit(0)
     os.close(receiver)
@@ -92,36 +92,41 @@ def end(call: "Call") -> None:
 
 def _notify(call: "Call", number: int) -> None:
     """Tell the clients from each address; one process for each, as a client may be silent for minutes."""
-    ips = call.values.text("nfs_ip").split()
-    first, *others = ips or ["default"]
-    if not any(nfsserver_state.names(f"{STATE}/{PENDING}/{label}") for label in (first, *others)):
+    jobs = jobs_of(call.values.text("nfs_ip").split())
+    if not any(nfsserver_state.names(job.directory()) for job in jobs):
         end_grace()
         return
     retry_ms = 60_000 * (call.values.number("nfs_smnotify_retry_time") or _RETRY_MINUTES)
-    for label in others:
+    families = {job.family for job in jobs}
+    first, *others = jobs
+    for job in others:
         if os.fork() == 0:
-            _tell_when_here(label, label, number, retry_ms)
+            _tell_when_here(job, families, number, retry_ms)
             return
-    _tell_when_here(first, first if ips else "", number, retry_ms)
+    _tell_when_here(first, families, number, retry_ms)
     for _ in others:
         # The first one stays as long as the others: it is the one on record.
         os.wait()
 
 
-def _tell_when_here(label: str, ip: str, number: int, retry_ms: int) -> None:
-    """Wait for the address ("": for none) and tell the clients on record under ``label`` from it."""
+def _tell_when_here(job: "Job", families: "set[int]", number: int, retry_ms: int) -> None:
+    """Wait for the job's address and tell its clients from it. ``families``: those that some job has."""
     waiting = Deadline(ADDRESS_WAIT_MS)
-    while ip and not is_here(ip):
+    while job.ip and not is_here(job.ip):
         if waiting.expired():
-            _log("warning", f"{ip} did not come within {ADDRESS_WAIT_MS // 1000} s; no client is told from it")
+            log("warning", f"{job.ip} did not come within {ADDRESS_WAIT_MS // 1000} s; no client is told from it")
             return
         time.sleep(_POLL_S)
-    _tell(label, ip, number, Deadline(retry_ms))
+    targets = targets_of(job, families)
+    if targets:
+        _tell(job, targets, number, Deadline(retry_ms))
 
 
 def is_here(ip: str) -> bool:
+    """Whether the address can be used: for IPv6 that is after duplicate address detection."""
     with netlink.Netlink() as link:
-        return bool(addresses.find(link, ipv4_bytes(ip)))
+        found = addresses.find(link, address_bytes(ip))
+    return any(not (address.tentative() or address.duplicate()) for address in found)
 
 
 def end_grace() -> None:
@@ -130,32 +135,22 @@ def end_grace() -> None:
         with open(_END_GRACE, "w", encoding="ascii") as file:
             file.write("Y\n")
     except OSError as error:
-        _log("warning", f"cannot end lockd's grace period: {error}")
+        log("warning", f"cannot end lockd's grace period: {error}")
 
 
-def names_of(ip: str, hosts: str) -> "list[str]":
-    """What clients may know the address by: itself, and what the text of /etc/hosts says. Asks no DNS."""
-    found = [ip]
-    for line in hosts.splitlines():
-        words = line.partition("#")[0].split()
-        if words and words[0] == ip:
-            found += words[1:]
-    return list(dict.fromkeys(found))
-
-
-def _tell(label: str, ip: str, number: int, trying: Deadline) -> None:
-    """Tell every client on record under ``label`` until it answers."""
+def _tell(job: "Job", targets: "dict[str, str]", number: int, trying: Deadline) -> None:
+    """Tell every client of ``targets`` (record to address) until it answers."""
     import select
     import socket
 
-    directory = f"{STATE}/{PENDING}/{label}"
-    targets = {name: _address(directory, name) for name in nfsserver_state.names(directory)}
-    targets = {name: address for name, address in targets.items() if address}
+    ip = job.ip
     with open("/etc/hosts", encoding="utf-8", errors="replace") as file:
         own = names_of(ip, file.read()) if ip else [socket.gethostname()]
     xid = int.from_bytes(os.urandom(4), "big")
     telling = Telling(targets, own, number, xid=xid, now_ms=boottime_ms())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(job.family, socket.SOCK_DGRAM) as sock:
+        if job.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _bind(sock, ip)
         while telling.pending() and not trying.expired():
             for data, address, port in telling.due(boottime_ms()):
@@ -164,15 +159,15 @@ def _tell(label: str, ip: str, number: int, trying: Deadline) -> None:
             if not select.select([sock], [], [], pause_ms / 1000)[0]:
                 continue
             try:
-                data, (address, _) = sock.recvfrom(2048)
+                data, (address, *_) = sock.recvfrom(2048)
             except ConnectionRefusedError:
                 continue
             record = telling.receive(data, address, boottime_ms())
             if record:
-                os.unlink(f"{directory}/{record}")
-                _log("info", f"{record} is told from {ip or own[0]} to reclaim its NFSv3 locks")
+                os.unlink(f"{job.directory()}/{record}")
+                log("info", f"{record} is told from {ip or own[0]} to reclaim its NFSv3 locks")
     if telling.pending():
-        _log("warning", f"{', '.join(telling.pending())} never answered; told again after the next start")
+        log("warning", f"{', '.join(telling.pending())} never answered; told again after the next start")
 
 
 def _send(sock: "Socket", data: bytes, target: "tuple[str, int]") -> None:
@@ -180,7 +175,7 @@ def _send(sock: "Socket", data: bytes, target: "tuple[str, int]") -> None:
     try:
         sock.sendto(data, target)
     except OSError as error:
-        _log("warning", f"cannot send to {target[0]}: {error.strerror}")
+        log("warning", f"cannot send to {target[0]}: {error.strerror}")
 
 
 def _bind(sock: "Socket", ip: str) -> None:
@@ -192,39 +187,3 @@ def _bind(sock: "Socket", ip: str) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise
     sock.bind((ip, 0))
-
-
-def recorded_address(name: str, line: str) -> str:
-    """The IPv4 address of a client from its record; "" when that has only a name.
-
-    statd names the file for what DNS calls the client; in the line, after address, program, version,
-    procedure and cookie, stands what the kernel called it: its address, unless nsm_use_hostnames is set.
-    """
-    for word in (*line.split()[5:6], name):
-        try:
-            ipv4_bytes(word)
-        except ValueError:
-            continue
-        return word
-    return ""
-
-
-def _address(directory: str, name: str) -> str:
-    import socket
-
-    try:
-        with open(f"{directory}/{name}", encoding="ascii", errors="replace") as file:
-            found = recorded_address(name, file.readline())
-        return found or socket.gethostbyname(name)
-    except OSError as error:
-        _log("warning", f"the client {name} has no IPv4 address ({error}); not told to reclaim its NFSv3 locks")
-        return ""
-
-
-def _log(level: str, text: str) -> None:
-    """To syslog: this process has no stderr that anybody reads."""
-    import syslog
-
-    syslog.openlog("nfsserver", syslog.LOG_PID, syslog.LOG_DAEMON)
-    number = {"error": syslog.LOG_ERR, "warning": syslog.LOG_WARNING, "info": syslog.LOG_INFO}[level]
-    syslog.syslog(number, text)

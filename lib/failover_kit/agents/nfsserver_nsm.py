@@ -7,8 +7,12 @@ kernel reclaim the locks. The reply is empty and comes whether the name was know
 told every name it may know us by, the address first: Linux compares what names resolve to.
 
 sm-notify(8) does the same, but refuses to run when the address has no name in DNS, which a failover must not need.
+
+Over IPv4 the port is asked for by version 2 of rpcbind's protocol (GETPORT), which every client has; over IPv6,
+where version 2 does not exist, by version 3 (GETADDR), which answers with a universal address (RFC 5665, 5.2.3.4).
 """
 
+from struct import error as StructError  # noqa: N812  # an exception, and struct calls it so
 from struct import pack, unpack_from
 
 TYPE_CHECKING = False
@@ -16,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 RPCBIND_PORT = 111
-_RPCBIND, _RPCBIND_VERSION, _GETPORT = 100000, 2, 3
+_RPCBIND, _GETPORT_VERSION, _GETADDR_VERSION = 100000, 2, 3
+_GETPORT = _GETADDR = 3
 _STATUS, _STATUS_VERSION, _NOTIFY = 100024, 1, 6
 _UDP = 17
 _CALL, _REPLY, _RPC_VERSION = 0, 1, 2
@@ -43,13 +48,35 @@ def result(data: bytes, xid: int) -> "bytes | None":
     return data[after + 4 :] if unpack_from(">I", data, after)[0] == 0 else None
 
 
-def port_arguments() -> bytes:
-    return pack(">4I", _STATUS, _STATUS_VERSION, _UDP, 0)
+def port_call(xid: int, address: str) -> bytes:
+    """The question to the rpcbind at ``address`` for the port of its statd."""
+    if ":" not in address:
+        arguments = pack(">4I", _STATUS, _STATUS_VERSION, _UDP, 0)
+        return call_message(xid, _RPCBIND, _GETPORT_VERSION, _GETPORT, arguments)
+    # The address is left empty: rpcbind then answers with the one it was asked at. So is the owner.
+    arguments = pack(">2I", _STATUS, _STATUS_VERSION) + _string(b"udp6") + _string(b"") + _string(b"")
+    return call_message(xid, _RPCBIND, _GETADDR_VERSION, _GETADDR, arguments)
+
+
+def port_answer(answer: bytes, address: str) -> int:
+    """The port in the result of ``port_call``; 0 when statd is not registered (yet), or the result is none."""
+    try:
+        if ":" not in address:
+            return int(unpack_from(">I", answer)[0]) & 0xFFFF
+        length = unpack_from(">I", answer)[0]
+        high, low = answer[4 : 4 + length].decode("ascii").split(".")[-2:]
+        return (int(high) << 8 | int(low)) & 0xFFFF
+    except (StructError, ValueError):
+        return 0
 
 
 def notify_arguments(name: str, state: int) -> bytes:
-    text = name.encode("ascii", "replace")[:_NAME_LIMIT_BYTES]
-    return pack(">I", len(text)) + text + b"\0" * (-len(text) % 4) + pack(">I", state)
+    return _string(name.encode("ascii", "replace")[:_NAME_LIMIT_BYTES]) + pack(">I", state)
+
+
+def _string(text: bytes) -> bytes:
+    """RFC 4506, 4.11."""
+    return pack(">I", len(text)) + text + b"\0" * (-len(text) % 4)
 
 
 class Client:
@@ -76,7 +103,10 @@ class Telling:
     def __init__(
         self, addresses: "Mapping[str, str]", names: "Sequence[str]", state: int, *, xid: int, now_ms: int
     ) -> None:
-        """``addresses``: record name to IPv4 address; ``names``: what clients may call us; ``xid``: any number."""
+        """``addresses``: record name to address, as inet_ntop(3) writes it; ``names``: what clients may call us.
+
+        ``xid`` is any number.
+        """
         self._state = state
         self._xid = xid
         self._clients = [
@@ -114,11 +144,10 @@ class Telling:
             client.xid = self._next_xid()
             if client.port:
                 client.names.pop(0)
-            elif len(answer) >= 4:
-                # 0: its statd is not registered (yet); then it is asked again after the pause.
-                client.port = unpack_from(">I", answer)[0] & 0xFFFF
+            else:
+                client.port = port_answer(answer, address)
                 if not client.port:
-                    return ""
+                    return ""  # it is asked again after the pause
             if not client.names:
                 self._clients.remove(client)
                 return client.record
@@ -128,8 +157,7 @@ class Telling:
 
     def _message(self, client: Client) -> "tuple[bytes, str, int]":
         if not client.port:
-            body = call_message(client.xid, _RPCBIND, _RPCBIND_VERSION, _GETPORT, port_arguments())
-            return body, client.address, RPCBIND_PORT
+            return port_call(client.xid, client.address), client.address, RPCBIND_PORT
         arguments = notify_arguments(client.names[0], self._state)
         body = call_message(client.xid, _STATUS, _STATUS_VERSION, _NOTIFY, arguments)
         return body, client.address, client.port

@@ -4,7 +4,7 @@ It needs a thread that is free, and no disk: a server whose threads all wait for
 """
 
 import os
-from _socket import AF_INET, SOCK_STREAM
+from _socket import AF_INET, AF_INET6, SOCK_STREAM
 from _socket import socket as Socket  # noqa: N812  # the C type: the socket module costs as much as a monitor
 from struct import pack, unpack
 
@@ -49,7 +49,7 @@ def null(address: str, version: int, patience: "Deadline") -> bool:
     """Whether the server at ``address`` does the call. OSError, TimeoutError."""
     xid = int.from_bytes(os.urandom(4), "big")
     message = call_message(xid, _PROGRAM, version, _NULL, b"")
-    connection = Socket(AF_INET, SOCK_STREAM)
+    connection = Socket(AF_INET6 if ":" in address else AF_INET, SOCK_STREAM)
     try:
         connection.settimeout(max(0.001, patience.left_s()))
         connection.connect((address, _PORT))

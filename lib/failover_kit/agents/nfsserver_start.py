@@ -11,7 +11,7 @@ from failover_kit.agents import nfs_units, nfsserver, nfsserver_state
 from failover_kit.agents import nfsserver_helpers as helpers
 from failover_kit.agents.nfsserver import STATE
 from failover_kit.kernel import mounting, mounts, nfsd
-from failover_kit.kernel.attempts import Attempts, GivenUp, loop_deadline
+from failover_kit.kernel.attempts import Attempts, GivenUp
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import AgentError, failed, not_here
 from failover_kit.spec.process import CLEAN_ENV, CommandMissing, CommandResult, CommandTimeout, run
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from failover_kit.ocf.agent import Call
 
 _PIPEFS = f"{STATE}/rpc_pipefs"  # of nfs-utils, where /etc/nfs.conf says nothing else
-_CLONE_NEWUTS = 0x04000000  # linux/sched.h
 _TOOL_MS = 20_000
 _SERVER_UNITS = (
     "nfs-server.service",
@@ -42,9 +41,10 @@ def start(call: "Call") -> int:
     seen = nfsserver.observe(call)
     if seen.anything() and not seen.problems(bool(infodir)):
         return codes.SUCCESS
+    refuse_clones(call)
     check_host(call)
     if infodir:
-        _in_child(call, f"looking at {infodir}", lambda: nfsserver_state.require_shared(infodir))
+        in_child(call, f"looking at {infodir}", lambda: nfsserver_state.require_shared(infodir))
     from failover_kit.agents.nfsserver_stop import end_all
 
     nfs_units.stop(call, _SERVER_UNITS)
@@ -55,6 +55,8 @@ def start(call: "Call") -> int:
     nfsserver.write_record(call, record)
     scope, number = prepare_state(call, statd)
     start_helpers(call, record)
+    from failover_kit.agents.nfsserver_threads import start_threads
+
     start_threads(call, scope)
     if v3(call) and not call.values.flag("nfs_no_notify"):
         from failover_kit.agents.nfsserver_notify import begin
@@ -84,8 +86,16 @@ def labels(call: "Call") -> "list[str]":
 
 def validate(call: "Call") -> int:
     """The host checks of validate-all (level 10)."""
+    refuse_clones(call)
     check_host(call)
     return codes.SUCCESS
+
+
+def refuse_clones(call: "Call") -> None:
+    clones = call.meta("clone_max")
+    if clones.isdigit() and int(clones) > 1 and call.values.text("nfs_shared_infodir"):
+        fact = f"nfs_shared_infodir: as a clone {clones} servers would write to it at once"
+        raise AgentError(codes.ERR_CONFIGURED, f"{fact}; make it a plain resource, or leave the directory out")
 
 
 def check_host(call: "Call") -> None:
@@ -116,7 +126,7 @@ def tool(call: "Call", argv: "list[str]") -> CommandResult:
         raise failed(str(error)) from None
 
 
-def _in_child(call: "Call", what: str, work: "Callable[[], str]") -> str:
+def in_child(call: "Call", what: str, work: "Callable[[], str]") -> str:
     """Do something on the shared disk where it may hang without us; AgentErrors come through as they are."""
 
     def guarded() -> str:
@@ -168,7 +178,7 @@ def prepare_state(call: "Call", statd: "nfsserver_state.Statd") -> "tuple[str, i
             mounting.bind(root, STATE)
         return f"{number} {found}"
 
-    number, _, scope = _in_child(call, f"preparing {root}", work).partition(" ")
+    number, _, scope = in_child(call, f"preparing {root}", work).partition(" ")
     return scope, int(number)
 
 
@@ -188,12 +198,20 @@ def start_helpers(call: "Call", record: "nfsserver.Record") -> None:
         from failover_kit.agents.nfs_rpcbind import require
 
         require(call)
-        helpers.start(call, record, helpers.STATD, [helpers.STATD, "--no-notify"])
+        ports = option(call, "--port", "statd_port") + option(call, "--outgoing-port", "statd_outgoing_port")
+        helpers.start(call, record, helpers.STATD, [helpers.STATD, "--no-notify", *ports])
     exported = tool(call, ["exportfs", "-r"])
     if not exported.ok():
         call.log("warning", f"not everything in /etc/exports is exported: {exported.describe()}")
     only_v4 = [] if v3(call) else ["--no-nfs-version", "2", "--no-nfs-version", "3"]
-    helpers.start(call, record, helpers.MOUNTD, [helpers.MOUNTD, *only_v4])
+    port = option(call, "--port", "mountd_port")
+    helpers.start(call, record, helpers.MOUNTD, [helpers.MOUNTD, *only_v4, *port])
+
+
+def option(call: "Call", word: str, parameter: str) -> "list[str]":
+    """A port for a daemon; nothing where /etc/nfs.conf or chance decides."""
+    port = call.values.number(parameter)
+    return [word, str(port)] if port else []
 
 
 def mount_pipefs(call: "Call") -> str:
@@ -208,8 +226,13 @@ def mount_pipefs(call: "Call") -> str:
         wanted = _configured_pipefs(call)
     found = table.at(wanted)
     if found is None or found.fstype != "rpc_pipefs":
-        os.makedirs(wanted, exist_ok=True)
-        mounting.mount("rpc_pipefs", wanted, "rpc_pipefs")
+
+        def work() -> str:
+            os.makedirs(wanted, exist_ok=True)
+            mounting.mount("rpc_pipefs", wanted, "rpc_pipefs")
+            return ""
+
+        in_child(call, f"mounting rpc_pipefs at {wanted}", work)
     return wanted
 
 
@@ -219,85 +242,3 @@ def _configured_pipefs(call: "Call") -> str:
     answer = tool(call, ["nfsconf", "--get", "general", "pipefs-directory"])
     word = answer.stdout.strip()
     return word if answer.ok() and word.startswith("/") else _PIPEFS
-
-
-def arguments(call: "Call") -> "list[str]":
-    """rpc.nfsd with what was declared; /etc/nfs.conf decides the rest."""
-    argv = ["rpc.nfsd"]
-    wanted = call.values.text("versions").split()
-    if wanted:
-        minors = [minor for minor in ("4.0", "4.1", "4.2") if "4" in wanted or minor in wanted]
-        for version in ("3", "4"):
-            on = version in wanted or (version == "4" and bool(minors))
-            argv += ["--nfs-version" if on else "--no-nfs-version", version]
-        for minor in ("4.0", "4.1", "4.2") if minors else ():
-            argv += ["--nfs-version" if minor in minors else "--no-nfs-version", minor]
-    if call.values.flag("nfsv4_only"):
-        argv += ["--no-nfs-version", "3"]
-    lease, grace = call.values.number("lease_time"), call.values.number("grace_time")
-    if lease:
-        argv += ["--lease-time", str(lease)]
-    if grace or lease:
-        argv += ["--grace-time", str(max(grace, lease))]
-    if call.values.given("threads"):
-        argv.append(str(call.values.number("threads")))
-    return argv
-
-
-def start_threads(call: "Call", scope: str) -> None:
-    """rpc.nfsd, with the host name set to the server's scope for as long as it takes.
-
-    The kernel calls the server what the host of the process is called that starts its threads (nfsd_svc()
-    in fs/nfsd/nfssvc.c); so that process gets a UTS namespace, and the host keeps its name.
-    """
-    argv = arguments(call)
-
-    def work() -> str:
-        if scope:
-            _rename_host(scope)
-        try:
-            result = run(argv, loop_deadline(call.deadline))
-        except (CommandMissing, CommandTimeout) as error:
-            raise failed(str(error)) from None
-        if not result.ok():
-            raise failed(f"{result.describe()}; see dmesg")
-        return ""
-
-    _in_child(call, "starting the NFS server's threads", work)
-    if not nfsd.running():
-        raise failed("rpc.nfsd succeeded, but the NFS server has no threads; see dmesg")
-
-
-def reload_agent(call: "Call") -> int:
-    """The number of threads, changed while they serve.
-
-    In the same UTS namespace as at the start: whoever writes ``threads`` gives the server its name anew.
-    """
-    infodir = call.values.text("nfs_shared_infodir")
-    problems = nfsserver.observe(call).problems(bool(infodir))
-    if problems:
-        raise failed("; ".join(problems))
-    count = call.values.number("threads")
-    wanted_scope = call.values.text("nfs_server_scope")
-
-    def work() -> str:
-        name = wanted_scope or (nfsserver_state.scope(infodir) if infodir else "")
-        if name:
-            _rename_host(name)
-        nfsd.set_threads(count)
-        return ""
-
-    if call.values.given("threads") and nfsd.threads() != count:
-        _in_child(call, f"changing the number of threads to {count}", work)
-    return codes.SUCCESS
-
-
-def _rename_host(name: str) -> None:
-    import ctypes
-    import socket
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWUTS) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"a UTS namespace for the server scope: {os.strerror(number)}")
-    socket.sethostname(name)

@@ -17,7 +17,16 @@ waits for them, for at most five minutes.
 stop ends the server (all threads; signals end none any more), the daemons, and takes the directory off
 /var/lib/nfs, so that the disk can be unmounted. monitor fails when a daemon has died.
 
-Kerberos (rpc.gssd, rpc.svcgssd) and IPv6 addresses in nfs_ip are not handled.
+start holds the number of threads, the versions and the times against what the kernel then has, and fails when
+it has not what was declared. Kerberos (rpc.gssd, rpc.svcgssd) is not handled.
+"""
+
+_PORT_OF_A_DAEMON = """
+For firewalls, and the same on both nodes. Left out, what /etc/nfs.conf says, else any.
+"""
+_PORT_OF_LOCKD = """
+For firewalls, and the same on both nodes. The kernel keeps it until the next boot, and lockd takes it when it
+starts. Left out, what the kernel has been told elsewhere, else any.
 """
 
 PARAMETERS = {
@@ -27,8 +36,9 @@ A directory on the shared disk for the server's state. It is made, with all it n
 filesystem. Without it the state stays on the node, and clients lose their locks with a move.
 """,
     "nfs_ip": """
-The addresses by which clients mount, separated by commas. Clients with NFSv3 locks are told from each of
-these to reclaim them, when it is there.
+The addresses by which clients mount, IPv4 and IPv6, separated by commas. Clients with NFSv3 locks are told to
+reclaim them from each of these that is of their family, when it is there. Left out, they are told at once, from
+whatever addresses the host has.
 """,
     "nfs_no_notify": "Do not tell NFSv3 clients to reclaim their locks: something else does, or they have none.",
     "nfs_smnotify_retry_time": "For how many minutes a client that does not answer is told again (sm-notify -m).",
@@ -58,4 +68,17 @@ lease_time is given.
     "rpcpipefs_dir": """
 Where rpc_pipefs is or shall be mounted. Left out: where it is mounted already, else what /etc/nfs.conf says.
 """,
+    **dict.fromkeys(("mountd_port", "statd_port", "statd_outgoing_port"), _PORT_OF_A_DAEMON),
+    **dict.fromkeys(("lockd_tcp_port", "lockd_udp_port"), _PORT_OF_LOCKD),
+    "nfs_init_script": "Refused: this agent runs the server and its daemons itself, with systemd and without.",
+    "nfsd_args": "Refused: use threads, versions, lease_time and grace_time, or /etc/nfs.conf.",
+    "rquotad_port": "Refused: this agent does not run rpc.rquotad.",
+    "nfs_notify_foreground": """
+Only as no. The addresses from which clients are told come after this resource, and a start that waited for
+them would wait for ever.
+""",
 }
+
+EXAMPLE = {"nfs_shared_infodir": "/mnt/e0.0/.nfs", "nfs_ip": "192.0.2.220"}
+
+SEE_ALSO = ("rpc.nfsd(8)", "rpc.mountd(8)", "rpc.statd(8)", "sm-notify(8)", "nfsdcld(8)", "nfs.conf(5)")

@@ -91,6 +91,20 @@ def read_superblock(path: str) -> "tuple[str, str, str] | None":
         os.close(fd)
 
 
+def lacks_journal(path: str) -> bool:
+    """Whether ``path`` has an ext2/3/4 without a journal: only fsck mends that after a crash. May hang.
+
+    s_feature_compat at 92 of the superblock, EXT4_FEATURE_COMPAT_HAS_JOURNAL is 4 (fs/ext4/ext4.h).
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        data = os.pread(fd, _SUPERBLOCKS_BYTES, 0)
+    finally:
+        os.close(fd)
+    found = superblock(data)
+    return found is not None and found[0] == "ext" and not data[_EXT_AT + 92] & 4
+
+
 def matches(path: str, tag: Tag) -> bool:
     """Whether the filesystem on ``path`` is the one asked for; unreadable devices are not."""
     try:
@@ -170,6 +184,39 @@ def filesystem_lives(device: int) -> bool:
     """
     name = kernel_name(device)
     return bool(name) and any(os.path.lexists(f"/sys/fs/{kind}/{name}") for kind in ("xfs", "ext4"))
+
+
+def living_filesystem(device: int) -> str:
+    """The kernel's name of the device with a living filesystem: this one, or one that is made of it; "" for none.
+
+    Made of it: a multipath device or an array has it as a part (/sys/…/holders). Asks sysfs alone, so no
+    disk can make it wait.
+    """
+    pending, seen = [device], {device}
+    while pending:
+        number = pending.pop()
+        if filesystem_lives(number):
+            return kernel_name(number)
+        for holder in _entries(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders"):
+            major, _, minor = _read(f"/sys/class/block/{holder}/dev").partition(":")
+            above = os.makedev(int(major), int(minor)) if minor else 0
+            if above and above not in seen:
+                seen.add(above)
+                pending.append(above)
+    return ""
+
+
+def holders(device: int) -> "list[str]":
+    """Arrays and mapped devices made of the device, and "swap" if it is swapped to: they keep it open."""
+    found = sorted(_entries(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/holders"))
+    for line in _read("/proc/swaps").split("\n")[1:]:
+        name = line.split()[0] if line.startswith("/dev/") else ""
+        try:
+            if name and number_of(name) == device:
+                found.append("swap")
+        except OSError:
+            continue
+    return found
 
 
 def kernel_name(device: int) -> str:

@@ -8,7 +8,13 @@ and a client, ``PATH<tab>CLIENT(OPTION,…)``; in PATH blanks, control character
 default.
 """
 
-import os
+import posix
+
+from failover_kit.kernel.paths import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # support/include/exportfs.h: NFS_STATEDIR as Debian and Fedora build it.
 STATE_DIRECTORY = "/var/lib/nfs"
@@ -44,6 +50,9 @@ def unescape(field: bytes) -> str:
     Reads from left to right, as the kernel's qword_get() does. nfs-utils' own reader (xgettok()) looks
     at what it has decoded once more: of ``\134101`` it makes ``A``. See ``survives()``.
     """
+    if 0x5C not in field:
+        # Almost every field of a long table, whose reading must not cost more than a monitor.
+        return decode(field)
     found = bytearray()
     at = 0
     while at < len(field):
@@ -54,23 +63,23 @@ def unescape(field: bytes) -> str:
         else:
             found.append(field[at])
             at += 1
-    return os.fsdecode(bytes(found))
+    return decode(bytes(found))
 
 
 def escape(text: str) -> str:
     """A path as etab has it; bytes that are not UTF-8 stay surrogates, as in file names."""
-    found = (b"\\%03o" % byte if byte in _ESCAPED else bytes((byte,)) for byte in os.fsencode(text))
-    return os.fsdecode(b"".join(found))
+    found = (b"\\%03o" % byte if byte in _ESCAPED else bytes((byte,)) for byte in encode(text))
+    return decode(b"".join(found))
 
 
 def plain(text: str) -> str:
     """``text`` in ASCII without blanks, for a file of ours; ``unescape()`` brings it back."""
-    return "".join(chr(b) if 0x20 < b < 0x7F and b != 0x5C else f"\\{b:03o}" for b in os.fsencode(text))
+    return "".join(chr(b) if 0x20 < b < 0x7F and b != 0x5C else f"\\{b:03o}" for b in encode(text))
 
 
 def shown(path: str) -> str:
     """A path for people: as it is if it can be printed, else as etab has it, without what is not UTF-8."""
-    return path if path.isprintable() else os.fsencode(escape(path)).decode("utf-8", "backslashreplace")
+    return path if path.isprintable() else encode(escape(path)).decode("utf-8", "backslashreplace")
 
 
 def survives(path: str) -> bool:
@@ -78,18 +87,24 @@ def survives(path: str) -> bool:
 
     ``/srv/x\101`` is written as ``/srv/x\134101`` and read, by exportfs and mountd alike, as ``/srv/xA``.
     """
-    pieces = os.fsencode(path).split(b"\\")[1:]
+    pieces = encode(path).split(b"\\")[1:]
     return not any(len(piece) >= 3 and all(digit in _OCTAL for digit in piece[:3]) for piece in pieces)
 
 
-def parse(data: bytes) -> "list[Entry]":
-    """The entries of an etab; lines that are none are left out."""
+def parse(data: bytes, paths: "Collection[str] | None" = None) -> "list[Entry]":
+    """The entries of an etab (of these ``paths`` alone); lines that are none are left out."""
     found = []
+    wanted = None if paths is None else frozenset(map(encode, paths))
     for line in data.split(b"\n"):
         path, _, rest = line.partition(b"\t")
+        if wanted is not None and path not in wanted and 0x5C not in path:
+            # Hundreds of exports of others must not cost hundreds of objects.
+            continue
         client, opening, options = rest.partition(b"(")
         if path.startswith(b"/") and opening and client and options.endswith(b")"):
-            found.append(Entry(unescape(path), os.fsdecode(client), os.fsdecode(options[:-1])))
+            entry = Entry(unescape(path), decode(client), decode(options[:-1]))
+            if paths is None or entry.path in paths:
+                found.append(entry)
     return found
 
 
@@ -117,17 +132,17 @@ def state_directory() -> str:
 
 def _configuration_files() -> "list[str]":
     try:
-        more = sorted(name for name in os.listdir(NFS_CONF + ".d") if name.endswith(".conf"))
+        more = sorted(name for name in posix.listdir(NFS_CONF + ".d") if name.endswith(".conf"))
     except OSError:
         more = []
     return [NFS_CONF, *(f"{NFS_CONF}.d/{name}" for name in more)]
 
 
-def table(directory: str = "") -> "list[Entry]":
-    """What etab says now; nothing when it does not exist."""
+def table(directory: str = "", paths: "Collection[str] | None" = None) -> "list[Entry]":
+    """What etab says now (of these ``paths`` alone); nothing when it does not exist."""
     try:
         with open((directory or state_directory()) + "/etab", "rb") as file:
-            return parse(file.read())
+            return parse(file.read(), paths)
     except FileNotFoundError:
         return []
 

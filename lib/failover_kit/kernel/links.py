@@ -11,13 +11,16 @@ _IFLA_IFNAME = 3
 _IFLA_EXT_MASK = 29
 _IFLA_ALT_IFNAME = 53
 _RTEXT_FILTER_SKIP_STATS = 8
-_IFNAMSIZ = 16
+# The closing NUL included: IFNAMSIZ, ALTIFNAMSIZ.
+_NAME_BYTES = 16
+_ALTERNATIVE_NAME_BYTES = 128
 
 IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
 IFF_NOARP = 0x80
 IFF_LOWER_UP = 0x10000
 ARPHRD_ETHER = 1
+ARPHRD_INFINIBAND = 32
 
 
 class Link:
@@ -45,9 +48,15 @@ class Link:
 
 
 def by_name(link: netlink.Netlink, name: str) -> "Link | None":
-    """The interface called ``name`` (alternative names included); None when there is none."""
-    kind = _IFLA_IFNAME if len(name) < _IFNAMSIZ else _IFLA_ALT_IFNAME
-    return _get(link, 0, netlink.attribute(kind, name.encode() + b"\0"))
+    """The interface called ``name`` (alternative names included); None when there is none.
+
+    The kernel looks for short names among both sorts, and refuses long ones as IFLA_IFNAME.
+    """
+    text = name.encode() + b"\0"
+    if len(text) > _ALTERNATIVE_NAME_BYTES:
+        return None
+    kind = _IFLA_IFNAME if len(text) <= _NAME_BYTES else _IFLA_ALT_IFNAME
+    return _get(link, 0, netlink.attribute(kind, text))
 
 
 def by_index(link: netlink.Netlink, index: int) -> "Link | None":
@@ -67,7 +76,9 @@ def _get(link: netlink.Netlink, index: int, selector: bytes) -> "Link | None":
         if error.errno == 19:  # ENODEV
             return None
         raise
-    _, hardware, found_index, flags, _ = _IFINFOMSG.unpack_from(message)
+    _, hardware, found_index, flags, _ = netlink.head(_IFINFOMSG, message)
     found = netlink.attributes(message, _IFINFOMSG.size)
+    if _IFLA_IFNAME not in found:
+        raise netlink.malformed()
     name = found[_IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "replace")
     return Link(found_index, name, flags, hardware, found.get(_IFLA_ADDRESS, b""))

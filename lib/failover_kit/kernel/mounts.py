@@ -6,8 +6,10 @@ started at once). poll(2) on the file says whether the table changed since it wa
 is read again.
 """
 
-import os
+import posix
 import select
+
+from failover_kit.kernel import paths
 
 _MOUNTINFO = "/proc/self/mountinfo"
 _BLOCK_BYTES = 1 << 16
@@ -20,6 +22,8 @@ _LOCAL_TYPES = (
     "ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "rootfs", "overlay", "squashfs", "devtmpfs", "zfs",
     "f2fs", "vfat",
 )  # fmt: skip
+# Prefixes of the types behind which a server answers, or does not.
+_REMOTE_TYPES = ("nfs", "cifs", "smb", "fuse", "ceph", "9p", "afs", "gfs", "glusterfs")
 
 
 class Mount:
@@ -33,7 +37,7 @@ class Mount:
         self.id = int(ids[0])
         self.parent = int(ids[1])
         major, _, minor = ids[2].partition(b":")
-        self.device = os.makedev(int(major), int(minor))
+        self.device = posix.makedev(int(major), int(minor))
         self.root = unescape(ids[3])
         self.point = unescape(ids[4])
         self.options = ids[5].decode("ascii", "replace").split(",")
@@ -42,18 +46,26 @@ class Mount:
         self.source = unescape(source)
         self.super_options = super_options.decode("utf-8", "surrogateescape").split(",")
 
+    def remote(self) -> bool:
+        """Whether a server is behind it: MNT_FORCE does something, and every access may hang."""
+        return self.fstype.startswith(_REMOTE_TYPES)
+
+    def local(self) -> bool:
+        """Whether stat(2) of the mounted directory asks memory alone. Some types are neither this nor remote."""
+        return self.fstype in _LOCAL_TYPES
+
 
 def unescape(field: bytes) -> str:
     r"""A field as a path: the kernel writes blank, tab, newline, backslash and # as octal (\040)."""
     if b"\\" in field:
         first, *rest = field.split(b"\\")
         field = first + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in rest)
-    return os.fsdecode(field)
+    return paths.decode(field)
 
 
 def escape(path: str) -> bytes:
     """A mount point as the kernel writes it (show_mountinfo() leaves # alone there), to search for."""
-    data = os.fsencode(path).replace(b"\\", b"\\134")
+    data = paths.encode(path).replace(b"\\", b"\\134")
     for sign, code in ((b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012")):
         data = data.replace(sign, code)
     return data
@@ -72,16 +84,39 @@ class MountTable:
 
     def at(self, path: str) -> "Mount | None":
         """What one sees at ``path``: the topmost mount there."""
-        stack = [mount for mount in self._with(b" " + escape(path) + b" ") if mount.point == path]
+        stack = self.stack(path)
         below = {mount.parent for mount in stack}
         for mount in reversed(stack):
             if mount.id not in below:
                 return mount
         return None
 
+    def stack(self, path: str) -> "list[Mount]":
+        """All mounts at ``path``, one on top of the other."""
+        return [mount for mount in self._with(b" " + escape(path) + b" ") if mount.point == path]
+
+    def below(self, path: str) -> "list[Mount]":
+        """The mounts at directories below ``path``."""
+        return [mount for mount in self._with(b" " + escape(path) + b"/") if mount.point.startswith(path + "/")]
+
+    def under(self, path: str) -> "Mount | None":
+        """The mount on which ``path``, free of symbolic links, lies."""
+        while path:
+            found = self.at(path)
+            if found is not None:
+                return found
+            path = path.rpartition("/")[0]
+        return self.at("/")
+
+    def of_source(self, source: str) -> "list[Mount]":
+        """Every mount whose source is written ``source``, slashes at its end aside."""
+        source = source.rstrip("/")
+        needle = b" " + escape(source).replace(b"#", b"\\043")
+        return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source]
+
     def of_device(self, device: int) -> "list[Mount]":
         """Every mount of the filesystem with this device number, bind mounts included."""
-        needle = b" %d:%d " % (os.major(device), os.minor(device))
+        needle = b" %d:%d " % (posix.major(device), posix.minor(device))
         return [mount for mount in self._with(needle) if mount.device == device]
 
     def standing_on(self, mounts: "list[Mount]") -> "list[Mount]":
@@ -110,8 +145,8 @@ class MountTable:
         return None
 
     def reached_locally(self, mount: Mount) -> bool:
-        """Whether every filesystem on the way to ``mount`` is local, so that a lookup cannot hang."""
-        return all(above.fstype in _LOCAL_TYPES for above in self._ancestors(mount))
+        """Whether ``mount`` and every filesystem on the way to it are local, so that a lookup cannot hang."""
+        return all(each.local() for each in (mount, *self._ancestors(mount)))
 
     def _ancestors(self, mount: Mount) -> "list[Mount]":
         """The mounts ``mount`` stands on, up to the root of this namespace."""
@@ -195,11 +230,11 @@ def real_path(path: str, known: MountTable) -> str:
         mount = known.at(candidate)
         if mount is not None:
             resolved = candidate
-            if mount.fstype not in _LOCAL_TYPES:
+            if not mount.local():
                 break
             continue
         try:
-            target = os.readlink(candidate)
+            target = posix.readlink(candidate)
         except OSError:
             resolved = candidate
             continue

@@ -1,4 +1,4 @@
-"""Processes as /proc shows them (proc(5)): identity, ancestry, who uses a filesystem.
+"""Processes as /proc shows them (proc(5)): identity, ancestry, namespaces, who uses a filesystem.
 
 Nothing here follows a link into a filesystem unless the link's own text says that it is one of
 those being looked for: a scan must not hang on somebody else's dead NFS server.
@@ -72,17 +72,21 @@ class Places:
     """Filesystems somebody wants free: where they are mounted here, and their device numbers.
 
     ``whole`` is the device every use of which counts, wherever it was reached; the others count only
-    where they are used through ``points``.
+    where they are used through ``points``. What lies under ``unasked`` is never asked: a server may be
+    behind it (kernel.users tells its users).
     """
 
-    __slots__ = ("devices", "mapped", "points", "prefixes")
+    __slots__ = ("_unasked", "devices", "mapped", "points", "prefixes")
 
-    def __init__(self, points: "Iterable[str]", devices: "Iterable[int]", whole: int) -> None:
+    def __init__(
+        self, points: "Iterable[str]", devices: "Iterable[int]", whole: int, unasked: "Iterable[str]" = ()
+    ) -> None:
         self.points = frozenset(points)
         self.prefixes = tuple(point + "/" for point in self.points)
+        self._unasked = tuple(point + "/" for point in unasked)
         self.devices = frozenset(devices)
-        # How /proc/PID/maps writes the device of a mapped file.
-        self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole))
+        # How /proc/PID/maps writes the device of a mapped file; 0 would be that of all other memory.
+        self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole)) if whole else b""
 
     def used_by(self, pid: int) -> bool:
         """Whether the process holds a working directory, root, program, open or mapped file there.
@@ -91,37 +95,25 @@ class Places:
         I/O error, which is what a filesystem that was shut down answers; the text alone may name
         something in another mount namespace.
         """
-        for link in _links(pid):
+        for link in links_of(pid):
             try:
                 target = os.readlink(link)
                 if target not in self.points and not target.startswith(self.prefixes):
+                    continue
+                if (target + "/").startswith(self._unasked):
                     continue
                 if os.stat(link).st_dev in self.devices:
                     return True
             except OSError as error:
                 if error.errno in _BROKEN_FILESYSTEM:
                     return True
+        if not self.mapped:
+            return False
         try:
             with open(f"/proc/{pid}/maps", "rb") as file:
                 return self.mapped in file.read()
         except OSError:
             return False
-
-
-def users(places: Places) -> "list[int]":
-    """The processes that keep ``places`` busy and may be signalled.
-
-    Never init, this process or one it descends from, never a kernel thread. Processes that end
-    meanwhile are no users.
-    """
-    spared = untouchable()
-    found = []
-    for pid in pids():
-        if pid not in spared and places.used_by(pid):
-            state = status(pid)
-            if state is not None and not state.kernel_thread():
-                found.append(pid)
-    return found
 
 
 def uninterruptible() -> "list[Status]":
@@ -130,7 +122,8 @@ def uninterruptible() -> "list[Status]":
     return [state for state in found if state is not None and state.state == "D" and not state.kernel_thread()]
 
 
-def _links(pid: int) -> "Iterable[str]":
+def links_of(pid: int) -> "Iterable[str]":
+    """The links of /proc/PID that lead to what the process holds: working directory, root, program, open files."""
     base = f"/proc/{pid}"
     yield from (f"{base}/cwd", f"{base}/root", f"{base}/exe")
     try:
@@ -140,36 +133,13 @@ def _links(pid: int) -> "Iterable[str]":
     yield from (f"{base}/fd/{name}" for name in names)
 
 
-def send(pid: int, number: int, places: Places) -> bool:
-    """Send signal ``number`` to ``pid`` if it still uses ``places``; whether a signal was sent.
-
-    The pidfd is opened first and the process looked at again after that, so that a pid that was
-    given to somebody else meanwhile is never hit.
-    """
-    import signal
-
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        if not places.used_by(pid):
-            return False
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(pidfd)
-    return True
-
-
 def mounted_in_other_namespaces(device: int) -> "list[Status]":
     """One process for each other mount namespace (that /proc shows) in which ``device`` is mounted."""
-    seen = {_namespace("self")}
+    seen = {namespace_of("self")}
     needle = b" %d:%d " % (os.major(device), os.minor(device))
     found = []
     for pid in pids():
-        namespace = _namespace(str(pid))
+        namespace = namespace_of(str(pid))
         if namespace in seen or not namespace:
             continue
         seen.add(namespace)
@@ -184,11 +154,29 @@ def mounted_in_other_namespaces(device: int) -> "list[Status]":
     return found
 
 
-def _namespace(pid: str, kind: str = "mnt") -> str:
+def namespace_of(pid: str, kind: str = "mnt") -> str:
+    """Which namespace a process is in, as a text to compare; "" when it has ended."""
     try:
         return os.readlink(f"/proc/{pid}/ns/{kind}")
     except OSError:
         return ""
+
+
+def having_open(path: str) -> "list[Status]":
+    """The processes but this one that have the file ``path`` open."""
+    found = []
+    for pid in pids():
+        for link in links_of(pid):
+            try:
+                if os.readlink(link) != path or pid == os.getpid():
+                    continue
+            except OSError:
+                continue
+            holder = status(pid)
+            if holder is not None:
+                found.append(holder)
+            break
+    return found
 
 
 def named(name: str) -> "list[Status]":
@@ -196,13 +184,13 @@ def named(name: str) -> "list[Status]":
 
     Never kernel threads or zombies. Other network namespaces are other machines, to daemons that serve one.
     """
-    here = _namespace("self", "net")
+    here = namespace_of("self", "net")
     found = []
     for pid in pids():
         state = status(pid)
         if state is None or state.name != name or state.kernel_thread() or state.state in "ZX":
             continue
-        if _namespace(str(pid), "net") == here:
+        if namespace_of(str(pid), "net") == here:
             found.append(state)
     return found
 

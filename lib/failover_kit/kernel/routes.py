@@ -45,7 +45,9 @@ def read(link: netlink.Netlink, family: int = netlink.AF_INET) -> "list[Route]":
     """The usable unicast routes of one family in the main table."""
     body = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
     found = (_parse(message) for message in link.dump(netlink.RTM_GETROUTE, body))
-    return [route for route in found if route is not None]
+    # A kernel without IPv6 answers with the routes of all families it has.
+    bits = 32 if family == netlink.AF_INET else 128
+    return [route for route in found if route is not None and route.bits == bits]
 
 
 def best(routes: "list[Route]", address: bytes) -> "Route | None":
@@ -60,7 +62,9 @@ def best(routes: "list[Route]", address: bytes) -> "Route | None":
 
 
 def _parse(message: bytes) -> "Route | None":
-    family, prefix, _, _, table, _, _, kind, flags = _RTMSG.unpack_from(message)
+    family, prefix, _, _, table, _, _, kind, flags = netlink.head(_RTMSG, message)
+    if family not in (netlink.AF_INET, netlink.AF_INET6):
+        return None
     found = netlink.attributes(message, _RTMSG.size)
     if _RTA_TABLE in found:
         table = netlink.number(found[_RTA_TABLE])
@@ -71,12 +75,14 @@ def _parse(message: bytes) -> "Route | None":
         ifindex = netlink.number(found[_RTA_OIF])
     elif _RTA_MULTIPATH in found:
         hop = found[_RTA_MULTIPATH]
-        length, _, _, ifindex = _RTNEXTHOP.unpack_from(hop)
+        length, _, _, ifindex = netlink.head(_RTNEXTHOP, hop)
         inner = netlink.attributes(hop[:length], _RTNEXTHOP.size)
         gateway = gateway or _RTA_GATEWAY in inner or _RTA_VIA in inner
     else:
         return None
     bits = 32 if family == netlink.AF_INET else 128
+    if prefix > bits:
+        raise netlink.malformed()
     destination = int.from_bytes(found.get(_RTA_DST, b""), "big")
     metric = netlink.number(found[_RTA_PRIORITY]) if _RTA_PRIORITY in found else 0
     return Route(destination, prefix, ifindex, metric=metric, gateway=gateway, bits=bits)

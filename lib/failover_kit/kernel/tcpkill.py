@@ -28,8 +28,8 @@ _GONE = 2  # ENOENT: it ended by itself
 def end_connections(local: bytes) -> int:
     """Destroy every TCP connection whose own address is ``local``; how many there were.
 
-    Their owners get ECONNABORTED, the other ends a reset. OSError when the kernel cannot (EOPNOTSUPP) or we
-    may not (EPERM).
+    Their owners get ECONNABORTED, the other ends a reset; with IPv4 only as long as this host has the address.
+    OSError when the kernel cannot (EOPNOTSUPP) or we may not (EPERM).
     """
     ended = 0
     with netlink.Netlink(_NETLINK_SOCK_DIAG) as link:
@@ -52,6 +52,8 @@ def _of(link: netlink.Netlink, family: int, local: bytes) -> "list[bytes]":
     found = []
     for message in link.dump(_SOCK_DIAG_BY_FAMILY, body, local):
         socket_id = message[_MESSAGE_HEAD_BYTES : _MESSAGE_HEAD_BYTES + _SOCKET_ID_BYTES]
+        if len(socket_id) != _SOCKET_ID_BYTES:
+            raise netlink.malformed()
         source = socket_id[_SOURCE]
         if source in (local.ljust(16, b"\0"), _MAPPED + local):
             found.append(socket_id)

@@ -1,9 +1,11 @@
 """``haresources``: which resources form a group, in which order, and where the group is at home. Pure.
 
 The file is Heartbeat's: ``NODE RESOURCE...``, a backslash at the very end of a line joins the next, a
-resource is ``script::arg::arg`` or a bare IPv4 address. The extension ``ocf:PROVIDER:TYPE::name=value``
-calls an OCF agent, with ``op_monitor_interval=10s`` and ``op_ACTION_timeout=60s`` among the parameters.
-Which file a script name stands for is looked up at start, never here.
+resource is ``script::arg::arg`` or a bare IPv4 address. An IPv6 address is written as an argument and without
+its own ``::``, which parts arguments: ``IPaddr::2001:db8:0:0:0:0:0:1/64/eth0``; Heartbeat takes that, too. The
+extension ``ocf:PROVIDER:TYPE::name=value`` calls an OCF agent, with ``op_monitor_interval=10s`` and
+``op_ACTION_timeout=60s`` among the parameters. Which file a script name stands for is looked up at start, never
+here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from failover_kit.manager.config import (
 )
 from failover_kit.manager.configtext import Report, Word, nearest, shown, split_words, text_lines, time_ms
 
-IPV4_TYPES = ("IPaddr", "IPaddr2")
+ADDRESS_TYPES = ("IPaddr", "IPaddr2")
 OP_ACTIONS = ("start", "stop", "monitor")
 
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
@@ -135,6 +137,13 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
+def _written_out(text: str) -> str:
+    """An IPv6 address with its eight groups, and what stands behind it: ``2001:db8:0:0:0:0:0:1/64/eth0``."""
+    address, slash, rest = text.partition("/")
+    groups = IPv6Address(address).exploded.partition("%")[0].split(":")
+    return ":".join(f"{int(group, 16):x}" for group in groups) + slash + rest
+
+
 def _resource(word: Word, report: Report) -> Resource | None:
     """One resource word, or None after reporting what is wrong with it."""
     text = word.text
@@ -150,7 +159,7 @@ def _resource(word: Word, report: Report) -> Resource | None:
         return _script(word, "IPaddr", (text,), report)
     head, *rest = text.split("::")
     if _is_ipv6(text) and not _SCRIPT_NAME.fullmatch(head):  # but "add::0" is a script with an argument
-        report.error(word, f"IPv6 address; write ocf:heartbeat:IPv6addr::ipv6addr={shown(text)}")
+        report.error(word, f"IPv6 address; write IPaddr::{shown(_written_out(text))}")
         return None
     if head == "OCF":
         report.error(word, "OCF::TYPE::INSTANCE is not read; write ocf:PROVIDER:TYPE::name=value")
@@ -171,7 +180,7 @@ def _script(word: Word, head: str, args: tuple[str, ...], report: Report) -> Res
         # Heartbeat's shell dropped it, and every argument behind it moved one place to the left.
         report.error(word, f"{head} has an empty argument; remove one :: or write the argument")
         return None
-    if head in IPV4_TYPES and not _check_ipv4(word, head, args, report):
+    if head in ADDRESS_TYPES and not _check_address(word, head, args, report):
         return None
     if head == "Filesystem" and len(args) < 2:
         report.error(word, "Filesystem needs a device and a mount point; write Filesystem::DEVICE::DIR::TYPE")
@@ -179,14 +188,19 @@ def _script(word: Word, head: str, args: tuple[str, ...], report: Report) -> Res
     return Resource(kind=ResourceKind.SCRIPT, type=head, args=args, line=word.line, column=word.column)
 
 
-def _check_ipv4(word: Word, head: str, args: tuple[str, ...], report: Report) -> bool:
-    """``IPaddr::ip/mask/nic/bcast``: the address, and the mask as a prefix length or dotted."""
-    if not args or not _bare_address(args[0]):
-        report.error(word, f"{head} needs an IPv4 address; write {head}::ADDRESS or {head}::ADDRESS/24/eth0")
+def _check_address(word: Word, head: str, args: tuple[str, ...], report: Report) -> bool:
+    """``IPaddr::ip/mask/nic/bcast``: the address, and the mask as a prefix length or, for IPv4, dotted."""
+    whole = "::".join(args)
+    if len(args) > 1 and _is_ipv6(whole):
+        report.error(word, f":: parts arguments; write the address in full, {head}::{shown(_written_out(whole))}")
+        return False
+    six = bool(args) and _is_ipv6(args[0])
+    if not six and (not args or not _bare_address(args[0])):
+        report.error(word, f"{head} needs an address; write {head}::ADDRESS or {head}::ADDRESS/24/eth0")
         return False
     parts = args[0].split("/")
     mask = parts[1] if len(parts) > 1 else ""
-    prefix = mask.isascii() and mask.isdigit() and len(mask) <= 2 and int(mask) <= 32
+    prefix = mask.isascii() and mask.isdigit() and len(mask) <= 3 and int(mask) <= (128 if six else 32)
     if mask and not prefix and not _is_ipv4(mask):
         report.error(word, f"{shown(mask)} is no netmask; write ADDRESS/24/eth0, or the address alone")
         return False
@@ -262,11 +276,14 @@ def _option(word: Word, name: str, value: str, options: dict[str, int], report: 
 def _addresses(resource: Resource) -> list[str]:
     """Addresses this resource brings up, as far as the configuration tells."""
     named = dict(resource.parameters)
-    if resource.type in IPV4_TYPES:
+    if resource.type in ADDRESS_TYPES:
         written = resource.args[0] if resource.args else named.get("ip", "")
     else:
         written = named.get("ipv6addr", "") if resource.type == "IPv6addr" else ""
-    return [written.partition("/")[0].lower()] if written else []
+    address = written.partition("/")[0].lower()
+    if _is_ipv6(address):
+        address = str(IPv6Address(address))  # one spelling: the same address twice must not pass for two
+    return [address] if address else []
 
 
 def _devices(resource: Resource) -> list[str]:

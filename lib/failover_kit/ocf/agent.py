@@ -1,6 +1,6 @@
 """What an agent is: its declarations, its handlers, and the call a handler receives."""
 
-from failover_kit.spec.parameter import check_all
+from failover_kit.spec.parameter import check_all, wrong_parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,22 @@ if TYPE_CHECKING:
 # Debian's resource-agents creates it (tmpfiles.d/resource-agents.conf) and calls it HA_RSCTMP;
 # Pacemaker does not export the variable, so the agents need the constant.
 STATE_DIR = "/run/resource-agents"
+
+
+# A file name has 255 bytes at most (NAME_MAX); an agent's name, ".<pid>" and our own prefix want theirs.
+_NAME_LIMIT = 180
+
+
+def state_path(agent: "Agent", name: str, environ: "Mapping[str, str]") -> str:
+    """Where the agent keeps the small file ``name``; a long name is cut, and made unique again by a checksum."""
+    plain = "".join(
+        sign if sign.isascii() and (sign.isalnum() or sign in "._-") else f"%{ord(sign):02x}" for sign in name
+    )
+    if len(plain) > _NAME_LIMIT:
+        from binascii import crc32
+
+        plain = f"{plain[: _NAME_LIMIT - 9]}-{crc32(plain.encode('ascii')):08x}"
+    return f"{environ.get('HA_RSCTMP') or STATE_DIR}/failover-kit-{agent.name}-{plain}"
 
 
 class Call:
@@ -47,9 +63,7 @@ class Call:
 
     def state_path(self, name: str) -> str:
         """Where this agent keeps the small file ``name`` until the next boot."""
-        directory = self._environ.get("HA_RSCTMP") or STATE_DIR
-        safe = "".join(sign if sign.isalnum() or sign in "._-" else f"%{ord(sign):02x}" for sign in name)
-        return f"{directory}/failover-kit-{self.agent.name}-{safe}"
+        return state_path(self.agent, name, self._environ)
 
     def write_state(self, name: str, text: str) -> None:
         """Write the small file ``name``, whole or not at all: we may be killed at any moment."""
@@ -117,7 +131,15 @@ class Agent:
         raise KeyError(f"{self.name} has no parameter {name}")
 
     def positional(self, args: "Sequence[str]") -> "dict[str, str]":
-        """Parameters by name from the arguments of a haresources line; ValueError when they do not fit.
+        """Parameters by name from haresources arguments, checked; ValueError with all that is wrong."""
+        found = self.assign(args)
+        wrong = wrong_parameters(*check_all(self.parameters, found), self.consistency)
+        if wrong:
+            raise ValueError(f"{self.name}: " + "; ".join(wrong))
+        return found
+
+    def assign(self, args: "Sequence[str]") -> "dict[str, str]":
+        """Which haresources argument is which parameter, unchecked; ValueError when there are too many.
 
         An optional argument may be left out when the next one cannot be mistaken for it:
         Heartbeat's own IPaddr takes ``ip/24/192.0.2.255`` for address, mask and broadcast.
@@ -137,10 +159,6 @@ class Agent:
             name = names.pop(0)
             if word:
                 found[name] = word
-        values, problems = check_all(self.parameters, found)
-        wrong = list(map(str, problems)) or (self.consistency(values) if self.consistency else [])
-        if wrong:
-            raise ValueError(f"{self.name}: " + "; ".join(wrong))
         return found
 
     def _skips(self, name: str, following: str, word: str) -> bool:

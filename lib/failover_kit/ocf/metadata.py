@@ -53,11 +53,12 @@ def _parameter(parameter: "Parameter", longdesc: str) -> "list[str]":
     default = f' default="{escape(parameter.default)}"' if parameter.default else ""
     if parameter.choices:
         longdesc = f"{longdesc.strip()}\nOne of: {', '.join(parameter.choices)}."
+    shortdesc = f"{parameter.shortdesc}, in {parameter.unit}" if parameter.unit else parameter.shortdesc
     return [
         f'<parameter name="{parameter.name}"{group} required="{int(parameter.required)}"'
         f' reloadable="{int(parameter.reloadable)}">',
         f'<longdesc lang="en">\n{escape(longdesc.strip())}\n</longdesc>',
-        f'<shortdesc lang="en">{escape(parameter.shortdesc)}</shortdesc>',
+        f'<shortdesc lang="en">{escape(shortdesc)}</shortdesc>',
         f'<content type="{content_type}"{default}/>',
         "</parameter>",
     ]

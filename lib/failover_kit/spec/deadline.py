@@ -5,8 +5,6 @@ waits, so that waits never add up. The clock is CLOCK_BOOTTIME: it counts suspen
 clock steps (clock_gettime(2)).
 """
 
-from __future__ import annotations
-
 import time
 
 
@@ -44,6 +42,6 @@ class Deadline:
         if self.expired():
             raise DeadlineExpired(f"{what}: not done within {self.total_ms / 1000:g} s")
 
-    def at_most(self, total_ms: int) -> Deadline:
+    def at_most(self, total_ms: int) -> "Deadline":
         """A deadline ``total_ms`` from now that never outlives this one."""
         return Deadline(min(total_ms, self.left_ms()))

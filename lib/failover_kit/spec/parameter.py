@@ -5,7 +5,7 @@ every message. Plain classes with slots: a monitor runs this module thousands of
 dataclasses or enum alone would double what the interpreter itself costs.
 """
 
-from failover_kit.spec.values import CHECKS
+from failover_kit.spec.values import CHECKS, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ class Parameter:
     """One setting. ``required`` ones are its identity: without them the resource cannot exist."""
 
     __slots__ = (
-        "aliases", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
-        "required", "secret", "shortdesc", "unique_group",
+        "aliases", "any_text", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
+        "required", "secret", "shortdesc", "unique_group", "unit",
     )  # fmt: skip
 
     def __init__(
@@ -33,13 +33,19 @@ class Parameter:
         unique_group: str = "",
         reloadable: bool = False,
         secret: bool = False,
+        any_text: bool = False,
         minimum: int | None = None,
         maximum: int | None = None,
+        unit: str = "",
         choices: "tuple[str, ...]" = (),
         aliases: "tuple[str, ...]" = (),
         check: "Callable[[str], Checked] | None" = None,
     ) -> None:
-        """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``."""
+        """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``.
+
+        ``unit`` is what the number counts, as people read it: seconds, milliseconds.
+        ``any_text`` is for names of files: Linux allows every byte in them but 0, a newline too.
+        """
         self.name = name
         self.shortdesc = shortdesc
         self.kind = kind
@@ -48,8 +54,10 @@ class Parameter:
         self.unique_group = unique_group
         self.reloadable = reloadable
         self.secret = secret
+        self.any_text = any_text
         self.minimum = minimum
         self.maximum = maximum
+        self.unit = unit
         self.choices = choices
         self.aliases = aliases
         self.check = check or CHECKS[kind]
@@ -58,7 +66,7 @@ class Parameter:
         """The checked value of ``text``; ValueError says what is wrong with it."""
         if text != text.strip():
             raise ValueError("has blanks around it; remove them")
-        if not text.isprintable():
+        if not self.any_text and not text.isprintable():
             raise ValueError("contains characters that cannot be printed")
         if self.choices and text not in self.choices:
             raise ValueError("is not one of " + ", ".join(self.choices))
@@ -71,8 +79,8 @@ class Parameter:
         return value
 
     def shown(self, text: str) -> str:
-        """``text`` as it may appear in a message: secrets never do."""
-        return "***" if self.secret else text
+        """``text`` as a message quotes it: secrets never do."""
+        return "'***'" if self.secret else quoted(text)
 
 
 class Action:
@@ -146,13 +154,28 @@ def check_all(parameters: "Sequence[Parameter]", raw: "Mapping[str, str]") -> "t
                 given.add(parameter.name)
                 continue
             except ValueError as error:
-                message = f"{parameter.name}: '{parameter.shown(text)}' {error}"
+                fact = str(error).replace(text, "***") if parameter.secret else str(error)
+                message = f"{parameter.name}: {parameter.shown(text)} {fact}"
                 problems.append(Problem(parameter, message))
         elif parameter.required:
             problems.append(Problem(parameter, f"{parameter.name}: is required but not set"))
         values[parameter.name] = parameter.parse(parameter.default) if parameter.default else _nothing(parameter)
     secret = {parameter.name for parameter in parameters if parameter.secret}
     return Values(values, given, secret), problems
+
+
+def wrong_parameters(
+    values: Values, problems: "Sequence[Problem]", consistency: "Callable[[Values], list[str]] | None"
+) -> "list[str]":
+    """Every sentence about wrong parameters, also about what they cannot mean together.
+
+    With a required parameter wrong nothing is said about their relations: the others would be held
+    against a default that nobody wrote.
+    """
+    found = [str(problem) for problem in problems]
+    if consistency is not None and not any(problem.parameter.required for problem in problems):
+        found += consistency(values)
+    return found
 
 
 def _raw_text(parameter: Parameter, raw: "Mapping[str, str]") -> str:

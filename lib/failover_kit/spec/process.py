@@ -71,11 +71,13 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
     cwd: str = "/",
+    keep: Sequence[int] = (),
 ) -> CommandResult:
     """Run ``argv`` and wait for it until ``deadline``.
 
-    The environment is CLEAN_ENV plus ``env``. A non-zero exit is a result, not an error. Raises
-    CommandMissing when the program is not there, CommandTimeout at the deadline.
+    The environment is CLEAN_ENV plus ``env``; descriptors in ``keep`` stay open in the command. A
+    non-zero exit is a result, not an error. Raises CommandMissing when the program is not there,
+    CommandTimeout at the deadline.
     """
     import subprocess
 
@@ -87,6 +89,7 @@ def run(
             stderr=subprocess.PIPE,
             env={**CLEAN_ENV, **(env or {})},
             cwd=cwd,
+            pass_fds=keep,
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:

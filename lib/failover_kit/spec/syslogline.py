@@ -31,10 +31,13 @@ class SyslogLines:
         self._end = b""
         self._given_up = False
 
-    def send(self, priority: int, text: str) -> None:
-        """Leave one line, in the form that syslog(3) has on the socket (RFC 3164). Never raises."""
+    def send(self, priority: int, text: str) -> bool:
+        """Leave one line, in the form that syslog(3) has on the socket (RFC 3164). Never raises.
+
+        False when it was dropped.
+        """
         if self._given_up:
-            return
+            return False
         stamp = time.strftime("%b %e %H:%M:%S")
         line = f"<{self._facility | priority}>{stamp} {self._tag}[{os.getpid()}]: {text}"
         try:
@@ -44,6 +47,7 @@ class SyslogLines:
         except OSError:
             # No daemon, or one that has gone or does not read. Others get these words: stderr, the debug file.
             self._given_up = True
+        return not self._given_up
 
     def close(self) -> None:
         if self._socket is not None:

@@ -20,6 +20,35 @@ LABEL_LIMIT = 15
 INTERFACE_LIMIT = 127
 
 
+def shown(text: str) -> str:
+    r"""``text`` as it may stand in a message: one line, what cannot be printed as octal (newline: \012)."""
+    if text.isprintable():
+        return text
+    import os
+
+    return "".join(
+        sign if sign.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(sign)) for sign in text
+    )
+
+
+# How much of a value a message quotes. Whole, one absurd value would push the other problems out of the reason.
+QUOTE_LIMIT = 100
+# A 64-bit number has no more digits. int() itself takes 4300 and then raises an error that is no sentence.
+DIGITS_LIMIT = 19
+
+
+def quoted(text: str) -> str:
+    """``text`` as a message quotes it: between quotes, and shortened when it is very long."""
+    if len(text) <= QUOTE_LIMIT:
+        return f"'{shown(text)}'"
+    return f"'{shown(text[:QUOTE_LIMIT])}'... ({len(text)} characters)"
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is digits of ASCII alone, and not more of them than a number of the kernel has."""
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT
+
+
 def ipv4_bytes(text: str) -> bytes:
     """The four bytes of a dotted quad; ValueError for anything else, leading zeros included."""
     parts = text.split(".")
@@ -54,7 +83,7 @@ def check_string(text: str) -> str:
 
 def check_integer(text: str) -> int:
     digits = text[1:] if text[:1] == "-" else text
-    if not (digits.isascii() and digits.isdigit()):
+    if not is_number(digits):
         raise ValueError("is not a whole number")
     return int(text)
 
@@ -91,7 +120,7 @@ def check_address(text: str) -> str:
 def check_prefix(text: str) -> int:
     """A prefix length, from CIDR bits (24) or from a dotted mask (255.255.255.0)."""
     if "." not in text:
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= 32:
+        if is_number(text) and 1 <= int(text) <= 32:
             return int(text)
         raise ValueError("is neither a prefix length (1 to 32) nor a mask like 255.255.255.0")
     mask = int.from_bytes(ipv4_bytes(text), "big")
@@ -103,7 +132,7 @@ def check_prefix(text: str) -> int:
 
 def check_address_prefix(text: str) -> int:
     """A prefix length of either family; as a dotted mask for IPv4. Which family is not for this check."""
-    if text.isascii() and text.isdigit() and 32 < int(text) <= 128:
+    if is_number(text) and 32 < int(text) <= 128:
         return int(text)
     return check_prefix(text)
 
