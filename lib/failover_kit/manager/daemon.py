@@ -20,6 +20,8 @@ from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
+from failover_kit.manager.alertrunner import FOLDER, Alerts
+from failover_kit.manager.alerts import Translator
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError
@@ -41,9 +43,11 @@ from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
-from failover_kit.manager.records import CoreConfig, CoreGroup
+from failover_kit.manager.metrics import Extra
+from failover_kit.manager.metricsfile import Meter, MetricsFile
+from failover_kit.manager.records import Beat, CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
-from failover_kit.manager.shell import Parts, Shell
+from failover_kit.manager.shell import Parts, Recorder, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
@@ -76,6 +80,8 @@ class Options:
     self_reset: bool = False
     syslog: bool = False
     check_only: bool = False
+    alerts_dir: str = ""  # "" = alerts.d in config_dir
+    metrics_file: str = ""  # "" = none
     search: Search = field(default_factory=lambda: default_search(os.environ))
 
 
@@ -241,13 +247,25 @@ class Daemon:
         journal = Journal(
             os.path.join(self._options.state_dir, "journal"), life, snapshot=lambda: export_core(core)
         )
-        shell = self._shell(core, space, fencer, journal)
+        meter = Meter(life.config.links, [group.name for group in life.config.groups])
+        alerts = self._alerts(life.config)
+        shell = self._shell(core, space, fencer, journal, (alerts, meter))
+
+        def beat(link: str, beat: Beat) -> None:
+            meter.beat(link, boottime_ms())
+            shell.beat(link, beat)
+
         receiver = FrameReceiver(
-            self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
+            self._checked.node, self._checked.loaded.authkeys.keys, beat, self._warn, boottime_ms
         )
+
+        def status() -> Status:
+            return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
+
+        metrics = self._metrics(core, meter, status, journal)
         control = ControlServer(
             shell.command,
-            lambda: self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem())),
+            status,
             self._say,
             os.path.join(self._options.run_dir, SOCKET_NAME),
             test_plugs=self._tester(shell, space).test,
@@ -260,6 +278,8 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
+            if metrics is not None:
+                metrics.start()
             host.notify(self._ready())
             return await shell.ended
         finally:
@@ -269,7 +289,48 @@ class Daemon:
             await control.close()
             for link in self._links:
                 link.close()
+            await alerts.close()
+            if metrics is not None:
+                await metrics.close()
             await journal.close()
+
+    def _alerts(self, config: CoreConfig) -> Alerts:
+        folder = self._options.alerts_dir or os.path.join(self._options.config_dir, FOLDER)
+        names = [group.name for group in config.groups]
+        translator = Translator(config.node, config.peer, names, config.monitor_interval_ms)
+        return Alerts(folder, translator, self._say_from_thread())
+
+    def _metrics(
+        self, core: Core, meter: Meter, status: Callable[[], Status], journal: Journal
+    ) -> MetricsFile | None:
+        if not self._options.metrics_file:
+            return None
+
+        def picture() -> tuple[Status, Extra]:
+            now_ms = boottime_ms()
+            turns, beats, counts = meter.take(now_ms)
+            return status(), Extra(
+                uptime_ms=now_ms - core.born_ms,
+                maintenance=core.in_maintenance(),
+                persist_error=bool(core.persist_error),
+                journal_error=bool(journal.error),
+                turns=turns,
+                beats=beats,
+                counts=counts,
+            )
+
+        return MetricsFile(self._options.metrics_file, picture, self._say_from_thread())
+
+    def _say_from_thread(self) -> Callable[[Level, str], None]:
+        loop = asyncio.get_running_loop()
+
+        def say(level: Level, text: str) -> None:
+            try:
+                loop.call_soon_threadsafe(self._say, level, text)
+            except RuntimeError:
+                self._log.say(level, text)  # the loop is closed: failoverd has ended
+
+        return say
 
     def _tester(self, shell: Shell, space: ActionSpace) -> PlugTester:
         """The agents for this node's own plugs are looked for only now: they serve this test and nothing else."""
@@ -318,7 +379,14 @@ class Daemon:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
         return fencer
 
-    def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None, journal: Journal) -> Shell:
+    def _shell(
+        self,
+        core: Core,
+        space: ActionSpace,
+        fencer: Fencer | None,
+        journal: Journal,
+        observers: tuple[Recorder, ...],
+    ) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
         runners = {
             plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls)
@@ -334,6 +402,7 @@ class Daemon:
             journal=journal,
             self_reset=self._reset,
             turned=lambda: self._turned(core),
+            observers=observers,
         )
         self._life = Shell(core, parts)
         return self._life
