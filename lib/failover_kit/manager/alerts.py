@@ -1,9 +1,9 @@
 """What the core says, as alerts in Pacemaker's words: an environment of ``CRM_alert_*`` for each recipient. Pure.
 
 Names and values are those of "Writing an Alert Agent" (Pacemaker Administration, alerts.rst), and of the samples in
-/usr/share/pacemaker/alerts, which run here unchanged. Pacemaker has four kinds: *node*, *fencing* and *resource* have
-a meaning of their own, what fits none of them is an *attribute*: name is the stable code of the sentence, value the
-sentence. Whatever the kind, the sentence itself is in ``CRM_alert_failover_kit_text``. Nothing here comes from
+/usr/share/pacemaker/alerts, which run here unchanged. Pacemaker has four kinds: *node*, *fencing* and *resource*
+have a meaning of their own, what fits none of them is an *attribute*: name is the stable code of the sentence, value
+the sentence. Whatever the kind, the sentence itself is in ``CRM_alert_failover_kit_text``. Nothing here comes from
 authkeys or from a fence device's parameters.
 """
 

@@ -20,8 +20,9 @@ from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
-from failover_kit.manager.alertrunner import FOLDER, Alerts
+from failover_kit.manager.alertrunner import Alerts
 from failover_kit.manager.alerts import Translator
+from failover_kit.manager.alertscripts import FOLDER
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError

@@ -226,7 +226,7 @@ def _links(text: _Text, status: Status, extra: Extra) -> None:
         [({"link": link.name}, link.refused) for link in status.links],
     )  # fmt: skip
     text.family(
-        "failover_kit_beat_gap_max_seconds", "gauge", "Longest time without a beat on the link since the last file.",
+        "failover_kit_beat_gap_max_seconds", "gauge", "Longest time without a beat on it since the last file.",
         [({"link": name}, gaps.longest_ms / 1000) for name, gaps in extra.beats.items()],
     )  # fmt: skip
     name = "failover_kit_beat_gap_seconds"
