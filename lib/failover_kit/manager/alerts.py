@@ -2,9 +2,9 @@
 
 Names and values are those of "Writing an Alert Agent" (Pacemaker Administration, alerts.rst), and of the samples in
 /usr/share/pacemaker/alerts, which run here unchanged. Pacemaker has four kinds: *node*, *fencing* and *resource*
-have a meaning of their own, what fits none of them is an *attribute*: name is the stable code of the sentence, value
-the sentence. Whatever the kind, the sentence itself is in ``CRM_alert_failover_kit_text``. Nothing here comes from
-authkeys or from a fence device's parameters.
+have a meaning of their own, what fits none of them is an *attribute*: name is the stable code of the sentence,
+value the sentence. Whatever the kind, the sentence itself is in ``CRM_alert_failover_kit_text``. Nothing here comes
+from authkeys or from a fence device's parameters.
 """
 
 from __future__ import annotations
