@@ -157,10 +157,8 @@ def test_a_silent_peer_is_unclean_and_what_is_not_known_is_left_out() -> None:
 
 
 def test_troubles_of_this_node() -> None:
-    status = status_examples.status_of(
-        links=(LinkHealth(name="ttyS0", error="no carrier", refused=7), LinkHealth(name="eth1", error="", refused=0)),
-        problems=("the journal cannot be written",),
-    )  # fmt: skip
+    links = (LinkHealth(name="ttyS0", error="no carrier", refused=7), LinkHealth(name="eth1", error="", refused=0))
+    status = status_examples.status_of(links=links, problems=("the journal cannot be written",))
     samples = rendered(status, extra_of(maintenance=True, persist_error=True, journal_error=True))
     assert value(samples, "failover_kit_link_error", link="ttyS0") == 1
     assert value(samples, "failover_kit_link_refused_frames_total", link="ttyS0") == 7
