@@ -1,8 +1,8 @@
 """cl_status: Heartbeat's questions, answered from failoverd's status in Heartbeat's words and exit codes.
 
 Codes and words are those of cl_status(1) and of tools/cl_status.c of Heartbeat 3.0.6. Where failoverd has no such
-thing (sites, clients, ping nodes) the answer says so in Heartbeat's terms. One word is new: a node that is not heard
-is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as Heartbeat's "dead" does.
+thing (sites, clients, ping nodes) the answer says so in Heartbeat's terms. One word is new: a node that is not
+heard is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as Heartbeat's "dead" does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ PARAMETERS = frozenset((
     "apiauth", "auto_failback", "autojoin", "baud", "bcast", "cluster", "compression", "coredumps", "deadping",
     "deadtime", "debug", "debugfile", "enable_config_writes_while_running", "hbgenmethod", "hopfudge", "initdead",
     "keepalive", "logfacility", "logfile", "mcast", "memreserve", "msgfmt", "nice_failback", "node", "realtime",
-    "rtprio", "serial", "traditional_compression", "ucast", "udpport", "use_logd", "uuidfrom", "warntime", "watchdog",
+    "rtprio", "serial", "traditional_compression", "ucast", "udpport", "use_logd", "uuidfrom", "warntime",
+    "watchdog",
 ))  # fmt: skip
 """Of ha.cf, what may be shown: not the lines of fence devices, where passwords stand."""
 
@@ -253,7 +254,7 @@ def _clientstatus(question: _Question) -> int:
 
 
 def held_word(view: ClusterView) -> str:
-    """none, local, foreign, all or transition: what this node holds. Doubt is held, and a stop that failed is, too."""
+    """none, local, foreign, all or transition: what this node holds. A group whose stop failed is held, too."""
     if any(g.state in (GroupState.STARTING, GroupState.STOPPING, GroupState.UNKNOWN) for g in view.groups):
         return "transition"
     homes = {group.home == view.node for group in view.groups if group.held}

@@ -1,8 +1,8 @@
 """heartbeat -s, -k, -r, -V: the command line of Heartbeat's daemon, for failoverd.
 
 Words and codes of Heartbeat 3.0.6: ``-s`` 0 and "heartbeat OK ...", or 3 and "heartbeat is stopped. No process"
-(LSB: not running); ``-k`` waits until it is gone. What starts a daemon there says here who starts ours. ``-r`` rereads
-the configuration there; failoverd reads it at start only, and ``-r`` fails and says what to do instead.
+(LSB: not running); ``-k`` waits until it is gone. What starts a daemon there says here who starts ours. ``-r``
+rereads the configuration there; failoverd reads it at start only, so ``-r`` fails and says what to do instead.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _reload(path: str) -> int:
         print("heartbeat: failoverd does not run; run: systemctl start failoverd", file=sys.stderr)
         return EXIT_FAILED
     print(
-        "heartbeat: failoverd does not reread its configuration while it runs. Change the files on both nodes, check "
-        "them with failoverd --check, then restart it on the passive node first: systemctl restart failoverd",
+        "heartbeat: failoverd does not reread its configuration while it runs. Change the files on both nodes, "
+        "check them with failoverd --check, then restart it, passive node first: systemctl restart failoverd",
         file=sys.stderr,
     )
     return EXIT_FAILED
