@@ -6,7 +6,6 @@ import dataclasses
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -96,12 +95,10 @@ def test_without_a_daemon_nothing_was_done_and_the_code_says_so(folder: Path) ->
         assert hbmove.main(["hb_takeover", word], str(folder / "none.sock")) == ExitCode.NO_DAEMON.value
 
 
-@pytest.mark.parametrize("arguments", [["bogus"], ["all", "x"], ["--help"], ["-h"], [""]])
+@pytest.mark.parametrize("arguments", [["bogus"], ["all", "x"], ["--help"], ["-h"]])
 @pytest.mark.parametrize("name", ["hb_standby", "hb_takeover"])
 @pytest.mark.skipif(not REAL.exists(), reason="needs Debian's heartbeat")
 def test_wrong_arguments_are_answered_as_by_the_real_program(name: str, arguments: list[str]) -> None:
-    if arguments == [""]:
-        pytest.skip("the real one breaks: its test of the word is not quoted")
     answers = [
         subprocess.run([str(path), *arguments], capture_output=True, text=True, timeout=60, check=False)
         for path in (REAL / name, TOP / "compat" / name)
@@ -178,10 +175,8 @@ def test_silent_is_not_dead_and_only_proof_is(daemon: FakeDaemon, capsys: Captur
 
 
 def test_a_link_that_carries_nothing_is_dead_and_exits_1(daemon: FakeDaemon, capsys: Captured) -> None:
-    daemon.status = status_examples.status_of(
-        status_examples.SILENT,
-        links=(LinkHealth(name="ttyS0", error="no carrier", refused=0), LinkHealth(name="eth1", error="", refused=0)),
-    )
+    links = (LinkHealth(name="ttyS0", error="no carrier", refused=0), LinkHealth(name="eth1", error="", refused=0))
+    daemon.status = status_examples.status_of(status_examples.SILENT, links=links)
     assert asked(daemon, capsys, "hblinkstatus", "mclaws", "eth1") == (1, "dead\n")
     assert asked(daemon, capsys, "hblinkstatus", "pete", "ttyS0") == (1, "dead\n")
     assert asked(daemon, capsys, "hblinkstatus", "pete", "eth1") == (0, "up\n")
@@ -320,7 +315,6 @@ def test_it_starts_nothing_and_knows_no_other_option(capsys: Captured) -> None:
     for words in (["-x"], ["-s", "-k"], ["status"]):
         assert heartbeat.main(words) == 2
     assert heartbeat.main(["-V"]) == 0
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("name", ["hb_standby", "hb_takeover", "cl_status", "heartbeat"])

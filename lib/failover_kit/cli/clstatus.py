@@ -2,7 +2,7 @@
 
 Codes and words are those of cl_status(1) and of tools/cl_status.c of Heartbeat 3.0.6. Where failoverd has no such
 thing (sites, clients, ping nodes) the answer says so in Heartbeat's terms. One word is new: a node that is not
-heard is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as Heartbeat's "dead" does.
+heard is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as "dead" does there.
 """
 
 from __future__ import annotations
