@@ -14,7 +14,8 @@ from failover_kit.cli import clstatus, hbmove, heartbeat
 pytestmark = pytest.mark.root
 
 LOG = """#!/bin/sh
-echo "$CRM_alert_node_sequence $CRM_alert_kind $CRM_alert_failover_kit_code $CRM_alert_desc" >> "$CRM_alert_recipient"
+line="$CRM_alert_node_sequence $CRM_alert_kind $CRM_alert_failover_kit_code $CRM_alert_desc"
+echo "$line" >> "$CRM_alert_recipient"
 env | grep -q open-sesame && echo secret >> "$CRM_alert_recipient"
 exit 0
 """
@@ -81,7 +82,7 @@ def test_a_takeover_is_told_in_order_and_a_hanging_script_delays_nothing(pair: P
     assert not metrics.exists()
 
 
-def test_heartbeats_commands_move_groups_and_say_how_it_went(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_heartbeats_commands_move_groups_and_tell(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = pair.start()
     sockets = [str(node.home / "run" / "control.sock") for node in (first, second)]
 
