@@ -58,11 +58,12 @@ def call(path: str, variables: Mapping[str, str], timeout_ms: int) -> tuple[str,
     return ("" if code == 0 else f"exited {code}"), output
 
 
-def _lose_protection() -> None:
+def _lose_protection(path: str = "/proc/self/oom_score_adj") -> None:
     """In the child: failoverd's OOMScoreAdjust=-1000 is not for scripts (children.py has the reason)."""
     try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, b"0")
+        fd = os.open(path, os.O_RDWR)
+        if os.read(fd, 1) == b"-":
+            os.pwrite(fd, b"0", 0)
         os.close(fd)
     except OSError:
         pass

@@ -48,7 +48,7 @@ from failover_kit.manager.metrics import Extra
 from failover_kit.manager.metricsfile import Meter, MetricsFile
 from failover_kit.manager.records import Beat, CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
-from failover_kit.manager.shell import Parts, Recorder, Shell
+from failover_kit.manager.shell import EXIT_BUG, Parts, Recorder, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
@@ -290,9 +290,10 @@ class Daemon:
             await control.close()
             for link in self._links:
                 link.close()
-            await alerts.close()
-            if metrics is not None:
-                await metrics.close()
+            if shell.ended.result() != EXIT_BUG:  # then every moment until the next life is one of silence
+                await alerts.close()
+                if metrics is not None:
+                    await metrics.close()
             await journal.close()
 
     def _alerts(self, config: CoreConfig) -> Alerts:
