@@ -10,6 +10,7 @@ import pytest
 from pair import Node, Pair, wait_until
 
 from failover_kit.cli import clstatus, hbmove, heartbeat
+from failover_kit.manager import store
 
 pytestmark = pytest.mark.root
 
@@ -80,6 +81,9 @@ def test_a_takeover_is_told_in_order_and_a_hanging_script_delays_nothing(pair: P
     pair.prove_one_holder()
     assert second.leave() == 0
     assert not metrics.exists()
+    record = store.peek(str(second.home / "var" / "state"))
+    assert record is not None
+    assert not any(group.held for group in record.groups)
 
 
 def test_heartbeats_commands_move_groups_and_tell(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,11 @@ import pytest
 
 import status_examples
 from failover_kit.cli import clstatus, hbmove, heartbeat
+from failover_kit.manager import store
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer
 from failover_kit.manager.events import Verb
-from failover_kit.manager.records import ClusterView
+from failover_kit.manager.records import ClusterView, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
 from failover_kit.manager.status import LinkHealth
 from fake_daemon import FakeDaemon
@@ -290,7 +291,28 @@ while True: signal.pause()
 """
 
 
-def test_stop_waits_until_the_daemon_is_gone(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("record", "code", "said"),
+    [
+        (None, 0, ""),
+        (NodeRecord(boot_id="b", groups=(GroupRecord(name="web"),)), 0, ""),
+        (NodeRecord(boot_id="b", groups=(GroupRecord(name="web", held=True),)), 1, "was stopped: web"),
+        (
+            NodeRecord(boot_id="b", maintenance=1, agreed=True, groups=(GroupRecord(name="web", held=True),)),
+            0, "left as they are: web",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_left_after_the_stop(
+    capsys: Captured, record: NodeRecord | None, code: int, said: str
+) -> None:
+    assert heartbeat._judge_end(record) == code
+    err = capsys.readouterr().err
+    assert said in err and bool(err) == bool(said)
+
+
+def test_stop_waits_until_the_daemon_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "peek", lambda: None)
     path = str(folder / "control.sock")
     command = ["/usr/bin/python3", "-ISc", LISTENER, path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:

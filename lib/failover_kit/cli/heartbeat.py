@@ -16,9 +16,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from failover_kit import VERSION
-from failover_kit.manager import client
+from failover_kit.manager import client, law, store
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import ControlError
+from failover_kit.manager.records import NodeRecord
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -103,7 +104,23 @@ def _stop(path: str) -> int:
     if daemon_pid(path):
         print("heartbeat: failoverd was started again by somebody; see its log", file=sys.stderr)
         return EXIT_FAILED
-    return 0
+    return _judge_end(store.peek())
+
+
+def _judge_end(record: NodeRecord | None) -> int:
+    """Heartbeat's -k is 0 whatever became of the resources. Ours is not, when some of them may still run here."""
+    held = [group.name for group in record.groups if group.held] if record is not None else []
+    if record is None or not held:
+        return 0
+    if law.keeps_still(record):
+        print(f"heartbeat: maintenance: left as they are: {', '.join(held)}", file=sys.stderr)
+        return 0
+    print(
+        f"heartbeat: failoverd is gone, but not everything was stopped: {', '.join(held)} stays held by this node; "
+        "see its log, and start it again",
+        file=sys.stderr,
+    )
+    return EXIT_FAILED
 
 
 def _reload(path: str) -> int:
