@@ -20,8 +20,6 @@ from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
-from failover_kit.manager.alertrunner import Alerts
-from failover_kit.manager.alerts import Translator
 from failover_kit.manager.alertscripts import FOLDER
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
@@ -44,11 +42,10 @@ from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
-from failover_kit.manager.metrics import Extra
-from failover_kit.manager.metricsfile import Meter, MetricsFile
-from failover_kit.manager.records import Beat, CoreConfig, CoreGroup
+from failover_kit.manager.observing import Observing
+from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
-from failover_kit.manager.shell import EXIT_BUG, Parts, Recorder, Shell
+from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
@@ -248,22 +245,15 @@ class Daemon:
         journal = Journal(
             os.path.join(self._options.state_dir, "journal"), life, snapshot=lambda: export_core(core)
         )
-        meter = Meter(life.config.links, [group.name for group in life.config.groups])
-        alerts = self._alerts(life.config)
-        shell = self._shell(core, space, fencer, journal, (alerts, meter))
-
-        def beat(link: str, beat: Beat) -> None:
-            meter.beat(link, boottime_ms())
-            shell.beat(link, beat)
-
-        receiver = FrameReceiver(
-            self._checked.node, self._checked.loaded.authkeys.keys, beat, self._warn, boottime_ms
-        )
+        observing = self._observing(core, journal)
+        shell = self._shell(core, space, fencer, journal, observing)
+        keys = self._checked.loaded.authkeys.keys
+        heard = observing.counted(shell.beat)
+        receiver = FrameReceiver(self._checked.node, keys, heard, self._warn, boottime_ms)
 
         def status() -> Status:
             return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
 
-        metrics = self._metrics(core, meter, status, journal)
         control = ControlServer(
             shell.command,
             status,
@@ -279,8 +269,7 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
-            if metrics is not None:
-                metrics.start()
+            observing.start(status)
             host.notify(self._ready())
             return await shell.ended
         finally:
@@ -291,48 +280,12 @@ class Daemon:
             for link in self._links:
                 link.close()
             if shell.ended.result() != EXIT_BUG:  # then every moment until the next life is one of silence
-                await alerts.close()
-                if metrics is not None:
-                    await metrics.close()
+                await observing.close()
             await journal.close()
 
-    def _alerts(self, config: CoreConfig) -> Alerts:
+    def _observing(self, core: Core, journal: Journal) -> Observing:
         folder = self._options.alerts_dir or os.path.join(self._options.config_dir, FOLDER)
-        names = [group.name for group in config.groups]
-        translator = Translator(config.node, config.peer, names, config.monitor_interval_ms)
-        return Alerts(folder, translator, self._say_from_thread())
-
-    def _metrics(
-        self, core: Core, meter: Meter, status: Callable[[], Status], journal: Journal
-    ) -> MetricsFile | None:
-        if not self._options.metrics_file:
-            return None
-
-        def picture() -> tuple[Status, Extra]:
-            now_ms = boottime_ms()
-            turns, beats, counts = meter.take(now_ms)
-            return status(), Extra(
-                uptime_ms=now_ms - core.born_ms,
-                maintenance=core.in_maintenance(),
-                persist_error=bool(core.persist_error),
-                journal_error=bool(journal.error),
-                turns=turns,
-                beats=beats,
-                counts=counts,
-            )
-
-        return MetricsFile(self._options.metrics_file, picture, self._say_from_thread())
-
-    def _say_from_thread(self) -> Callable[[Level, str], None]:
-        loop = asyncio.get_running_loop()
-
-        def say(level: Level, text: str) -> None:
-            try:
-                loop.call_soon_threadsafe(self._say, level, text)
-            except RuntimeError:
-                self._log.say(level, text)  # the loop is closed: failoverd has ended
-
-        return say
+        return Observing(core, journal, self._say, alerts_dir=folder, metrics_file=self._options.metrics_file)
 
     def _tester(self, shell: Shell, space: ActionSpace) -> PlugTester:
         """The agents for this node's own plugs are looked for only now: they serve this test and nothing else."""
@@ -387,7 +340,7 @@ class Daemon:
         space: ActionSpace,
         fencer: Fencer | None,
         journal: Journal,
-        observers: tuple[Recorder, ...],
+        observing: Observing,
     ) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
         runners = {
@@ -404,7 +357,7 @@ class Daemon:
             journal=journal,
             self_reset=self._reset,
             turned=lambda: self._turned(core),
-            observers=observers,
+            observers=observing.observers,
         )
         self._life = Shell(core, parts)
         return self._life
