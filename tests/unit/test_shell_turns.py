@@ -245,6 +245,21 @@ def test_a_core_that_breaks_ends_the_daemon_and_nothing_else() -> None:
     assert "planted" in world.out[0]
 
 
+def test_observers_are_told_after_the_beat_is_out_and_not_of_a_turn_that_broke() -> None:
+    class Observer:
+        def record(self, now_ms: int, event: Event, actions: object) -> None:
+            world.out.append(f"observed {type(event).__name__}")
+
+    async def story(shell: Shell) -> None:
+        shell.begin()
+        shell.shut_down()  # the scripted core breaks on it
+
+    world = World({Tick: [SendBeat(BEAT), Note(Level.INFO, "a", "said")]}, observers=(Observer(),))
+    assert world.tell(story) == EXIT_BUG
+    assert world.out[:3] == ["beat", "info: said", "observed Tick"]
+    assert "observed ShutdownRequested" not in world.out
+
+
 def test_exit_ends_with_0() -> None:
     async def story(shell: Shell) -> None:
         shell.shut_down()

@@ -35,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let a node that lost a conflict of two active nodes reset itself at once (sysrq b)",
     )
+    options.add_argument(
+        "--alerts-dir", default="", metavar="DIR", help="executables run for alerts (alerts.d in --config-dir)"
+    )
+    options.add_argument(
+        "--metrics-file", default="", metavar="PATH", help="write Prometheus metrics there every 15 s (none)"
+    )
     options.add_argument("--syslog", action="store_true", help="log to syslog, too")
     options.add_argument("--check", action="store_true", help="check configuration and host, start nothing")
     options.add_argument("--foreground", action="store_true", help="the only way it runs; accepted for clarity")
@@ -54,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
         self_reset=given.self_reset,
         syslog=given.syslog,
         check_only=given.check,
+        alerts_dir=given.alerts_dir,
+        metrics_file=given.metrics_file,
     )
     try:
         return daemon.run(options, lambda text: print(f"failoverd: {text}", file=sys.stderr))

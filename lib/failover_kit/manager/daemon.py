@@ -20,6 +20,7 @@ from failover_kit.manager import configfiles, host, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
+from failover_kit.manager.alertscripts import FOLDER
 from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError
@@ -41,9 +42,10 @@ from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
+from failover_kit.manager.observing import Observing
 from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
-from failover_kit.manager.shell import Parts, Shell
+from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
@@ -76,6 +78,8 @@ class Options:
     self_reset: bool = False
     syslog: bool = False
     check_only: bool = False
+    alerts_dir: str = ""  # "" = alerts.d in config_dir
+    metrics_file: str = ""  # "" = none
     search: Search = field(default_factory=lambda: default_search(os.environ))
 
 
@@ -241,13 +245,18 @@ class Daemon:
         journal = Journal(
             os.path.join(self._options.state_dir, "journal"), life, snapshot=lambda: export_core(core)
         )
-        shell = self._shell(core, space, fencer, journal)
-        receiver = FrameReceiver(
-            self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
-        )
+        observing = self._observing(core, journal)
+        shell = self._shell(core, space, fencer, journal, observing)
+        keys = self._checked.loaded.authkeys.keys
+        heard = observing.counted(shell.beat)
+        receiver = FrameReceiver(self._checked.node, keys, heard, self._warn, boottime_ms)
+
+        def status() -> Status:
+            return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
+
         control = ControlServer(
             shell.command,
-            lambda: self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem())),
+            status,
             self._say,
             os.path.join(self._options.run_dir, SOCKET_NAME),
             test_plugs=self._tester(shell, space).test,
@@ -260,6 +269,7 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
+            observing.start(status)
             host.notify(self._ready())
             return await shell.ended
         finally:
@@ -269,7 +279,13 @@ class Daemon:
             await control.close()
             for link in self._links:
                 link.close()
+            if shell.ended.result() != EXIT_BUG:  # then every moment until the next life is one of silence
+                await observing.close()
             await journal.close()
+
+    def _observing(self, core: Core, journal: Journal) -> Observing:
+        folder = self._options.alerts_dir or os.path.join(self._options.config_dir, FOLDER)
+        return Observing(core, journal, self._say, alerts_dir=folder, metrics_file=self._options.metrics_file)
 
     def _tester(self, shell: Shell, space: ActionSpace) -> PlugTester:
         """The agents for this node's own plugs are looked for only now: they serve this test and nothing else."""
@@ -318,7 +334,14 @@ class Daemon:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
         return fencer
 
-    def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None, journal: Journal) -> Shell:
+    def _shell(
+        self,
+        core: Core,
+        space: ActionSpace,
+        fencer: Fencer | None,
+        journal: Journal,
+        observing: Observing,
+    ) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
         runners = {
             plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls)
@@ -334,6 +357,7 @@ class Daemon:
             journal=journal,
             self_reset=self._reset,
             turned=lambda: self._turned(core),
+            observers=observing.observers,
         )
         self._life = Shell(core, parts)
         return self._life

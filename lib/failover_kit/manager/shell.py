@@ -112,6 +112,7 @@ class Parts:
     journal: Recorder | None = None
     self_reset: Callable[[str], str] | None = None  # returns why it did not happen
     turned: Callable[[], None] | None = None  # called after each turn of the core: watchdogs
+    observers: Sequence[Recorder] = ()  # told of each turn after it was performed; they must not raise
 
 
 class Shell:
@@ -198,6 +199,8 @@ class Shell:
             return
         if self._parts.turned is not None:
             self._parts.turned()
+        for observer in self._parts.observers:
+            observer.record(now_ms, event, actions)
 
     def _broken(self, event: Event) -> None:
         """A bug of ours. A node that does not understand its own state must not go on deciding."""
