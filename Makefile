@@ -84,7 +84,8 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0755 stonith/fence_wti_ips800 bin/failoverd bin/failoverctl $(DESTDIR)$(SBINDIR)
 	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
 	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
-	install -m 0755 stonith/stonith $(DESTDIR)$(COMPAT)
+	install -m 0755 stonith/stonith compat/hb_standby compat/hb_takeover compat/cl_status compat/heartbeat $(DESTDIR)$(COMPAT)
+	install -D -m 0755 -t $(DESTDIR)$(LIBDIR)/alerts etc/alerts/*
 	cp -P compat/resource.d/* $(DESTDIR)$(COMPAT)/resource.d
 	install -m 0755 stonith/external/failover-kit-wti $(DESTDIR)$(GLUEDIR)
 	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-wti-file

@@ -30,6 +30,10 @@ EXECUTABLES = {
     "usr/sbin/failoverctl": "#!/usr/bin/python3 -I",
     "usr/bin/wti-emulator": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/stonith": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/hb_standby": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/hb_takeover": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/cl_status": "#!/usr/bin/python3 -I",
+    "usr/lib/failover-kit/compat/heartbeat": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/resource.d/failover-kit": "#!/usr/bin/python3 -IS",
     "usr/lib/stonith/plugins/external/failover-kit-wti": "#!/usr/bin/python3 -I",
 }

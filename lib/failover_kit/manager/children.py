@@ -227,6 +227,12 @@ def _deliver(
         result.set_result(child)
 
 
+def _fork() -> None:
+    """Nothing, in the child: with a function to call there subprocess uses fork(2), else vfork(2), which stops
+    every thread of ours until the exec is done. A program on a disk that hangs would stop the beats.
+    """
+
+
 def _popen(
     cell: Cell, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes | None
 ) -> subprocess.Popen[bytes]:
@@ -241,7 +247,7 @@ def _popen(
                 env={**CLEAN_ENV, **environment, **entry.environment},
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=entry.before_exec,  # noqa: PLW1509 - why this is sound: CgroupCell.entry
+                preexec_fn=entry.before_exec or _fork,  # noqa: PLW1509 - why this is sound: CgroupCell.entry
             )
     finally:
         if source is not None:

@@ -61,7 +61,7 @@ def condensed(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         if line.startswith(b'{"t":') and b'"e":' not in line and b'"a":' not in line:
             if b'"b":' in line:
-                beats[line.partition(b'"b":[')[2].partition(b",")[0]] = line
+                _newest(beats, line)
             continue
         try:
             plain = json.loads(line)
@@ -81,7 +81,15 @@ def condensed(lines: Iterable[bytes]) -> Iterator[bytes]:
             beats.clear()
             yield line
         elif "b" in plain:
-            beats[line.partition(b'"b":[')[2].partition(b",")[0]] = line
+            _newest(beats, line)
+    yield from beats.values()  # what matters may begin in the part that follows
+
+
+def _newest(beats: dict[bytes, bytes], line: bytes) -> None:
+    """Remember the line of a beat as its link's newest, behind those of other links: in the order they came."""
+    link = line.partition(b'"b":[')[2].partition(b",")[0]
+    beats.pop(link, None)
+    beats[link] = line
 
 
 def _news(plain: dict[str, Any], record: object, idle: set[int]) -> tuple[bool, object]:
