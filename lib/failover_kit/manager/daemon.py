@@ -29,8 +29,13 @@ from failover_kit.manager.config import (
     FenceAction,
     LoadedConfig,
     SerialLink,
-    UdpLink,
+    UcastLink,
+    in_beat_order,
+    is_shared,
     serial_fits,
+)
+from failover_kit.manager.config import (
+    Link as ConfigLink,
 )
 from failover_kit.manager.control import ControlServer
 from failover_kit.manager.core import Core
@@ -39,7 +44,9 @@ from failover_kit.manager.fencedevices import find_agents
 from failover_kit.manager.fencetest import PlugTester
 from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
-from failover_kit.manager.links import FrameReceiver, Link, make_links
+from failover_kit.manager.links import make_links
+from failover_kit.manager.links_base import Link
+from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.records import CoreConfig, CoreGroup
 from failover_kit.manager.resources import GroupRunner, clear_strangers
@@ -96,7 +103,7 @@ class Checked:
     peer: str
     loaded: LoadedConfig
     config: ClusterConfig
-    links: tuple[SerialLink | UdpLink, ...]
+    links: tuple[ConfigLink, ...]
     plans: tuple[GroupPlan, ...]
     agents: dict[str, str]
 
@@ -122,6 +129,7 @@ def check_host(options: Options) -> Checked:
     except ConfigError as error:
         problems += [str(problem) for problem in error.problems]
     own = {str(address.ip) for ranges in host.own_networks().values() for address in ranges}
+    own |= host.own_ipv6_addresses()
     links = configfiles.links_to_peer(config, own)
     if not links:
         problems.append(f"ha.cf: no link leads to {peer}: every ucast address is this node's own; add the peer's")
@@ -145,7 +153,7 @@ def check_host(options: Options) -> Checked:
 
 
 def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
-    if all(not isinstance(link, UdpLink) or link.peer_address is not None for link in config.links):
+    if all(not isinstance(link, UcastLink) or link.peer_address is not None for link in config.links):
         return config  # nothing to derive: no name service is asked
     return configfiles.resolve_links(config, node, host.own_networks(), {peer: host.addresses_of(peer)})
 
@@ -153,10 +161,11 @@ def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
 def _serial_problems(config: ClusterConfig) -> list[str]:
     """Devices that are no serial lines, and beats that do not fit (PROTOCOL rule 22)."""
     names = [group.name for group in config.groups]
-    too_long = wire.frame_fits(config.nodes, names)
+    links = len(in_beat_order(config.links))
+    too_long = wire.frame_fits(config.nodes, names, links=links)
     if too_long:
         return [f"haresources: {too_long}"]
-    frame_bytes = wire.max_frame_bytes(config.nodes, names)
+    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links)
     problems: list[str] = []
     for link in config.links:
         if not isinstance(link, SerialLink):
@@ -176,7 +185,7 @@ def _serial_problems(config: ClusterConfig) -> list[str]:
 def core_config(checked: Checked) -> CoreConfig:
     """What the core decides by, from what the files say."""
     config = checked.config
-    names = tuple(dict.fromkeys(link.name for link in checked.links))
+    names = in_beat_order(checked.links)
     return CoreConfig(
         node=checked.node,
         peer=checked.peer,
@@ -243,7 +252,13 @@ class Daemon:
         )
         shell = self._shell(core, space, fencer, journal)
         receiver = FrameReceiver(
-            self._checked.node, self._checked.loaded.authkeys.keys, shell.beat, self._warn, boottime_ms
+            (self._checked.node, self._checked.peer),
+            life.nonce,
+            self._checked.loaded.authkeys.keys,
+            shell.beat,
+            note=self._warn,
+            inform=self._inform,
+            shared=[link.name for link in self._checked.links if is_shared(link)],
         )
         control = ControlServer(
             shell.command,
@@ -294,7 +309,12 @@ class Daemon:
                 for what, began_ms, deadline_ms in self._calls.running()
             ),
             links=tuple(
-                LinkHealth(name=link.name, error=link.error, refused=receiver.refused.get(link.name, 0))
+                LinkHealth(
+                    name=link.name,
+                    error=link.error,
+                    refused=receiver.refused.get(link.name, 0),
+                    foreign=receiver.foreign.get(link.name, 0),
+                )
                 for link in self._links
             ),
             problems=tuple(problem for problem in problems if problem),
@@ -348,6 +368,9 @@ class Daemon:
 
     def _warn(self, text: str) -> None:
         self._say(Level.WARNING, text)
+
+    def _inform(self, text: str) -> None:
+        self._say(Level.INFO, text)
 
     def _ready(self) -> str:
         """What systemd is told when the node takes part (sd_notify(3))."""
