@@ -207,7 +207,7 @@ BAD_LINES = [
     ("ucast6 eth1 ff02::1", "3:13: ff02::1 is no IPv6 address; write ucast6 eth1 ADDRESS"),
     (
         "serial " + " ".join(f"/dev/ttyUSB{n}" for n in range(16)),
-        "3:203: more than 16 links, of which a beat cannot tell; take out those on a shared cable",
+        "3:208: more than 16 links, of which a beat cannot tell; take out those on a shared cable",
     ),
     ("node", "3:1: node has no name; write node and what uname -n prints"),
     ("node PETE", "3:6: node pete is given twice; name each node once"),
