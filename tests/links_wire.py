@@ -26,9 +26,9 @@ medium, mode = sys.argv[1], sys.argv[2:]
 print("namespace", flush=True)
 sys.stdin.readline()
 six = medium.endswith("6")
-index = socket.if_nametoindex("br0")
+index = socket.if_nametoindex("eth0")
 s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br0")
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
 target = None
 if medium == "bcast":
     s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -44,7 +44,7 @@ elif medium == "mcast6":
         "16sI", socket.inet_pton(socket.AF_INET6, "{GROUP6}"), index))
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
     target = ("{GROUP6}", {PORT}, 0, index)
-s.bind(("::" if six else "0.0.0.0", {PORT}))
+s.bind(target if target and medium != "bcast" else ("::" if six else "0.0.0.0", {PORT}))
 print("bound", flush=True)
 if mode:
     count = int(mode[1])
@@ -90,12 +90,17 @@ class Machine:
         return int(json.loads(told.stdout)[0]["stats64"]["tx"]["packets"])
 
     def bridge(self, address: str, address6: str) -> None:
-        """A switch with this machine on it. No snooping: a group that nobody asked for must come through, too."""
+        """A switch, and this machine's eth0 in one of its ports; what br0 itself sends no port can be kept from.
+
+        No snooping: a group that nobody asked for must come through, too. No ARP: br0 would answer for eth0.
+        """
         self.expect("namespace")
-        self.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-        self.ip("addr", "add", f"{address}/24", "dev", "br0")
-        self.ip("link", "set", "br0", "up")
-        self.ip("addr", "add", f"{address6}/64", "dev", "br0", "nodad")
+        self.ip("link", "add", "br0", "up", "arp", "off", "type", "bridge", "mcast_snooping", "0")
+        self.ip("link", "add", "eth0", "type", "veth", "peer", "name", "port0")
+        self.ip("link", "set", "port0", "master", "br0", "up")
+        self.ip("addr", "add", f"{address}/24", "dev", "eth0")
+        self.ip("link", "set", "eth0", "up")
+        self.ip("addr", "add", f"{address6}/64", "dev", "eth0", "nodad")
 
     def begin(self) -> None:
         self.tell("go")
@@ -133,7 +138,9 @@ class Wire:
         self.peer.begin()
 
     def plug_in(self) -> None:
-        ip("link", "add", self.name, "type", "veth", "peer", "name", "hb0", "netns", str(self.peer.pid))
+        # The address of the card stays what it was: the peer's kernel believes another one only after a while.
+        card = ("link", "add", self.name, "address", "02:00:5e:10:00:01")
+        ip(*card, "type", "veth", "peer", "name", "hb0", "netns", str(self.peer.pid))
         ip("addr", "add", f"{HERE}/24", "dev", self.name)
         ip("link", "set", self.name, "up")
         ip("addr", "add", f"{HERE6}/64", "dev", self.name, "nodad")
