@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -19,7 +20,8 @@ GROUP, GROUP6 = "239.0.0.43", "ff12::43"
 PORT = 694
 MEDIA = ("ucast", "ucast6", "bcast", "mcast", "mcast6")
 
-# Tells when it is there, then sends back what comes in; "flood N TEXT" sends TEXT N times, 0 = until it is killed.
+# Tells when it is there, then sends back what comes in; with "send N TEXT" it answers nothing, and sends TEXT
+# N times for each line it is told (0: until it is killed).
 PEER = f"""
 import socket, struct, sys
 medium, mode = sys.argv[1], sys.argv[2:]
@@ -55,7 +57,7 @@ if mode:
             left -= 1
             try:
                 s.sendto(mode[2].encode(), target)
-            except BlockingIOError:
+            except OSError:
                 pass
         print("sent", flush=True)
 while True:
@@ -114,6 +116,10 @@ class Machine:
     def expect(self, word: str) -> None:
         assert self._process.stdout is not None
         assert self._process.stdout.readline().strip() == word
+
+    def hush(self) -> None:
+        """It answers nothing any more, and its switch goes on."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def end(self) -> None:
         self._process.kill()

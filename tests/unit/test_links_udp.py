@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from failover_kit.manager import links_base
+from failover_kit.manager.config import Secret
+from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.links_udp import BcastLink, McastLink, UcastLink, UdpLink, is_own_address
+from failover_kit.manager.records import Beat
+from failover_kit.manager.wire import encode
 from links_wire import GROUP, GROUP6, HERE, HERE6, MEDIA, PORT, THERE, THERE6, Wire, ip
 
 
@@ -172,7 +176,7 @@ def test_only_the_group_comes_in(wire: Wire, medium: str) -> None:
         came: list[bytes] = []
         link = link_of(wire, medium)
         link.start(lambda _link, frame, _source: came.append(frame))
-        other = wire.another("bcast", "flood", "1", "a broadcast")
+        other = wire.another("bcast", "send", "1", "a broadcast")
         other.tell("send")
         other.expect("sent")
         await exchange(link, came, b"beat")
@@ -273,3 +277,107 @@ def test_a_missing_interface_is_waited_for() -> None:
         link.close()
 
     asyncio.run(story())
+
+
+class Listener:
+    """A link as failoverd has it, with what its receiver made of everything that came in."""
+
+    def __init__(self, wire: Wire, medium: str) -> None:
+        wire.peer.hush()
+        self.link = link_of(wire, medium)
+        self.beats: list[Beat] = []
+        self.told: list[str] = []
+        self.receiver = FrameReceiver(
+            ("pete", "mclaws"),
+            "life",
+            {1: Secret(b"ours")},
+            lambda _link, beat: self.beats.append(beat),
+            note=wire.notes.append,
+            inform=self.told.append,
+            shared=(wire.name,),
+        )
+        self.link.start(self.receiver.take)
+
+    def foreign(self) -> int:
+        return sum(self.receiver.foreign.values())
+
+
+def frame_of(node: str, key: bytes, life: str = "n") -> str:
+    beat = Beat(node=node, boot_id="b", nonce=life, counter=1, echoes=(), hears=False, ready=True)
+    return encode(beat, {1: Secret(key)}, 1).decode("ascii")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["bcast", "mcast", "mcast6"], indirect=True)
+def test_two_clusters_on_one_segment(wire: Wire, medium: str) -> None:
+    """One port, one group, and another key, other names, or both: ours go on, theirs are one quiet note."""
+
+    async def story() -> None:
+        heard = Listener(wire, medium)
+        peer = wire.another(medium, "send", "1", frame_of("mclaws", b"ours"))
+        strangers = [
+            wire.another(medium, "send", "10", frame_of(node, key))
+            for node, key in (("anna", b"theirs"), ("anna", b"ours"), ("mclaws", b"theirs"))
+        ]
+
+        def heard_of_peer() -> bool:
+            peer.tell("once")
+            return bool(heard.beats)
+
+        await until(heard_of_peer)
+        for stranger in strangers:
+            stranger.tell("now")
+        heard.link.send(frame_of("pete", b"ours", "life").encode())
+        await until(lambda: heard.foreign() >= 30)
+        before = len(heard.beats)
+        peer.tell("once")
+        await until(lambda: len(heard.beats) > before)
+        assert {beat.node for beat in heard.beats} == {"mclaws"}
+        assert len(heard.told) == 1 and "another cluster's frames come in" in heard.told[0]
+        assert heard.receiver.refused == {} and wire.notes == []
+        heard.link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["bcast", "mcast6"], indirect=True)
+def test_a_flood_of_others_starves_neither_the_loop_nor_the_peer(wire: Wire, medium: str) -> None:
+    async def story() -> None:
+        heard = Listener(wire, medium)
+        flood = wire.another(medium, "send", "0", frame_of("anna", b"theirs"))
+        peer = wire.another(medium, "send", "1", frame_of("mclaws", b"ours"))
+        flood.tell("for ever")
+        await until(lambda: heard.foreign() > 1000)
+        turns = 0
+
+        def ten_beats() -> bool:
+            nonlocal turns
+            turns += 1
+            peer.tell("once")
+            return len(heard.beats) >= 10
+
+        await until(ten_beats)
+        assert turns >= 10  # the timers of the loop went on
+        assert wire.notes == []
+        heard.link.close()
+
+    asyncio.run(story())
+
+
+def test_a_flood_is_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes in, the loop gets its turn: here it never ends."""
+
+    class Endless:
+        taken = 0
+
+        def recvfrom(self, _size: int) -> tuple[bytes, tuple[str, int]]:
+            self.taken += 1
+            assert self.taken < 10_000, "the loop never gets its turn"
+            return b"noise", ("192.0.2.9", PORT)
+
+    link = BcastLink("eth1/bcast", "eth1", PORT, print)
+    endless = Endless()
+    monkeypatch.setattr(link, "_socket", endless)
+    link._readable()
+    assert 0 < endless.taken < 1000

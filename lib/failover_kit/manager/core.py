@@ -218,6 +218,8 @@ class Core(OrderDecisions):
             since_ms = floor_ms if heard_ms is None else max(heard_ms, floor_ms)
             silent = heard_ms is None or self.now_ms - heard_ms >= self.config.deadtime_ms
             long_enough = self.now_ms - since_ms >= self.config.deadtime_ms
+            if silent:  # what the peer hears there counts anew when both directions may work again
+                self.hearing.unheard_ms.pop(name, None)
             one_way = self.one_way(name, self.now_ms)
             if one_way and self.peer_state is PeerState.UP:
                 self._note_once(

@@ -237,7 +237,8 @@ class CoreBase:
     def one_way(self, link: str, now_ms: int) -> str:
         """The sentence for a link that carries beats in one direction only, else ""."""
         floor_ms = max(self.peer_since_ms, self.silence_floor_ms)
-        settle_ms = 2 * self.config.keepalive_ms
+        # Their last beats before a cut are a keepalive apart at most, and what the peer found is told by its next.
+        settle_ms = 3 * self.config.keepalive_ms
         return self.hearing.one_way(link, now_ms, floor_ms, self.config.deadtime_ms, settle_ms)
 
     def _note(self, level: Level, code: str, text: str) -> None:
