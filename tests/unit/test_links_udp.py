@@ -119,6 +119,9 @@ def test_every_medium_outlives_its_interface(wire: Wire, medium: str) -> None:
         await until(lambda: link._socket is not None)
         await exchange(link, came, b"after")
         assert link.error == "" and wire.notes[-1].endswith("works again")
+        wire.unplug()  # and so quickly that no beat falls in between
+        wire.plug_in()
+        await exchange(link, came, b"again")
         ip("link", "set", wire.name, "down")
         ip("link", "set", wire.name, "up")
         if medium == "ucast6":  # the kernel has dropped its addresses

@@ -115,7 +115,6 @@ class Hearing:
         del self.candidates[beat.nonce]
         self.nonce = beat.nonce
         self.counter = beat.counter
-        self.unheard_ms = {}  # a new life has heard on few links yet
         # Any other life heard so far has to prove itself against this one: it must answer something sent
         # from now on. An older life's delayed answer to what was sent before cannot (design note 0004).
         for other in self.candidates.values():
@@ -152,7 +151,7 @@ class Hearing:
         """The sentence for a link that carries beats in one direction only; "" when it is not known to be one.
 
         Told only of a peer that is current. Each side finds a cut a little earlier than the other, and
-        ``settle_ms`` is that difference; before ``floor_ms`` nothing counts (start, pause).
+        ``settle_ms`` is that difference; before ``floor_ms`` nothing counts (start, pause, the peer's new life).
         """
         if self.last_current_ms is None or now_ms - self.last_current_ms >= deadtime_ms:
             return ""
