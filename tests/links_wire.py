@@ -1,4 +1,4 @@
-"""A cable for link tests: our interface here, and at the other end a namespace with a bridge and a peer that answers.
+"""A cable for link tests: our interface here, at the other end a namespace with a bridge and a peer that answers.
 
 The peer is written without the module under test. The bridge lets a test cut one direction of the cable (a
 port that floods nothing) and put other machines on the segment.
@@ -158,7 +158,8 @@ class Wire:
 
     def to_us(self, *, whole: bool) -> None:
         """Mend or cut the direction from the peer to us; the other one stays as it is."""
-        flags = [word for name in ("flood", "mcast_flood", "bcast_flood") for word in (name, "on" if whole else "off")]
+        on = "on" if whole else "off"
+        flags = ["flood", on, "mcast_flood", on, "bcast_flood", on]
         self.peer.ip("link", "set", "hb0", "type", "bridge_slave", "learning", "off", *flags)
         self.peer.ip("link", "set", "hb0", "type", "bridge_slave", "fdb_flush")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def links_of(node: Node) -> dict[str, tuple[bool, bool]]:
     return {link["name"]: (link["up"], link["peer_hears"]) for link in node.view().get("links", [])}
 
 
+def all_whole(node: Node) -> bool:
+    view = node.view()
+    both = all(link["up"] and link["peer_hears"] for link in view["links"])
+    return both and len(view["links"]) == 6 and view["health"] == "healthy"
+
+
 def one_way(node: Node) -> list[str]:
     return [link["one_way"] for link in node.view().get("links", []) if link["one_way"]]
 
@@ -42,14 +49,15 @@ def test_every_medium_carries_beats_and_a_broken_wire_is_named(folder: Path) -> 
         second_cable(pair)
         first, second = pair.start()
         for node in (first, second):
-            wait_until("every link works both ways", lambda node=node: [*links_of(node).values()] == [(True, True)] * 6)
+            wait_until("every link works both ways", partial(all_whole, node))
             assert sorted(name for name in links_of(node) if name.startswith("eth")) == NAMES
-            wait_until("all is well", lambda node=node: node.view()["health"] == "healthy")
 
         inject = pair.cable.inject
         pair.cable.inject = lambda side, data: None if side == 1 else inject(side, data)  # type: ignore[method-assign]
-        wait_until("the deaf side says so", lambda: one_way(second) == [f"{first.name} hears us there, we do not hear it"])
-        wait_until("the other side, too", lambda: one_way(first) == [f"we hear {second.name} there, it does not hear us"])
+        deaf = f"{first.name} hears us there, we do not hear it"
+        wait_until("the deaf side says so", lambda: one_way(second) == [deaf])
+        not_heard = f"we hear {second.name} there, it does not hear us"
+        wait_until("the other side, too", lambda: one_way(first) == [not_heard])
         assert "ONE WAY" in second.ctl("status").stdout
         pair.cable.inject = inject  # type: ignore[method-assign]
         wait_until("mended", lambda: not one_way(first) and not one_way(second))

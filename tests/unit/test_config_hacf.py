@@ -175,11 +175,16 @@ BAD_LINES = [
         "4:7: ucast eth1: mcast in line 3 has port 694 of eth1 already; keep one of the two, they fail together",
     ),
     ("bcast eth1\nudpport 1", "4:1: udpport after bcast (line 3) has no effect on it; put it before bcast"),
-    ("mcast eth1 239.0.0.43\nudpport 1", "4:1: udpport after mcast (line 3) has no effect on it; put it before mcast"),
+    (
+        "mcast eth1 239.0.0.43\nudpport 1",
+        "4:1: udpport after mcast (line 3) has no effect on it; put it before mcast",
+    ),
     ("mcast", "3:1: mcast has no interface; write mcast eth1 239.0.0.43 694 1 0"),
     ("mcast6 eth1", "3:1: mcast6 has no group; write mcast6 eth1 ff12::43 694 1 0"),
-    ("mcast eth1 239.0.0.43 694 1 0 7", "3:31: mcast is interface, group, port, ttl and loop; "
-     "write mcast eth1 239.0.0.43 694 1 0"),
+    (
+        "mcast eth1 239.0.0.43 694 1 0 7",
+        "3:31: mcast is interface, group, port, ttl and loop; write mcast eth1 239.0.0.43 694 1 0",
+    ),
     ("mcast /dev/x 239.0.0.43", "3:7: /dev/x is no network interface; write mcast eth1 239.0.0.43 694 1 0"),
     ("mcast eth1 192.0.2.1", "3:12: mcast eth1: 192.0.2.1 is no multicast group; use 239.0.0.43"),
     ("mcast eth1 ff12::43", "3:12: mcast eth1: ff12::43 is no multicast group; use 239.0.0.43"),

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from failover_kit.manager import config, links
+from failover_kit.manager.config import Secret
 from failover_kit.manager.links_base import NOTE_INTERVAL_MS
 from failover_kit.manager.links_receive import FrameReceiver
-from failover_kit.manager.config import Secret
 from failover_kit.manager.records import Beat
 from failover_kit.manager.wire import encode
 

@@ -25,8 +25,8 @@ def link_of(wire: Wire, medium: str) -> UdpLink:
         "ucast": lambda: UcastLink(name, name, (HERE, THERE), PORT, note),
         "ucast6": lambda: UcastLink(name, name, (HERE6, THERE6), PORT, note, ipv6=True),
         "bcast": lambda: BcastLink(name, name, PORT, note),
-        "mcast": lambda: McastLink(name, name, GROUP, PORT, 1, note),
-        "mcast6": lambda: McastLink(name, name, GROUP6, PORT, 1, note, ipv6=True),
+        "mcast": lambda: McastLink(name, name, GROUP, PORT, note),
+        "mcast6": lambda: McastLink(name, name, GROUP6, PORT, note, ipv6=True),
     }
     return made[medium]()
 

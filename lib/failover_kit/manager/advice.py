@@ -73,7 +73,7 @@ def advice(config: ClusterConfig, links: Sequence[Link]) -> list[str]:
                 "no beat leaves by it before it comes"
             )
     if len({cable_of(link) for link in links}) < 2:
-        count = "one link only" if len(links) == 1 else f"all links are on one cable ({cable_of(links[0])})"
+        count = "one link only" if len({link.name for link in links}) < 2 else f"all links are on one cable ({cable_of(links[0])})"
         found.append(f"ha.cf: {count}: its failure looks like the peer's; add a second of another kind")
     for device in config.fence_devices:
         found += _password_file(device)

@@ -30,7 +30,7 @@ def make_links(links: Iterable[config.Link], note: Callable[[str], None]) -> lis
                 made[link.name] = BcastLink(link.name, link.interface, link.port, note)
             case config.McastLink():
                 made[link.name] = McastLink(
-                    link.name, link.interface, link.group, link.port, link.ttl, note, ipv6=link.ipv6
+                    link.name, link.interface, link.group, link.port, note, ttl=link.ttl, ipv6=link.ipv6
                 )
     return list(made.values())
 

@@ -94,8 +94,8 @@ class FrameReceiver:
         if link not in self._informed:
             self._informed.add(link)
             self._inform(
-                f"{link}: another cluster's frames come in{origin} and are let go (said once); a port or a group of "
-                "its own for each cluster keeps them apart"
+                f"{link}: another cluster's frames come in{origin} and are let go (said once); a port or a group "
+                "of its own for each cluster keeps them apart"
             )
 
     def _refuse(self, link: str, kind: str, text: str) -> None:

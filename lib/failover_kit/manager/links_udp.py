@@ -194,9 +194,9 @@ class McastLink(UdpLink):
         interface: str,
         group: str,
         port: int,
-        ttl: int,
         note: Callable[[str], None],
         *,
+        ttl: int = 1,
         ipv6: bool = False,
     ) -> None:
         super().__init__(name, interface, port, note)
