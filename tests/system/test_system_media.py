@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 from pair import Node, Pair, wait_until
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this kernel has no IPv6"),
+]
 
 MEDIA = ["bcast eth2", "mcast eth1 239.0.0.43 6945 1 0", "ucast6 eth2 fe80::43:1", "ucast6 eth2 fe80::43:2",
          "mcast6 eth1 ff12::43"]  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 
 from failover_kit.manager import links_base
 from failover_kit.manager.config import Secret
+from failover_kit.manager.host import own_ipv6_addresses
 from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.links_udp import BcastLink, McastLink, UcastLink, UdpLink, is_own_address
 from failover_kit.manager.records import Beat
@@ -261,6 +262,14 @@ def test_only_own_addresses_are_an_error(veth: Wire) -> None:
         link.close()
 
     asyncio.run(story())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["ucast6"], indirect=True)
+def test_own_ipv6_addresses_have_their_zone(wire: Wire) -> None:
+    own = own_ipv6_addresses()
+    assert f"{HERE6}%{wire.name}" in own
+    assert HERE6 not in own and f"{THERE6}%{wire.name}" not in own
 
 
 def test_own_addresses_are_known() -> None:

@@ -72,8 +72,9 @@ def advice(config: ClusterConfig, links: Sequence[Link]) -> list[str]:
                 f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there are: {there}): "
                 "no beat leaves by it before it comes"
             )
-    if len({cable_of(link) for link in links}) < 2:
-        count = "one link only" if len({link.name for link in links}) < 2 else f"all links are on one cable ({cable_of(links[0])})"
+    cables, names = {cable_of(link) for link in links}, {link.name for link in links}
+    if len(cables) < 2:
+        count = "one link only" if len(names) < 2 else f"all links are on one cable ({', '.join(cables)})"
         found.append(f"ha.cf: {count}: its failure looks like the peer's; add a second of another kind")
     for device in config.fence_devices:
         found += _password_file(device)
