@@ -256,6 +256,7 @@ COMMANDS = (
     Entry("shut down failoverd on {node}", Stage.shut_down),
     Entry("pause {node} for {seconds} s", Stage.pause),
     Entry("cut both links", lambda s: s.cut(BOTH)),
+    Entry("cut link {link} from {node}", lambda s, link, node: s.cut((link,), (node,))),
     Entry("cut link {link}", lambda s, link: s.cut((link,))),
     Entry("cut both links from {node}", lambda s, node: s.cut(BOTH, (node,))),
     Entry("heal links", Stage.heal),

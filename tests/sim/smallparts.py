@@ -93,6 +93,7 @@ def _copy_hearing(old: Hearing) -> Hearing:
     new.candidates = {nonce: Candidate(c.my_counter, c.counter) for nonce, c in old.candidates.items()}
     new.retired = set(old.retired)
     new.links = dict(old.links)
+    new.unheard_ms = dict(old.unheard_ms)
     return new
 
 

@@ -1,4 +1,4 @@
-"""`failoverd --check` does the sum that decides how long clients wait."""
+"""`failoverd --check`: the sum that decides how long clients wait, and the cables that are not there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import configfiles
-from failover_kit.manager.advice import meaning
+from failover_kit.manager import configfiles, hacf
+from failover_kit.manager.advice import advice, meaning
 
 FILES = {
     "ha.cf": "node pete mclaws\nkeepalive 1\ndeadtime 10\nucast eth1 192.0.2.1\nucast eth1 192.0.2.2\n"
@@ -29,3 +29,30 @@ def test_the_wait_before_fencing_is_deadtime_and_the_turns_of_rule_10(
     loaded = configfiles.load(str(tmp_path))
     lines = "\n".join(meaning(loaded.config, node, loaded.config.links))
     assert re.search(rf"begins here after {seconds} s: deadtime 10 s, then {seconds - 10} s", lines)
+
+
+def advised(links: str) -> list[str]:
+    config = hacf.parse(f"node pete mclaws\n{links}").value
+    assert config is not None
+    return advice(config, config.links)
+
+
+@pytest.mark.parametrize(
+    ("links", "said"),
+    [
+        ("serial /dev/ttyS0\n", "one link only"),
+        ("ucast lo 192.0.2.1\nucast lo 192.0.2.2\n", "one link only"),
+        ("ucast lo 192.0.2.1\nucast6 lo fe80::1\nmcast lo 239.0.0.43 700\n", "all links are on one cable (lo)"),
+    ],
+)
+def test_media_on_one_cable_are_one_link(links: str, said: str) -> None:
+    assert advised(links) == [
+        f"ha.cf: {said}: its failure looks like the peer's; add a second of another kind"
+    ]
+    assert advised(f"{links}serial /dev/ttyS1\n") == []
+
+
+@pytest.mark.parametrize("line", ["bcast fknone0", "mcast fknone0 239.0.0.43", "mcast6 fknone0 ff12::43"])
+def test_an_interface_that_is_not_there_is_told_of_every_medium(line: str) -> None:
+    (told,) = advised(f"serial /dev/ttyS0\n{line}\n")
+    assert told.startswith("ha.cf:3:1: there is no interface fknone0 here now")

@@ -17,6 +17,10 @@ deadtime 10
 baud 9600
 serial /dev/ttyS0
 ucast eth1 192.0.2.1
+ucast6 eth6 fe80::1
+bcast eth3
+mcast eth2 239.0.0.43 694 1 0
+mcast6 eth2 ff12::43
 fence_device ben fence_wti_ips800 ip=192.0.2.9 password=one plug.pete=1 plug.mclaws=5
 """
 HARESOURCES = "pete 192.0.2.5 Filesystem::/dev/x::/y apache2\nmclaws 192.0.2.6\n"
@@ -46,6 +50,10 @@ def test_digest_is_sixteen_hex_digits() -> None:
         ("/dev/ttyS0", "/dev/ttyUSB3"),
         ("ucast eth1 192.0.2.1", "ucast eth7 192.0.2.2"),
         ("ucast eth1 192.0.2.1", "ucast eth1 192.0.2.1\nucast eth1 192.0.2.2"),
+        ("bcast eth3", "bcast eth4"),
+        ("bcast eth3\nmcast eth2 239.0.0.43 694 1 0", "mcast enp0s2 239.0.0.43 694 2 0\nbcast enp0s3"),
+        ("mcast6 eth2 ff12::43", "mcast6 eth5 ff12:0::43 694 1 0"),
+        ("ucast6 eth6 fe80::1", "ucast6 eth5 fe80::2"),
         ("deadtime 10\n", "deadtime 10\nwarntime 5\nuse_logd yes\nwatchdog /dev/watchdog1\nlogfile /var/log/x\n"),
         ("password=one plug.pete=1 plug.mclaws=5", 'plug.mclaws=5 plug.pete=1 password="one"'),
         ("deadtime 10\n", "deadtime 10\nfence_delay 16\nauto_failback off\nop_timeout 60\n"),
@@ -70,6 +78,12 @@ def test_spelling_and_what_may_differ_between_nodes_change_nothing(was: str, now
         ("plug.mclaws=5", "plug.mclaws=6"),
         ("baud 9600", "baud 19200"),
         ("baud 9600", "baud 9600\nudpport 695"),
+        ("ucast eth1 192.0.2.1\n", ""),
+        ("bcast eth3\n", ""),
+        ("239.0.0.43 694", "239.0.0.43 695"),
+        ("239.0.0.43", "239.0.0.44"),
+        ("ff12::43", "ff12::44"),
+        ("ucast6 eth6 fe80::1\n", ""),
     ],
 )
 def test_each_difference_of_meaning_in_ha_cf_is_seen(was: str, now: str) -> None:

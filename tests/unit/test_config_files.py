@@ -17,7 +17,7 @@ from failover_kit.manager.config import (
     LoadedConfig,
     ResourceKind,
     SerialLink,
-    UdpLink,
+    UcastLink,
     serial_fits,
 )
 
@@ -85,14 +85,14 @@ def test_howtos_own_files_load(place: Place) -> None:
 
 def test_howtos_variant_without_serial_cable_loads_and_resolves(place: Place) -> None:
     config = configfiles.load(str(place("howto-ucast"))).config
-    assert config.links == (UdpLink(interface="eth1", peer_address=None, port=694),)
+    assert config.links == (UcastLink(interface="eth1", peer_address=None, port=694),)
     resolved = configfiles.resolve_links(
         config,
         "pete",
         {"eth2": [IPv4Interface("205.185.197.218/24")], "eth1": [IPv4Interface("192.168.1.1/24")]},
         {"mclaws": ["205.185.197.217", "192.168.1.2"], "pete": ["192.168.1.1"]},
     )
-    assert resolved.links == (UdpLink(interface="eth1", peer_address="192.168.1.2", port=694),)
+    assert resolved.links == (UcastLink(interface="eth1", peer_address="192.168.1.2", port=694),)
     assert resolved.digest == config.digest
 
 
@@ -222,6 +222,20 @@ def test_crc_only_where_every_link_is_serial(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    "line", ["ucast6 eth1 fe80::1", "bcast eth1", "mcast eth1 239.0.0.43", "mcast6 eth1 ff12::43"]
+)
+def test_crc_on_no_network_whatever_it_is_called(place: Place, line: str) -> None:
+    directory = place("howto")
+    (directory / "authkeys").write_text("auth 1\n1 crc\n")
+    (directory / "ha.cf").write_text(f"node pete mclaws\nserial /dev/ttyS0\n{line}\n")
+    words = " ".join(line.split()[:2])
+    assert problems(directory) == [
+        f"authkeys:2:1: key 1 is crc, and anybody on the network of ha.cf line 3 ({words}) could forge beats; "
+        "use sha1 with a key"
+    ]
+
+
+@pytest.mark.parametrize(
     ("own", "peer", "said"),
     [
         ([], ["192.168.1.2"], "interface eth1 has no IPv4 address here"),
@@ -251,7 +265,7 @@ def test_ucast_without_address_in_doubt_names_the_line_to_write(
 def test_network_with_room_for_two_needs_no_name(place: Place, own: str, peer: str) -> None:
     config = configfiles.load(str(place("howto-ucast"))).config
     resolved = configfiles.resolve_links(config, "pete", {"eth1": [IPv4Interface(own)]}, {})
-    assert resolved.links == (UdpLink(interface="eth1", peer_address=peer, port=694),)
+    assert resolved.links == (UcastLink(interface="eth1", peer_address=peer, port=694),)
 
 
 def test_one_ha_cf_for_both_nodes(place: Place) -> None:
@@ -259,7 +273,18 @@ def test_one_ha_cf_for_both_nodes(place: Place) -> None:
     assert [link.name for link in config.links] == ["ttyS0", "eth1", "eth1"]
     (serial, udp) = configfiles.links_to_peer(config, {"192.168.1.2", "127.0.0.1"})
     assert serial.name == "ttyS0"
-    assert udp == UdpLink(interface="eth1", peer_address="192.168.1.1", port=10694)
+    assert udp == UcastLink(interface="eth1", peer_address="192.168.1.1", port=10694)
+
+
+def test_own_ipv6_addresses_are_told_by_their_interface(place: Place) -> None:
+    """The same fe80:: address may be this node's on one cable and the peer's on another."""
+    directory = place("howto")
+    lines = "ucast6 eth1 fe80::1\nucast6 eth2 fe80::1\nucast6 eth2 2001:db8::1\nmcast eth1 239.0.0.43\n"
+    (directory / "ha.cf").write_text(f"node pete mclaws\n{lines}")
+    config = configfiles.load(str(directory)).config
+    links = configfiles.links_to_peer(config, {"fe80::1%eth1", "2001:db8::1", "fe80::1"})
+    assert [link.name for link in links] == ["eth2/ucast6", "eth1/mcast"]
+    assert getattr(links[0], "peer_address", "") == "fe80::1"
 
 
 def test_serial_arithmetic_of_rule_22() -> None:

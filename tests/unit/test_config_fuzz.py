@@ -23,7 +23,7 @@ LINE_OF = re.compile(r"(ha\.cf|haresources|authkeys)(:[0-9]+:[0-9]+)?: ")
 
 HA_CF_SAMPLE = """
 pete mclaws * wti_nps 1 2s 500ms 10 on off legacy eth1 192.0.2.1 /dev/ttyS0 ben fence_x plug.pete=1
-plug.mclaws=1 plug=2 password="a x="y_z" # , " \\
+plug.mclaws=1 plug=2 239.0.0.43 ff12::43 fe80::1%eth1 694 password="a x="y_z" # , " \\
 """
 HARESOURCES_SAMPLE = """
 pete mclaws jim 192.0.2.1 192.0.2.1/24/eth0 IPaddr::192.0.2.1 IPaddr2:: Filesystem::/dev/x::/y nfs :: / \\

@@ -6,12 +6,15 @@ import pytest
 
 from failover_kit.manager import hacf
 from failover_kit.manager.config import (
+    BcastLink,
     ClusterConfig,
     FenceAction,
     FenceLevel,
+    McastLink,
     SerialLink,
     Timing,
-    UdpLink,
+    UcastLink,
+    in_beat_order,
 )
 
 SOUND = """\
@@ -154,24 +157,62 @@ BAD_LINES = [
     ("ucast", "3:1: ucast has no interface; write ucast eth1 ADDRESS, the peer's address on it"),
     ("ucast /dev/eth1", "3:7: /dev/eth1 is no network interface; write ucast eth1 ADDRESS"),
     ("ucast eth1 mclaws", "3:12: mclaws is no IPv4 address; write ucast eth1 ADDRESS"),
-    ("ucast eth1 fe80::1", "3:12: fe80::1 is no IPv4 address; write ucast eth1 ADDRESS"),
+    ("ucast eth1 fe80::1", "3:12: fe80::1 is no IPv4 address (ucast6 takes those); write ucast eth1 ADDRESS"),
     (
         "ucast eth1 192.0.2.1 192.0.2.2",
         "3:22: ucast has one interface and one address; write a line for each address",
     ),
     ("ucast eth1 192.0.2.1\nucast eth1 192.0.2.1", "4:1: ucast eth1 192.0.2.1 is given twice; keep one"),
+    ("bcast", "3:1: bcast has no interface; write bcast eth1"),
+    ("bcast eth1 /dev/eth2", "3:12: /dev/eth2 is no network interface; write bcast eth1"),
+    ("udp eth1\nbcast eth1", "4:7: bcast eth1 is given twice, first in line 3; keep one, the cable is the same"),
     (
-        "bcast eth1 eth2",
-        "3:1: bcast is not supported, beats are sent by IPv4 unicast; write ucast eth1 ADDRESS-OF-THE-PEER "
-        "and ucast eth2 ADDRESS-OF-THE-PEER",
+        "ucast eth1 192.0.2.1\nbcast eth0 eth1",
+        "4:12: bcast eth1: ucast in line 3 has port 694 of eth1 already; keep one of the two, they fail together",
     ),
     (
-        "mcast eth1 225.0.0.1 694 1 0",
-        "3:1: mcast is not supported, beats are sent by IPv4 unicast; write ucast eth1 ADDRESS-OF-THE-PEER",
+        "mcast eth1 239.0.0.43\nucast eth1 192.0.2.1",
+        "4:7: ucast eth1: mcast in line 3 has port 694 of eth1 already; keep one of the two, they fail together",
+    ),
+    ("bcast eth1\nudpport 1", "4:1: udpport after bcast (line 3) has no effect on it; put it before bcast"),
+    (
+        "mcast eth1 239.0.0.43\nudpport 1",
+        "4:1: udpport after mcast (line 3) has no effect on it; put it before mcast",
+    ),
+    ("mcast", "3:1: mcast has no interface; write mcast eth1 239.0.0.43 694 1 0"),
+    ("mcast6 eth1", "3:1: mcast6 has no group; write mcast6 eth1 ff12::43 694 1 0"),
+    (
+        "mcast eth1 239.0.0.43 694 1 0 7",
+        "3:31: mcast is interface, group, port, ttl and loop; write mcast eth1 239.0.0.43 694 1 0",
+    ),
+    ("mcast /dev/x 239.0.0.43", "3:7: /dev/x is no network interface; write mcast eth1 239.0.0.43 694 1 0"),
+    ("mcast eth1 192.0.2.1", "3:12: mcast eth1: 192.0.2.1 is no multicast group; use 239.0.0.43"),
+    ("mcast eth1 ff12::43", "3:12: mcast eth1: ff12::43 is no multicast group; use 239.0.0.43"),
+    ("mcast6 eth1 fe80::1", "3:13: mcast6 eth1: fe80::1 is no IPv6 multicast group; use ff12::43"),
+    ("mcast6 eth1 239.0.0.43", "3:13: mcast6 eth1: 239.0.0.43 is no IPv6 multicast group; use ff12::43"),
+    ("mcast6 eth1 ff12::43%eth1", "3:13: mcast6 eth1: ff12::43%eth1 is no IPv6 multicast group; use ff12::43"),
+    (
+        "mcast6 eth1 ff01::43",
+        "3:13: mcast6 eth1: ff01::43 stays on the node that sends it (RFC 4291 section 2.7); use ff12::43",
+    ),
+    ("mcast eth1 239.0.0.43 0", "3:23: mcast eth1: 0 is no UDP port; write 1 to 65535, such as 694"),
+    ("mcast eth1 239.0.0.43 694 0", "3:27: mcast eth1: ttl 0 reaches nobody; write 1, or at most 255"),
+    ("mcast eth1 239.0.0.43 694 256", "3:27: mcast eth1: ttl 256 reaches nobody; write 1, or at most 255"),
+    ("mcast eth1 239.0.0.43 694 1 no", "3:29: mcast eth1: loop no is neither 0 nor 1; write 0"),
+    (
+        "mcast eth1 239.0.0.43\nmcast eth1 239.0.0.44 695 1 0",
+        "4:7: mcast eth1 is given twice, first in line 3; keep one, the cable is the same",
     ),
     (
-        "ucast6 eth1 fe80::1",
-        "3:1: ucast6 is not supported, beats are sent by IPv4 unicast; write ucast eth1 ADDRESS-OF-THE-PEER",
+        "ucast6 eth1",
+        "3:1: ucast6 eth1 has no address; write ucast6 eth1 ADDRESS, the peer's on it, such as its fe80:: address",
+    ),
+    ("ucast6 eth1 192.0.2.1", "3:13: 192.0.2.1 is no IPv6 address (ucast takes those); write ucast6 eth1 ADDRESS"),
+    ("ucast6 eth1 fe80::1%eth2", "3:13: fe80::1%eth2 is no IPv6 address; write ucast6 eth1 ADDRESS"),
+    ("ucast6 eth1 ff02::1", "3:13: ff02::1 is no IPv6 address; write ucast6 eth1 ADDRESS"),
+    (
+        "serial " + " ".join(f"/dev/ttyUSB{n}" for n in range(16)),
+        "3:208: more than 16 links, of which a beat cannot tell; take out those on a shared cable",
     ),
     ("node", "3:1: node has no name; write node and what uname -n prints"),
     ("node PETE", "3:6: node pete is given twice; name each node once"),
@@ -358,8 +399,8 @@ def test_nodes_are_lower_case_and_know_each_other() -> None:
 def test_ucast_lines_of_both_nodes_may_stand_in_one_file() -> None:
     config = sound("node pete mclaws\nudpport 10694\nucast eth1 192.168.1.1\nucast eth1 192.168.1.2\n")
     assert config.links == (
-        UdpLink(interface="eth1", peer_address="192.168.1.1", port=10694),
-        UdpLink(interface="eth1", peer_address="192.168.1.2", port=10694),
+        UcastLink(interface="eth1", peer_address="192.168.1.1", port=10694),
+        UcastLink(interface="eth1", peer_address="192.168.1.2", port=10694),
     )
 
 
@@ -503,3 +544,42 @@ def test_nodes_of_a_broken_file_are_still_known() -> None:
     assert hacf.nodes_of("keepaliv\nnode pete, mclaws # both\n") == ("pete", "mclaws")
     assert hacf.nodes_of("node pete") is None
     assert hacf.nodes_of("node pete m!") is None
+
+
+def test_each_medium_is_read_and_has_a_name_of_its_own() -> None:
+    config = sound(
+        "node pete mclaws\nudpport 10694\nserial /dev/ttyS0, /dev/ttyS1 /dev/ttyUSB0\nucast eth1 192.0.2.2\n"
+        "ucast6 eth1 FE80::2%eth1\nbcast eth2,eth3\nmcast eth4 239.0.0.43\nmcast eth1 225.0.0.1 695 2 0\n"
+        "mcast6 eth4 ff12:0::43 696 3\n"
+    )
+    assert [link.name for link in config.links] == [
+        "ttyS0", "ttyS1", "ttyUSB0", "eth1", "eth1/ucast6", "eth2/bcast", "eth3/bcast", "eth4/mcast", "eth1/mcast",
+        "eth4/mcast6",
+    ]  # fmt: skip
+    assert config.links[3:] == (
+        UcastLink(interface="eth1", peer_address="192.0.2.2", port=10694),
+        UcastLink(interface="eth1", peer_address="fe80::2", port=10694, ipv6=True),
+        BcastLink(interface="eth2", port=10694),
+        BcastLink(interface="eth3", port=10694),
+        McastLink(interface="eth4", group="239.0.0.43", port=10694),
+        McastLink(interface="eth1", group="225.0.0.1", port=695, ttl=2),
+        McastLink(interface="eth4", group="ff12::43", port=696, ttl=3, ipv6=True),
+    )
+
+
+def test_an_mcast_port_of_its_own_is_not_udpports() -> None:
+    config = sound("node pete mclaws\nmcast eth1 239.0.0.43 700 1 0\nudpport 701\nbcast eth1\n")
+    assert [getattr(link, "port", 0) for link in config.links] == [700, 701]
+
+
+def test_loop_has_no_meaning() -> None:
+    said = notes("node pete mclaws\nmcast eth1 239.0.0.43 694 1 1\n")
+    assert said == ["ha.cf:2:29: mcast eth1: loop 1 has no meaning here: a node does not listen to its own beats"]
+
+
+def test_beats_tell_of_links_kind_by_kind() -> None:
+    """So that both nodes mean the same link although ha.cf names another interface on each."""
+    here = sound("node a b\nmcast eth1 239.0.0.43\nucast eth2 192.0.2.1\nucast eth2 192.0.2.2\nserial /dev/ttyS0\n")
+    there = sound("node a b\nserial /dev/ttyUSB0\nucast enp2 192.0.2.1\nmcast enp1 239.0.0.43\n")
+    assert in_beat_order(here.links) == ("ttyS0", "eth2", "eth1/mcast")
+    assert in_beat_order(there.links) == ("ttyUSB0", "enp2", "enp1/mcast")

@@ -42,6 +42,7 @@ PURE = {
     "groups",
     "hacf",
     "hacf_fencing",
+    "hacf_links",
     "haresources",
     "hearing",
     "law",

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from failover_kit.manager import links
+from failover_kit.manager import links_base, links_serial
 from failover_kit.manager.config import Secret
-from failover_kit.manager.links import SerialLink
+from failover_kit.manager.links_serial import SerialLink
 from failover_kit.manager.records import Beat
 from failover_kit.manager.wire import encode
 
@@ -139,12 +139,12 @@ def test_a_line_that_takes_nothing_is_flushed_and_named(cable: Cable, monkeypatc
         now = [1000]
         flushed: list[int] = []
         monkeypatch.setattr(termios, "tcflush", lambda fd, queue: flushed.append(queue))
-        monkeypatch.setattr(links, "boottime_ms", lambda: now[0])
+        monkeypatch.setattr(links_serial, "boottime_ms", lambda: now[0])
         link = cable.link()
         link.start(lambda *what: None)
         monkeypatch.setattr(link, "_in_kernel", lambda: 10)
         link.send(frame(1))
-        now[0] += links.STALL_MS + 1
+        now[0] += links_serial.STALL_MS + 1
         await until(lambda: link.error)
         assert "takes no data" in link.error
         assert flushed[-1] == termios.TCOFLUSH, "what the driver holds would arrive as old news"
@@ -171,7 +171,7 @@ def test_a_line_that_went_away_is_closed_and_tried_again_with_pauses(cable: Cabl
             link._reopen.cancel()
             pauses.append(link._pause_ms)
             link._try_open()
-        assert pauses == sorted(pauses) and pauses[-1] == links.REOPEN_LAST_MS
+        assert pauses == sorted(pauses) and pauses[-1] == links_base.REOPEN_LAST_MS
         assert "no serial device" in link.error
         link.send(frame(1))
         link.close()
@@ -185,7 +185,7 @@ def test_a_device_that_hangs_in_open_and_close_does_not_keep_the_loop(
 ) -> None:
     """A USB adapter that is going: the beats of the other links must go on meanwhile."""
     opening, closing, goes_on = threading.Event(), threading.Event(), threading.Event()
-    opened, close_port = SerialLink._opened, links._close_port
+    opened, close_port = SerialLink._opened, links_serial._close_port
 
     def slow_open(link: SerialLink) -> object:
         opening.set()
@@ -202,7 +202,7 @@ def test_a_device_that_hangs_in_open_and_close_does_not_keep_the_loop(
         link.start(lambda *what: None)
         with monkeypatch.context() as patch:
             patch.setattr(SerialLink, "_opened", slow_open)
-            patch.setattr(links, "_close_port", slow_close)
+            patch.setattr(links_serial, "_close_port", slow_close)
             link._device_failed("cannot read from it: Input/output error")
             await until(lambda: opening.is_set() and closing.is_set())
             assert link._fd == -1
@@ -225,7 +225,7 @@ def test_a_line_opened_after_the_link_was_closed_is_let_go(
 ) -> None:
     """failoverd ends while a thread opens the device."""
     closed: list[object] = []
-    monkeypatch.setattr(links, "_close_port", closed.append)
+    monkeypatch.setattr(links_serial, "_close_port", closed.append)
     link = cable.link()
     link._take("port", "")  # type: ignore[arg-type]
     assert closed == ["port"]
@@ -252,7 +252,7 @@ def test_noise_without_frames_names_the_baud_rate(cable: Cable) -> None:
         link = cable.link()
         link.start(lambda *what: None)
         written = 0
-        while written <= links.NOISE_LIMIT_BYTES + 100:
+        while written <= links_serial.NOISE_LIMIT_BYTES + 100:
             written += os.write(cable.end, b"\x80\x00\xf8" * 100)
             await asyncio.sleep(0)
         await until(lambda: link.error)

@@ -1,78 +1,35 @@
-"""UDP links over a veth pair; the peer is a process in a network namespace of its own."""
+"""Network links over a cable to a network namespace: each medium of ha.cf, and what may happen to it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from failover_kit.manager import links
-from failover_kit.manager.links import UdpLink, is_own_address
-
-IP = shutil.which("ip", path="/usr/sbin:/usr/bin:/sbin:/bin") or "ip"
-HERE, THERE = "198.51.100.1", "198.51.100.2"
-
-# Tells when it is there, then sends back what comes in.
-PEER = """
-import socket, sys
-print("namespace", flush=True)
-sys.stdin.readline()
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("0.0.0.0", 694))
-print("bound", flush=True)
-while True:
-    data, source = s.recvfrom(2000)
-    s.sendto(b"seen " + data, source)
-"""
+from failover_kit.manager import links_base
+from failover_kit.manager.config import Secret
+from failover_kit.manager.host import own_ipv6_addresses
+from failover_kit.manager.links_receive import FrameReceiver
+from failover_kit.manager.links_udp import BcastLink, McastLink, UcastLink, UdpLink, is_own_address
+from failover_kit.manager.records import Beat
+from failover_kit.manager.wire import encode
+from links_wire import GROUP, GROUP6, HERE, HERE6, MEDIA, PORT, THERE, THERE6, Wire, ip
 
 
-def ip(*words: str) -> None:
-    subprocess.run([IP, *words], check=True, timeout=20, capture_output=True)
-
-
-class Wire:
-    """Our interface, and the peer's process at the other end of it."""
-
-    def __init__(self) -> None:
-        self.name = f"fkl{os.getpid() % 100000}"
-        self.peer = subprocess.Popen(
-            ["unshare", "--net", sys.executable, "-c", PEER],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.notes: list[str] = []
-
-    def lay(self) -> None:
-        self.expect("namespace")
-        ip("link", "add", self.name, "type", "veth", "peer", "name", "hb0", "netns", str(self.peer.pid))
-        ip("addr", "add", f"{HERE}/30", "dev", self.name)
-        ip("link", "set", self.name, "up")
-        enter = ["nsenter", "--net", "--target", str(self.peer.pid), IP]
-        for words in (("addr", "add", f"{THERE}/30", "dev", "hb0"), ("link", "set", "hb0", "up")):
-            subprocess.run([*enter, *words], check=True, timeout=20, capture_output=True)
-        assert self.peer.stdin is not None
-        self.peer.stdin.write("go\n")
-        self.peer.stdin.flush()
-        self.expect("bound")
-
-    def expect(self, word: str) -> None:
-        assert self.peer.stdout is not None
-        assert self.peer.stdout.readline().strip() == word
-
-    def remove(self) -> None:
-        subprocess.run([IP, "link", "del", self.name], check=False, capture_output=True)
-        self.peer.kill()
-        self.peer.wait()
-        for stream in (self.peer.stdin, self.peer.stdout):
-            assert stream is not None
-            stream.close()
-
-    def link(self, *addresses: str) -> UdpLink:
-        return UdpLink(self.name, addresses, 694, self.notes.append)
+def link_of(wire: Wire, medium: str) -> UdpLink:
+    name, note = wire.name, wire.notes.append
+    made: dict[str, Callable[[], UdpLink]] = {
+        # Both nodes' lines in one file, as the HOWTO has it: our own address is passed over.
+        "ucast": lambda: UcastLink(name, name, (HERE, THERE), PORT, note),
+        "ucast6": lambda: UcastLink(name, name, (HERE6, THERE6), PORT, note, ipv6=True),
+        "bcast": lambda: BcastLink(name, name, PORT, note),
+        "mcast": lambda: McastLink(name, name, GROUP, PORT, note),
+        "mcast6": lambda: McastLink(name, name, GROUP6, PORT, note, ipv6=True),
+    }
+    return made[medium]()
 
 
 @pytest.fixture
@@ -85,23 +42,61 @@ def veth() -> Iterator[Wire]:
         made.remove()
 
 
+@pytest.fixture(params=MEDIA)
+def medium(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    if chosen.endswith("6") and not os.path.exists("/proc/net/if_inet6"):
+        pytest.skip("this kernel has no IPv6")
+    return chosen
+
+
+@pytest.fixture
+def wire(medium: str) -> Iterator[Wire]:
+    made = Wire(medium)
+    try:
+        made.lay()
+        yield made
+    finally:
+        made.remove()
+
+
+def ucast(wire: Wire, *addresses: str) -> UcastLink:
+    return UcastLink(wire.name, wire.name, addresses, PORT, wire.notes.append)
+
+
 async def until(condition) -> None:  # type: ignore[no-untyped-def]
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
 
 
+async def exchange(link: UdpLink, came: list[bytes], text: bytes) -> None:
+    """Send until the peer's answer to this very text is here."""
+
+    def answered() -> bool:
+        link.send(text)
+        return b"seen " + text in came
+
+    await until(answered)
+
+
 @pytest.mark.root
-def test_a_frame_goes_and_comes(veth: Wire) -> None:
+def test_a_frame_goes_and_comes(wire: Wire, medium: str) -> None:
     async def story() -> None:
         came: list[tuple[str, bytes, str]] = []
-        # Both nodes' lines in one file, as the HOWTO has it: our own address is passed over.
-        link = veth.link(HERE, THERE)
+        link = link_of(wire, medium)
         link.start(lambda *what: came.append(what))
-        link.send(b"beat")
-        await until(lambda: came)
-        assert came == [(veth.name, b"seen beat", THERE)]
-        assert link.error == "" and veth.notes == []
+        source = THERE6 if medium.endswith("6") else THERE
+
+        def answered() -> bool:
+            link.send(b"beat")
+            return (wire.name, b"seen beat", source) in came
+
+        await until(answered)
+        own = (wire.name, b"beat", HERE)
+        assert set(came) <= {(wire.name, b"seen beat", source), own}
+        assert own not in came or medium == "bcast"  # the kernel loops a broadcast back, a group is told not to
+        assert link.error == ""
         link.close()
         link.close()
         link.send(b"after the end")
@@ -110,10 +105,96 @@ def test_a_frame_goes_and_comes(veth: Wire) -> None:
 
 
 @pytest.mark.root
+def test_every_medium_outlives_its_interface(wire: Wire, medium: str) -> None:
+    """Deleted and made anew, as a driver that is loaded again does it: bound and joined again."""
+
+    async def story() -> None:
+        came: list[bytes] = []
+        link = link_of(wire, medium)
+        link.start(lambda _link, frame, _source: came.append(frame))
+        await exchange(link, came, b"before")
+        wire.unplug()
+        link.send(b"lost")
+        assert link.error == f"interface {wire.name} disappeared; waiting for it"
+        wire.plug_in()
+        await until(lambda: link._socket is not None)
+        await exchange(link, came, b"after")
+        assert link.error == "" and wire.notes[-1].endswith("works again")
+        wire.unplug()  # and so quickly that no beat falls in between
+        wire.plug_in()
+        await exchange(link, came, b"again")
+        ip("link", "set", wire.name, "down")
+        ip("link", "set", wire.name, "up")
+        if medium == "ucast6":  # the kernel has dropped its addresses
+            ip("addr", "replace", f"{HERE6}/64", "dev", wire.name, "nodad")
+        await exchange(link, came, b"up again")
+        link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
+def test_what_the_peer_sends_is_lost_and_it_still_hears(wire: Wire, medium: str) -> None:
+    """One direction cut: the link itself has nothing to complain of, and frames still leave."""
+
+    async def story() -> None:
+        came: list[bytes] = []
+        link = link_of(wire, medium)
+        link.start(lambda _link, frame, _source: came.append(frame))
+        await exchange(link, came, b"whole")
+        wire.to_us(whole=False)
+        answers = wire.peer.transmitted("eth0")
+        for _ in range(20):
+            link.send(b"into the cut")
+        await until(lambda: wire.peer.transmitted("eth0") - answers >= 20)  # heard there, and answered
+        wire.to_us(whole=True)
+        await exchange(link, came, b"mended")
+        assert b"seen into the cut" not in came
+        assert link.error == "" and wire.notes == []
+        link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["bcast"], indirect=True)
+def test_bcast_needs_no_address(wire: Wire, medium: str) -> None:
+    async def story() -> None:
+        came: list[bytes] = []
+        link = link_of(wire, medium)
+        ip("addr", "flush", "dev", wire.name)
+        link.start(lambda _link, frame, _source: came.append(frame))
+        await exchange(link, came, b"beat")
+        assert link.error == ""
+        link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["mcast"], indirect=True)
+def test_only_the_group_comes_in(wire: Wire, medium: str) -> None:
+    """Other groups and unicast to the same port are not ours."""
+
+    async def story() -> None:
+        came: list[bytes] = []
+        link = link_of(wire, medium)
+        link.start(lambda _link, frame, _source: came.append(frame))
+        other = wire.another("bcast", "send", "1", "a broadcast")
+        other.tell("send")
+        other.expect("sent")
+        await exchange(link, came, b"beat")
+        assert set(came) == {b"seen beat"}
+        link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
 def test_a_link_without_network_says_why_and_recovers(veth: Wire) -> None:
     async def story() -> None:
         came: list[bytes] = []
-        link = veth.link(THERE)
+        link = ucast(veth, THERE)
         link.start(lambda _link, frame, _source: came.append(frame))
         ip("link", "set", veth.name, "down")
         link.send(b"one")
@@ -135,7 +216,7 @@ def test_a_link_without_network_says_why_and_recovers(veth: Wire) -> None:
 @pytest.mark.root
 def test_an_interface_that_is_replaced_is_opened_again(veth: Wire) -> None:
     async def story() -> None:
-        link = veth.link(THERE)
+        link = ucast(veth, THERE)
         link.start(lambda *what: None)
         before = link._index
         ip("link", "del", veth.name)
@@ -160,7 +241,7 @@ def test_an_interface_that_is_replaced_is_opened_again(veth: Wire) -> None:
 @pytest.mark.root
 def test_a_port_in_use_is_named(veth: Wire) -> None:
     async def story() -> None:
-        first, second = veth.link(THERE), veth.link(THERE)
+        first, second = ucast(veth, THERE), ucast(veth, THERE)
         first.start(lambda *what: None)
         second.start(lambda *what: None)
         assert "UDP port 694" in second.error and "Heartbeat" in second.error
@@ -174,7 +255,7 @@ def test_a_port_in_use_is_named(veth: Wire) -> None:
 @pytest.mark.root
 def test_only_own_addresses_are_an_error(veth: Wire) -> None:
     async def story() -> None:
-        link = veth.link(HERE)
+        link = ucast(veth, HERE)
         link.start(lambda *what: None)
         link.send(b"beat")
         assert "name the peer's in ha.cf" in link.error
@@ -183,20 +264,132 @@ def test_only_own_addresses_are_an_error(veth: Wire) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["ucast6"], indirect=True)
+def test_own_ipv6_addresses_have_their_zone(wire: Wire) -> None:
+    own = own_ipv6_addresses()
+    assert f"{HERE6}%{wire.name}" in own
+    assert HERE6 not in own and f"{THERE6}%{wire.name}" not in own
+
+
 def test_own_addresses_are_known() -> None:
-    assert is_own_address("127.0.0.1")
-    assert not is_own_address("203.0.113.77")
+    assert is_own_address(socket.AF_INET, ("127.0.0.1", 9))
+    assert not is_own_address(socket.AF_INET, ("203.0.113.77", 9))
 
 
 def test_a_missing_interface_is_waited_for() -> None:
     async def story() -> None:
         notes: list[str] = []
-        link = UdpLink("fknone0", (THERE,), 694, notes.append)
+        link = UcastLink("fknone0", "fknone0", (THERE,), 694, notes.append)
         link.start(lambda *what: None)
         assert link.error == "there is no interface fknone0; waiting for it"
-        assert link._pause_ms > links.REOPEN_FIRST_MS
+        assert link._pause_ms > links_base.REOPEN_FIRST_MS
         link._try_open()
         assert len(notes) == 1
         link.close()
 
     asyncio.run(story())
+
+
+class Listener:
+    """A link as failoverd has it, with what its receiver made of everything that came in."""
+
+    def __init__(self, wire: Wire, medium: str) -> None:
+        wire.peer.hush()
+        self.link = link_of(wire, medium)
+        self.beats: list[Beat] = []
+        self.told: list[str] = []
+        self.receiver = FrameReceiver(
+            ("pete", "mclaws"),
+            "life",
+            {1: Secret(b"ours")},
+            lambda _link, beat: self.beats.append(beat),
+            note=wire.notes.append,
+            inform=self.told.append,
+            shared=(wire.name,),
+        )
+        self.link.start(self.receiver.take)
+
+    def foreign(self) -> int:
+        return sum(self.receiver.foreign.values())
+
+
+def frame_of(node: str, key: bytes, life: str = "n") -> str:
+    beat = Beat(node=node, boot_id="b", nonce=life, counter=1, echoes=(), hears=False, ready=True)
+    return encode(beat, {1: Secret(key)}, 1).decode("ascii")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["bcast", "mcast", "mcast6"], indirect=True)
+def test_two_clusters_on_one_segment(wire: Wire, medium: str) -> None:
+    """One port, one group, and another key, other names, or both: ours go on, theirs are one quiet note."""
+
+    async def story() -> None:
+        heard = Listener(wire, medium)
+        peer = wire.another(medium, "send", "1", frame_of("mclaws", b"ours"))
+        strangers = [
+            wire.another(medium, "send", "10", frame_of(node, key))
+            for node, key in (("anna", b"theirs"), ("anna", b"ours"), ("mclaws", b"theirs"))
+        ]
+
+        def heard_of_peer() -> bool:
+            peer.tell("once")
+            return bool(heard.beats)
+
+        await until(heard_of_peer)
+        for stranger in strangers:
+            stranger.tell("now")
+        heard.link.send(frame_of("pete", b"ours", "life").encode())
+        await until(lambda: heard.foreign() >= 30)
+        before = len(heard.beats)
+        peer.tell("once")
+        await until(lambda: len(heard.beats) > before)
+        assert {beat.node for beat in heard.beats} == {"mclaws"}
+        assert len(heard.told) == 1 and "another cluster's frames come in" in heard.told[0]
+        assert heard.receiver.refused == {} and wire.notes == []
+        heard.link.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("medium", ["bcast", "mcast6"], indirect=True)
+def test_a_flood_of_others_starves_neither_the_loop_nor_the_peer(wire: Wire, medium: str) -> None:
+    async def story() -> None:
+        heard = Listener(wire, medium)
+        flood = wire.another(medium, "send", "0", frame_of("anna", b"theirs"))
+        peer = wire.another(medium, "send", "1", frame_of("mclaws", b"ours"))
+        flood.tell("for ever")
+        await until(lambda: heard.foreign() > 1000)
+        turns = 0
+
+        def ten_beats() -> bool:
+            nonlocal turns
+            turns += 1
+            peer.tell("once")
+            return len(heard.beats) >= 10
+
+        await until(ten_beats)
+        assert turns >= 10  # the timers of the loop went on
+        assert wire.notes == []
+        heard.link.close()
+
+    asyncio.run(story())
+
+
+def test_a_flood_is_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes in, the loop gets its turn: here it never ends."""
+
+    class Endless:
+        taken = 0
+
+        def recvfrom(self, _size: int) -> tuple[bytes, tuple[str, int]]:
+            self.taken += 1
+            assert self.taken < 10_000, "the loop never gets its turn"
+            return b"noise", ("192.0.2.9", PORT)
+
+    link = BcastLink("eth1/bcast", "eth1", PORT, print)
+    endless = Endless()
+    monkeypatch.setattr(link, "_socket", endless)
+    link._readable()
+    assert 0 < endless.taken < 1000

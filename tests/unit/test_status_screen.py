@@ -14,7 +14,7 @@ from failover_kit.manager import hacf
 from failover_kit.manager.actions import Level
 from failover_kit.manager.advice import trusted_devices
 from failover_kit.manager.codec import from_plain, to_plain
-from failover_kit.manager.records import ProofState, ProofView
+from failover_kit.manager.records import LinkView, ProofState, ProofView
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.status import (
     EXIT_CODES,
@@ -64,6 +64,14 @@ def test_trouble_reads_state_then_why_then_what_to_do() -> None:
     assert re.search(r"^eth1 +NEVER HEARD +never$", text, re.M)
     assert "fencing  3 failed in a row, the last: plug 2 of benjamin reads ON\n" in text
     assert "due  fencing of mclaws in 4.0 s\n" in text
+
+
+def test_a_link_that_works_in_one_direction_says_which() -> None:
+    deaf = LinkView(name="eth1", up=False, heard_ago_ms=9_000, one_way="mclaws hears us there, we do not hear it")
+    mute = LinkView(name="ttyS0", up=True, heard_ago_ms=400, one_way="we hear mclaws there, it does not hear us")
+    text = render(status_of(dataclasses.replace(HEALTHY, links=(mute, deaf))), PLAIN)
+    assert "ttyS0  ONE WAY  0.4 s ago  we hear mclaws there, it does not hear us\n" in text
+    assert "eth1   ONE WAY  9.0 s ago  mclaws hears us there, we do not hear it\n" in text
 
 
 def test_a_running_call_shows_the_end_of_its_time() -> None:

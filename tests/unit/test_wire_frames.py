@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from failover_kit.manager import wire
-from failover_kit.manager.config import Secret, serial_fits
+from failover_kit.manager.config import LINK_LIMIT, Secret, serial_fits
 from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.wire import Fault, FrameError, StreamDecoder, decode, encode
@@ -27,6 +27,7 @@ BEAT = Beat(
     echoes=(("90c1b6a2d2e04f5c", 988),),
     hears=True,
     ready=True,
+    links=(True, False),
     digest="5b0f6a1d0c7e9a34",
     maintenance=3,
     groups=(
@@ -62,6 +63,7 @@ beats = st.builds(
     hears=st.booleans(),
     ready=st.booleans(),
     leaving=st.booleans(),
+    links=st.lists(st.booleans(), max_size=LINK_LIMIT).map(tuple),
     digest=names,
     maintenance=epochs.filter(bool),
     still=st.booleans(),
@@ -89,7 +91,7 @@ def test_what_was_encoded_is_decoded(beat: Beat, key: int) -> None:
 def test_a_frame_reads_like_this() -> None:
     text = (
         b"=failover-kit 1\nnode pete\nboot 2cb5b36b-3b05-4d0c-9d0a-9e2b4f7f9a51\nlife 6f1d0a7b52c94e83\n"
-        b"beat 1204\necho 90c1b6a2d2e04f5c 988\nsays hears ready\nconf 5b0f6a1d0c7e9a34\nmaintenance 3\n"
+        b"beat 1204\necho 90c1b6a2d2e04f5c 988\nsays hears ready\nlinks 10\nconf 5b0f6a1d0c7e9a34\nmaintenance 3\n"
         b"group IPaddr_10.0.0.9 started held right=4 top=4\ngroup web stopped top=7 grant=9 for=90c1\n"
     )
     assert encode(BEAT, KEYS, 1) == signed(text)
@@ -100,7 +102,8 @@ def test_every_field_of_a_beat_is_on_the_wire() -> None:
     plain = GroupClaim(name="g", state=GroupState.STOPPED, held=False, right=0, top=0)
     other: dict[str, object] = {
         "node": "x", "boot_id": "x", "nonce": "x", "counter": 7, "echoes": (("x", 1),), "hears": False,
-        "ready": False, "leaving": True, "digest": "x", "maintenance": 7, "still": True, "groups": (),
+        "ready": False, "leaving": True, "links": (True,), "digest": "x", "maintenance": 7, "still": True,
+        "groups": (),
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(Beat)}
     for name, value in other.items():
@@ -191,8 +194,8 @@ def test_the_crc_key_is_a_checksum() -> None:
 
 
 def test_the_longest_beat_of_a_howto_pair_fits_on_9600_baud() -> None:
-    size = wire.max_frame_bytes(("pete", "mclaws"), ("IPaddr_192.168.100.200",))
-    assert size < 500
+    size = wire.max_frame_bytes(("pete", "mclaws"), ("IPaddr_192.168.100.200",), links=2)
+    assert size < 510
     assert serial_fits(size, 9600, 1000) is None
     assert wire.frame_fits(("pete", "mclaws"), ("a", "b", "c")) is None
 
@@ -211,7 +214,7 @@ def test_no_beat_is_longer_than_foretold(beat: Beat) -> None:
 def test_too_many_groups_are_refused_with_the_arithmetic() -> None:
     refusal = wire.frame_fits(("pete", "mclaws"), tuple(f"group-with-a-long-name-{n}" for n in range(20)))
     assert refusal is not None
-    assert "20 groups" in refusal and "1200" in refusal
+    assert "20 groups" in refusal and "1232" in refusal
 
 
 def test_a_beat_that_cannot_be_written_says_so() -> None:
@@ -279,6 +282,19 @@ def test_noise_on_the_line_never_raises_and_never_stays(chunks: list[bytes]) -> 
                 decode(candidate, KEYS)
         assert len(stream._buffer) <= wire.FRAME_LIMIT_BYTES + 300
     assert BEAT in decoded(stream.feed(b"\n" + encode(BEAT, KEYS, 1)))
+
+
+def test_the_name_a_frame_claims_is_read_without_its_key() -> None:
+    assert wire.claimed_node(encode(BEAT, {1: Secret(b"of others")}, 1)) == "pete"
+    assert wire.claimed_node(encode(BEAT, KEYS, 1).replace(b"kit 1", b"kit 2", 1)) == "pete"
+    for frame in (b"", b">>>\n", b"=failover-kit 1\nboot x\n", b"=failover-kit 1\nnode a b\n"):
+        assert wire.claimed_node(frame) is None
+
+
+@pytest.mark.parametrize("line", [b"links\n", b"links 12\n", b"links 1 0\n", b"links " + b"1" * 17 + b"\n"])
+def test_links_have_one_spelling(line: bytes) -> None:
+    body = encode(BEAT, KEYS, 1).partition(b"auth ")[0]
+    assert fault_of(signed(body.replace(b"links 10\n", line))) is Fault.MALFORMED
 
 
 def test_awkward_names_travel_unchanged() -> None:

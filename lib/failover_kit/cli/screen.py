@@ -136,7 +136,9 @@ def _links(status: Status, style: Style) -> str:
     rows = []
     for link in status.view.links:
         own = health.get(link.name)
-        remarks = [own.error] if own is not None and own.error else []
+        remarks = [link.one_way] if link.one_way else []
+        if own is not None and own.error:
+            remarks.append(own.error)
         if own is not None and own.refused:
             remarks.append(f"{own.refused} frames refused since the start, see the log")
         rows.append((Cell(link.name), _link_state(link), Cell(_ago(link.heard_ago_ms)), Cell("; ".join(remarks))))
@@ -146,6 +148,8 @@ def _links(status: Status, style: Style) -> str:
 def _link_state(link: LinkView) -> Cell:
     if link.up is None:
         return Cell("NEVER HEARD", _RED)
+    if link.one_way:
+        return Cell("ONE WAY", _RED)
     return Cell("up", _GREEN) if link.up else Cell("SILENT", _RED)
 
 

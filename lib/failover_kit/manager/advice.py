@@ -11,10 +11,10 @@ import socket
 import stat
 from collections.abc import Sequence
 
-from failover_kit.manager.config import ClusterConfig, FenceDevice, SerialLink, UdpLink
+from failover_kit.manager.config import ClusterConfig, FenceDevice, Link, SerialLink, cable_of
 
 
-def meaning(config: ClusterConfig, node: str, links: Sequence[SerialLink | UdpLink]) -> list[str]:
+def meaning(config: ClusterConfig, node: str, links: Sequence[Link]) -> list[str]:
     """The configuration in a few sentences, as this node reads it."""
     peer = config.peer_of(node)
     names = " and ".join(dict.fromkeys(link.name for link in links))
@@ -61,19 +61,21 @@ def _when(config: ClusterConfig, node: str, peer: str) -> str:
     )
 
 
-def advice(config: ClusterConfig, links: Sequence[SerialLink | UdpLink]) -> list[str]:
+def advice(config: ClusterConfig, links: Sequence[Link]) -> list[str]:
     """What to look at on this host before the pair is trusted; place, fact and remedy."""
     found = []
     interfaces = {name for _, name in socket.if_nameindex()}
     for link in links:
-        if isinstance(link, UdpLink) and link.interface not in interfaces:
+        if not isinstance(link, SerialLink) and link.interface not in interfaces:
             there = ", ".join(sorted(interfaces))
             found.append(
                 f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there are: {there}): "
                 "no beat leaves by it before it comes"
             )
-    if len({link.name for link in links}) < 2:
-        found.append("ha.cf: one link only: its failure looks like the peer's; add a second of another kind")
+    cables, names = {cable_of(link) for link in links}, {link.name for link in links}
+    if len(cables) < 2:
+        count = "one link only" if len(names) < 2 else f"all links are on one cable ({', '.join(cables)})"
+        found.append(f"ha.cf: {count}: its failure looks like the peer's; add a second of another kind")
     for device in config.fence_devices:
         found += _password_file(device)
     return found

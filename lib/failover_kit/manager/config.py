@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -22,6 +22,9 @@ GROUP_NAME_BYTES = 32
 
 SERIAL_SHARE_PERCENT = 80
 """A beat may fill this much of keepalive on a serial line; the rest absorbs a late writer."""
+
+LINK_LIMIT = 16
+"""A beat tells of each link whether it is heard there; that, too, must fit on a serial line (rule 22)."""
 
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
@@ -133,25 +136,92 @@ class SerialLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UdpLink:
-    """``ucast INTERFACE ADDRESS``: the peer's IPv4 address as seen from this node.
+class UcastLink:
+    """``ucast INTERFACE ADDRESS`` or ``ucast6``: the peer's address as seen from this node.
 
     Both nodes' lines may stand in one file: the one with this node's own address is ignored by the
     shell. ``peer_address`` is None for ``ucast INTERFACE``, until ``configfiles.resolve_links`` derives it.
+    A link-local IPv6 address stands without its zone: the interface is the zone.
     """
 
     interface: str
     peer_address: str | None
     port: int
+    ipv6: bool = False
     line: int = field(default=0, compare=False)
+
+    @property
+    def directive(self) -> str:
+        """The word of ha.cf."""
+        return "ucast6" if self.ipv6 else "ucast"
 
     @property
     def name(self) -> str:
         """Short name for status and the core; several ucast lines on one interface share it."""
-        return self.interface
+        return f"{self.interface}/ucast6" if self.ipv6 else self.interface
 
 
-Link = SerialLink | UdpLink
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BcastLink:
+    """``bcast INTERFACE``: IPv4 broadcast on that segment."""
+
+    interface: str
+    port: int
+    line: int = field(default=0, compare=False)
+
+    ipv6 = False
+    directive = "bcast"
+
+    @property
+    def name(self) -> str:
+        """Short name for status and the core: no interface has "/" in its name, so none is called like it."""
+        return f"{self.interface}/bcast"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McastLink:
+    """``mcast INTERFACE GROUP [PORT [TTL [LOOP]]]`` or ``mcast6``; ``ttl`` is the hop limit there."""
+
+    interface: str
+    group: str
+    port: int
+    ttl: int = 1
+    ipv6: bool = False
+    line: int = field(default=0, compare=False)
+
+    @property
+    def directive(self) -> str:
+        """The word of ha.cf."""
+        return "mcast6" if self.ipv6 else "mcast"
+
+    @property
+    def name(self) -> str:
+        """Short name for status and the core: ``eth1/mcast``."""
+        return f"{self.interface}/{self.directive}"
+
+
+NetworkLink = UcastLink | BcastLink | McastLink
+Link = SerialLink | NetworkLink
+
+
+def cable_of(link: Link) -> str:
+    """What fails as one: links that share it are no second way to the peer."""
+    return link.device if isinstance(link, SerialLink) else link.interface
+
+
+def is_shared(link: Link) -> bool:
+    """Whether everybody on the segment hears it, this node and other clusters included."""
+    return isinstance(link, BcastLink | McastLink)
+
+
+def in_beat_order(links: Iterable[Link]) -> tuple[str, ...]:
+    """The links' names in the order beats tell of them: kind by kind, each kind as ha.cf has it.
+
+    Names may differ between the nodes, so a beat says "the second serial line" and not "ttyS1".
+    """
+    kinds = (SerialLink, UcastLink, BcastLink, McastLink)
+    ranked = sorted(links, key=lambda link: (kinds.index(type(link)), getattr(link, "ipv6", False)))
+    return tuple(dict.fromkeys(link.name for link in ranked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,11 +496,11 @@ def _digest(lines: list[str], authkeys: AuthKeys) -> str:
 def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
     """The meaning, one ``repr`` of plain tuples a line: quoting is Python's, so no two meanings collide."""
     bauds = sorted(link.baud for link in config.links if isinstance(link, SerialLink))
-    udp = any(isinstance(link, UdpLink) for link in config.links)
+    media = sorted({_medium(link) for link in config.links if not isinstance(link, SerialLink)})
     timing = config.timing
     facts: list[tuple[object, ...]] = [
         ("nodes", *sorted(config.nodes)),
-        ("links", *bauds, "udp" if udp else "", config.udpport if udp else 0),
+        ("links", *bauds, *media),
         ("timing", timing.keepalive_ms, timing.warntime_ms, timing.deadtime_ms, timing.initdead_ms),
         ("failback", config.auto_failback, "boot_alone", config.boot_alone),
         ("fencing", config.fence_action.value, config.fence_delay_ms),
@@ -453,6 +523,11 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
             for r in group.resources
         ]
     return [repr(fact) for fact in facts]
+
+
+def _medium(link: NetworkLink) -> tuple[str, str, int]:
+    """What both ends must have alike to hear each other; how far a multicast may travel is each one's affair."""
+    return (link.directive, link.group if isinstance(link, McastLink) else "", link.port)
 
 
 def _fencing_facts(config: ClusterConfig, with_secrets: bool) -> list[tuple[object, ...]]:

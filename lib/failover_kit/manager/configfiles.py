@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from failover_kit.manager import authkeys, hacf, haresources
 from failover_kit.manager.config import (
@@ -23,7 +23,8 @@ from failover_kit.manager.config import (
     LoadedConfig,
     Note,
     Problem,
-    UdpLink,
+    SerialLink,
+    UcastLink,
     config_digest,
     fencing_digest,
     is_secret_name,
@@ -137,16 +138,16 @@ def _refusal(name: str, path: str, facts: os.stat_result) -> str:
 
 def check_media(config: ClusterConfig, keys: AuthKeys) -> list[Problem]:
     """crc is no authentication: it is accepted only where every link is a serial line."""
-    udp = next((link for link in config.links if isinstance(link, UdpLink)), None)
-    if udp is None:
+    network = next((link for link in config.links if not isinstance(link, SerialLink)), None)
+    if network is None:
         return []
     return [
         Problem(
             "authkeys",
             keys.lines.get(index, 0),
             1,
-            f"key {index} is crc, and anybody on the network of ha.cf line {udp.line} (ucast {udp.interface}) "
-            "could forge beats; use sha1 with a key",
+            f"key {index} is crc, and anybody on the network of ha.cf line {network.line} "
+            f"({network.directive} {network.interface}) could forge beats; use sha1 with a key",
         )
         for index, method in sorted(keys.methods.items())
         if method is AuthMethod.CRC
@@ -181,7 +182,7 @@ def resolve_links(
     links: list[Link] = []
     problems: list[Problem] = []
     for link in config.links:
-        if not isinstance(link, UdpLink) or link.peer_address is not None:
+        if not isinstance(link, UcastLink) or link.peer_address is not None:
             links.append(link)
             continue
         ranges = networks.get(link.interface, ())
@@ -206,7 +207,7 @@ def _candidates(ranges: Sequence[IPv4Interface], peer_addresses: Sequence[str]) 
 
 
 def _underivable(
-    link: UdpLink, peer: str, ranges: Sequence[IPv4Interface], candidates: set[str]
+    link: UcastLink, peer: str, ranges: Sequence[IPv4Interface], candidates: set[str]
 ) -> str:
     """Why the peer's address is not clear, and the line to write."""
     if not ranges:
@@ -221,9 +222,15 @@ def _underivable(
 
 
 def links_to_peer(config: ClusterConfig, own_addresses: Collection[str]) -> tuple[Link, ...]:
-    """The links without the ucast lines that lead to this node itself: one ha.cf may serve both nodes."""
-    return tuple(
-        link
-        for link in config.links
-        if not (isinstance(link, UdpLink) and link.peer_address in own_addresses)
-    )
+    """The links without the ucast lines that lead to this node itself: one ha.cf may serve both nodes.
+
+    A link-local IPv6 address stands in ``own_addresses`` with its interface, ``fe80::1%eth1``.
+    """
+
+    def is_own(link: Link) -> bool:
+        if not isinstance(link, UcastLink) or link.peer_address is None:
+            return False
+        zone = f"%{link.interface}" if link.ipv6 and IPv6Address(link.peer_address).is_link_local else ""
+        return link.peer_address + zone in own_addresses
+
+    return tuple(link for link in config.links if not is_own(link))

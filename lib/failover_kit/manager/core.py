@@ -218,14 +218,23 @@ class Core(OrderDecisions):
             since_ms = floor_ms if heard_ms is None else max(heard_ms, floor_ms)
             silent = heard_ms is None or self.now_ms - heard_ms >= self.config.deadtime_ms
             long_enough = self.now_ms - since_ms >= self.config.deadtime_ms
-            if silent and long_enough and self.peer_state is PeerState.UP and self._other_link_alive(name):
+            if silent:  # what the peer hears there counts anew when both directions may work again
+                self.hearing.unheard_ms.pop(name, None)
+            one_way = self.one_way(name, self.now_ms)
+            if one_way and self.peer_state is PeerState.UP:
+                self._note_once(
+                    Level.WARNING,
+                    code,
+                    f"link {name}: {one_way}; repair it before another link fails, too",
+                )
+            elif silent and long_enough and self.peer_state is PeerState.UP and self._other_link_alive(name):
                 self._note_once(
                     Level.WARNING,
                     code,
                     f"link {name} is silent; {self.config.peer} is still heard by another link: repair it "
                     "before that one fails, too",
                 )
-            elif not silent and code in self.said:
+            elif not silent and name not in self.hearing.unheard_ms and code in self.said:
                 self._unsay(code)
                 self._note(Level.INFO, "link-back", f"link {name} carries beats again")
 
@@ -292,6 +301,7 @@ class Core(OrderDecisions):
                     hears=self.hearing.hears(self.now_ms, self.config.deadtime_ms),
                     ready=not self.ready_reason(),
                     leaving=leaving,
+                    links=self.hearing.hears_on(self.now_ms, self.config.deadtime_ms),
                     digest=self.config.digest,
                     maintenance=self.durable.maintenance,
                     still=law.keeps_still(self.durable) and self.in_maintenance(),

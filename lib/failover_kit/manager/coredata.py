@@ -234,6 +234,13 @@ class CoreBase:
         self._op += 1
         return self._op
 
+    def one_way(self, link: str, now_ms: int) -> str:
+        """The sentence for a link that carries beats in one direction only, else ""."""
+        floor_ms = max(self.peer_since_ms, self.silence_floor_ms)
+        # Their last beats before a cut are a keepalive apart at most, and what the peer found is told by its next.
+        settle_ms = 3 * self.config.keepalive_ms
+        return self.hearing.one_way(link, now_ms, floor_ms, self.config.deadtime_ms, settle_ms)
+
     def _note(self, level: Level, code: str, text: str) -> None:
         self._out.append(Note(level, code, text))
 

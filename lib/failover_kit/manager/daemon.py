@@ -30,8 +30,13 @@ from failover_kit.manager.config import (
     FenceAction,
     LoadedConfig,
     SerialLink,
-    UdpLink,
+    UcastLink,
+    in_beat_order,
+    is_shared,
     serial_fits,
+)
+from failover_kit.manager.config import (
+    Link as ConfigLink,
 )
 from failover_kit.manager.control import ControlServer
 from failover_kit.manager.core import Core
@@ -40,7 +45,9 @@ from failover_kit.manager.fencedevices import find_agents
 from failover_kit.manager.fencetest import PlugTester
 from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
-from failover_kit.manager.links import FrameReceiver, Link, make_links
+from failover_kit.manager.links import make_links
+from failover_kit.manager.links_base import Link
+from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.observing import Observing
 from failover_kit.manager.records import CoreConfig, CoreGroup
@@ -49,7 +56,7 @@ from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
-from failover_kit.manager.store import Store, StoreError, StoreLocked
+from failover_kit.manager.store import Store, StoreError, StoreLocked, peek
 from failover_kit.manager.watchdog import Watchdog, timeout_ms
 from failover_kit.spec.deadline import boottime_ms
 
@@ -100,7 +107,7 @@ class Checked:
     peer: str
     loaded: LoadedConfig
     config: ClusterConfig
-    links: tuple[SerialLink | UdpLink, ...]
+    links: tuple[ConfigLink, ...]
     plans: tuple[GroupPlan, ...]
     agents: dict[str, str]
 
@@ -126,6 +133,7 @@ def check_host(options: Options) -> Checked:
     except ConfigError as error:
         problems += [str(problem) for problem in error.problems]
     own = {str(address.ip) for ranges in host.own_networks().values() for address in ranges}
+    own |= host.own_ipv6_addresses()
     links = configfiles.links_to_peer(config, own)
     if not links:
         problems.append(f"ha.cf: no link leads to {peer}: every ucast address is this node's own; add the peer's")
@@ -149,7 +157,7 @@ def check_host(options: Options) -> Checked:
 
 
 def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
-    if all(not isinstance(link, UdpLink) or link.peer_address is not None for link in config.links):
+    if all(not isinstance(link, UcastLink) or link.peer_address is not None for link in config.links):
         return config  # nothing to derive: no name service is asked
     return configfiles.resolve_links(config, node, host.own_networks(), {peer: host.addresses_of(peer)})
 
@@ -157,10 +165,11 @@ def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
 def _serial_problems(config: ClusterConfig) -> list[str]:
     """Devices that are no serial lines, and beats that do not fit (PROTOCOL rule 22)."""
     names = [group.name for group in config.groups]
-    too_long = wire.frame_fits(config.nodes, names)
+    links = len(in_beat_order(config.links))
+    too_long = wire.frame_fits(config.nodes, names, links=links)
     if too_long:
         return [f"haresources: {too_long}"]
-    frame_bytes = wire.max_frame_bytes(config.nodes, names)
+    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links)
     problems: list[str] = []
     for link in config.links:
         if not isinstance(link, SerialLink):
@@ -180,7 +189,7 @@ def _serial_problems(config: ClusterConfig) -> list[str]:
 def core_config(checked: Checked) -> CoreConfig:
     """What the core decides by, from what the files say."""
     config = checked.config
-    names = tuple(dict.fromkeys(link.name for link in checked.links))
+    names = in_beat_order(checked.links)
     return CoreConfig(
         node=checked.node,
         peer=checked.peer,
@@ -247,9 +256,15 @@ class Daemon:
         )
         observing = self._observing(core, journal)
         shell = self._shell(core, space, fencer, journal, observing)
-        keys = self._checked.loaded.authkeys.keys
-        heard = observing.counted(shell.beat)
-        receiver = FrameReceiver(self._checked.node, keys, heard, self._warn, boottime_ms)
+        receiver = FrameReceiver(
+            (self._checked.node, self._checked.peer),
+            life.nonce,
+            self._checked.loaded.authkeys.keys,
+            observing.counted(shell.beat),
+            note=self._warn,
+            inform=self._inform,
+            shared=[link.name for link in self._checked.links if is_shared(link)],
+        )
 
         def status() -> Status:
             return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
@@ -310,7 +325,12 @@ class Daemon:
                 for what, began_ms, deadline_ms in self._calls.running()
             ),
             links=tuple(
-                LinkHealth(name=link.name, error=link.error, refused=receiver.refused.get(link.name, 0))
+                LinkHealth(
+                    name=link.name,
+                    error=link.error,
+                    refused=receiver.refused.get(link.name, 0),
+                    foreign=receiver.foreign.get(link.name, 0),
+                )
                 for link in self._links
             ),
             problems=tuple(problem for problem in problems if problem),
@@ -373,6 +393,9 @@ class Daemon:
     def _warn(self, text: str) -> None:
         self._say(Level.WARNING, text)
 
+    def _inform(self, text: str) -> None:
+        self._say(Level.INFO, text)
+
     def _ready(self) -> str:
         """What systemd is told when the node takes part (sd_notify(3))."""
         words = ["READY=1", f"STATUS=node {self._checked.node}, peer {self._checked.peer}"]
@@ -384,7 +407,7 @@ class Daemon:
 
     def _take_up_watchdog(self, boot_id: str) -> None:
         """What an earlier life of this boot left running would reset the node while leftovers are cleared."""
-        stored, _ = self._store.load()
+        stored = peek(os.path.join(self._options.state_dir, "state"))
         if self._watchdog is not None and stored is not None and stored.boot_id == boot_id:
             held = any(record.held for record in stored.groups)
             self._watchdog.turned(boottime_ms(), wanted=held, needed=held)

@@ -4,7 +4,7 @@ The directives are Heartbeat's, read as Heartbeat 3.0.6 read them (``#`` begins 
 separate values as blanks do, baud and udpport come before the links), with our own extensions for
 fencing. What Heartbeat knew and has no meaning here is accepted with one note; what it did not know is an
 error.
-Fence devices are checked in ``hacf_fencing``.
+Links are read in ``hacf_links``, fence devices in ``hacf_fencing``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
 
 from failover_kit.manager.config import (
     BAUD_RATES,
@@ -20,11 +19,8 @@ from failover_kit.manager.config import (
     FenceAction,
     FenceDevice,
     FenceLevel,
-    Link,
     Parsed,
-    SerialLink,
     Timing,
-    UdpLink,
 )
 from failover_kit.manager.configtext import (
     Report,
@@ -37,11 +33,10 @@ from failover_kit.manager.configtext import (
     time_ms,
 )
 from failover_kit.manager.hacf_fencing import FenceLines
+from failover_kit.manager.hacf_links import LinkLines, whole_number
 
 DEFAULT_KEEPALIVE_MS = 1_000
 DEFAULT_DEADTIME_MS = 30_000
-DEFAULT_BAUD = 19_200
-DEFAULT_UDPPORT = 694
 DEFAULT_OP_TIMEOUT_MS = 60_000
 DEFAULT_MONITOR_INTERVAL_MS = 10_000
 DEFAULT_PROVE_TIMEOUT_MS = 600_000
@@ -54,7 +49,6 @@ FENCE_USUAL_MS = 5_000
 FENCE_PLUG_MS = 2_000  # each further plug of a node is another off and another status (two supplies)
 
 NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
-_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")  # 15 bytes: IFNAMSIZ of linux/if.h, less NUL
 _TRUE = ("true", "on", "yes", "y", "1")
 _FALSE = ("false", "off", "no", "n", "0")
 
@@ -123,13 +117,10 @@ class _Lines:
 
     report: Report
     nodes: list[Word] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
-    first_link: Word | None = None
+    link: LinkLines = field(default_factory=LinkLines)
     times: dict[str, tuple[int, Word]] = field(default_factory=dict)
     once: dict[str, Word] = field(default_factory=dict)  # directives that may stand once, and where they did
     noted: set[str] = field(default_factory=set)
-    baud: int = DEFAULT_BAUD
-    udpport: int = DEFAULT_UDPPORT
     auto_failback: bool = False
     boot_alone: bool = False
     fence_action: FenceAction = FenceAction.REBOOT
@@ -226,32 +217,18 @@ def _time(name: Word, value: Word, lines: _Lines) -> None:
     lines.times[name.text] = (spelled_ms, value)
 
 
-def _whole_number(text: str, largest: int) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= largest:
-        return int(text)
-    return None
-
-
 def _baud(name: Word, value: Word, lines: _Lines) -> None:
-    rate = _whole_number(value.text, BAUD_RATES[-1])
+    rate = whole_number(value.text, BAUD_RATES[-1])
     if rate not in BAUD_RATES:
         raise ValueError(f"{shown(value.text)} is no baud rate; use one of {', '.join(map(str, BAUD_RATES))}")
-    serial = next((link for link in lines.links if isinstance(link, SerialLink)), None)
-    if serial is not None:
-        where = f"line {serial.line}"
-        lines.report.error(name, f"baud after serial ({where}) has no effect on it; put it before serial")
-    lines.baud = rate
+    lines.link.set_baud(name, rate, lines.report)
 
 
 def _udpport(name: Word, value: Word, lines: _Lines) -> None:
-    port = _whole_number(value.text, 65535)
+    port = whole_number(value.text, 65535)
     if port is None:
         raise ValueError(f"{shown(value.text)} is no UDP port; write 1 to 65535, or nothing for 694")
-    udp = next((link for link in lines.links if isinstance(link, UdpLink)), None)
-    if udp is not None:
-        where = f"line {udp.line}"
-        lines.report.error(name, f"udpport after ucast ({where}) has no effect on it; put it before ucast")
-    lines.udpport = port
+    lines.link.set_udpport(name, port, lines.report)
 
 
 def _auto_failback(_name: Word, value: Word, lines: _Lines) -> None:
@@ -328,65 +305,19 @@ def _node(name: Word, values: list[Word], lines: _Lines) -> None:
 
 
 def _serial(name: Word, values: list[Word], lines: _Lines) -> None:
-    lines.first_link = lines.first_link or name
-    if not values:
-        lines.report.error(name, "serial has no device; write serial /dev/ttyS0")
-    for value in values:
-        if not value.text.startswith("/"):
-            lines.report.error(value, f"{shown(value.text)} is no absolute path; write serial /dev/ttyS0")
-        elif any(isinstance(link, SerialLink) and link.device == value.text for link in lines.links):
-            lines.report.error(value, f"serial {shown(value.text)} is given twice; name each line once")
-        else:
-            _add_link(SerialLink(device=value.text, baud=lines.baud, line=name.line), value, lines)
+    lines.link.serial(name, values, lines.report)
 
 
 def _ucast(name: Word, values: list[Word], lines: _Lines) -> None:
-    report = lines.report
-    lines.first_link = lines.first_link or name
-    if not values:
-        report.error(name, "ucast has no interface; write ucast eth1 ADDRESS, the peer's address on it")
-        return
-    interface = values[0]
-    if not _INTERFACE.fullmatch(interface.text):
-        report.error(interface, f"{shown(interface.text)} is no network interface; write ucast eth1 ADDRESS")
-        return
-    if len(values) > 2:
-        report.error(values[2], "ucast has one interface and one address; write a line for each address")
-        return
-    address = None
-    if len(values) == 2:
-        try:
-            address = str(IPv4Address(values[1].text))
-        except AddressValueError:
-            # Names are not looked up: a heartbeat must not depend on a name server.
-            what = shown(values[1].text)
-            report.error(values[1], f"{what} is no IPv4 address; write ucast {interface.text} ADDRESS")
-            return
-    link = UdpLink(interface=interface.text, peer_address=address, port=lines.udpport, line=name.line)
-    if link in lines.links:
-        report.error(name, f"ucast {link.interface} {address or ''} is given twice; keep one")
-        return
-    _add_link(link, interface, lines)
+    lines.link.ucast(name, values, lines.report)
 
 
-def _add_link(link: Link, place: Word, lines: _Lines) -> None:
-    """Status and warnings name a link by its last part: no two media may share it."""
-    for other in lines.links:
-        both_udp = isinstance(link, UdpLink) and isinstance(other, UdpLink)
-        if other.name == link.name and not both_udp:
-            fact = f"a second link named {shown(link.name)}, first in line {other.line}"
-            lines.report.error(place, f"{fact}; use another path to the device, such as a symbolic link")
-            return
-    lines.links.append(link)
+def _bcast(name: Word, values: list[Word], lines: _Lines) -> None:
+    lines.link.bcast(name, values, lines.report)
 
 
-def _other_medium(name: Word, values: list[Word], lines: _Lines) -> None:
-    """bcast, mcast and the IPv6 media: what to write instead."""
-    lines.first_link = lines.first_link or name
-    interfaces = values if name.text in ("bcast", "udp") else values[:1]
-    usable = [word.text for word in interfaces if _INTERFACE.fullmatch(word.text)] or ["eth1"]
-    instead = " and ".join(f"ucast {interface} ADDRESS-OF-THE-PEER" for interface in usable)
-    lines.report.error(name, f"{name.text} is not supported, beats are sent by IPv4 unicast; write {instead}")
+def _mcast(name: Word, values: list[Word], lines: _Lines) -> None:
+    lines.link.mcast(name, values, lines.report)
 
 
 def _stonith(name: Word, _values: list[Word], lines: _Lines) -> None:
@@ -414,11 +345,11 @@ _SEVERAL: dict[str, Callable[[Word, list[Word], _Lines], None]] = {
     "node": _node,
     "serial": _serial,
     "ucast": _ucast,
-    "bcast": _other_medium,
-    "udp": _other_medium,
-    "mcast": _other_medium,
-    "mcast6": _other_medium,
-    "ucast6": _other_medium,
+    "ucast6": _ucast,
+    "bcast": _bcast,
+    "udp": _bcast,
+    "mcast": _mcast,
+    "mcast6": _mcast,
     "stonith": _stonith,
     "fence_level": _fence_level,
     "fence_trust": _fence_trust,
@@ -434,7 +365,7 @@ def _config(lines: _Lines) -> ClusterConfig | None:
     """Hold the values against each other; None when a part is missing (reported)."""
     report = lines.report
     nodes = _two_nodes(lines)
-    if lines.first_link is None:
+    if not lines.link.named:
         report.error(None, "no link to the peer; write serial /dev/ttyS0, or ucast eth1 ADDRESS")
     timing = _timing(lines)
     devices, levels = lines.fence.finish(nodes, report)
@@ -443,7 +374,7 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         return None
     return ClusterConfig(
         nodes=nodes,
-        links=tuple(lines.links),
+        links=tuple(lines.link.links),
         timing=timing,
         auto_failback=lines.auto_failback,
         fence_devices=devices,
@@ -454,7 +385,7 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         op_timeout_ms=_given(lines, "op_timeout", DEFAULT_OP_TIMEOUT_MS),
         monitor_interval_ms=_given(lines, "monitor_interval", DEFAULT_MONITOR_INTERVAL_MS),
         prove_timeout_ms=_prove_timeout_ms(lines),
-        udpport=lines.udpport,
+        udpport=lines.link.udpport,
         watchdog_device=lines.watchdog,
     )
 

@@ -49,6 +49,7 @@ class Hearing:
         "nonce",
         "peer",
         "retired",
+        "unheard_ms",
     )
 
     def __init__(self, peer: str, my_nonce: str, links: tuple[str, ...]) -> None:
@@ -63,6 +64,7 @@ class Hearing:
         self.last_current_ms: int | None = None
         self.last_two_way_ms: int | None = None  # current, and it hears us
         self.links: dict[str, int | None] = dict.fromkeys(links)
+        self.unheard_ms: dict[str, int] = {}  # since when it says, of which links, that it does not hear us there
 
     def receive(self, beat: Beat, link: str, my_counter: int, now_ms: int) -> Verdict:
         """Judge one authentic frame. ``my_counter`` is the counter of the last beat sent here."""
@@ -80,6 +82,7 @@ class Hearing:
         if verdict is Verdict.CURRENT:
             self.beat = beat
             self.last_current_ms = now_ms
+            self._note_unheard(beat, now_ms)
             if beat.hears:
                 self.last_two_way_ms = now_ms
         return verdict
@@ -133,3 +136,38 @@ class Hearing:
     def hears(self, now_ms: int, deadtime_ms: int) -> bool:
         """Whether a current beat is younger than deadtime; sent to the peer in each beat."""
         return self.last_current_ms is not None and now_ms - self.last_current_ms < deadtime_ms
+
+    def hears_on(self, now_ms: int, deadtime_ms: int) -> tuple[bool, ...]:
+        """Of each link, whether a beat came by it within deadtime; sent to the peer in each beat."""
+        return tuple(heard is not None and now_ms - heard < deadtime_ms for heard in self.links.values())
+
+    def peer_hears_on(self, link: str) -> bool | None:
+        """What the peer's last beat says of our beats on ``link``; None when it says nothing that fits."""
+        if self.beat is None or len(self.beat.links) != len(self.links):
+            return None
+        return self.beat.links[tuple(self.links).index(link)]
+
+    def one_way(self, link: str, now_ms: int, floor_ms: int, deadtime_ms: int, settle_ms: int) -> str:
+        """The sentence for a link that carries beats in one direction only; "" when it is not known to be one.
+
+        Told only of a peer that is current. Each side finds a cut a little earlier than the other, and
+        ``settle_ms`` is that difference; before ``floor_ms`` nothing counts (start, pause, the peer's new life).
+        """
+        if self.last_current_ms is None or now_ms - self.last_current_ms >= deadtime_ms:
+            return ""
+        heard_ms = self.links[link]
+        if heard_ms is not None and now_ms - heard_ms < deadtime_ms:
+            since_ms = max(self.unheard_ms.get(link, now_ms), floor_ms)
+            return f"we hear {self.peer} there, it does not hear us" if now_ms - since_ms >= deadtime_ms else ""
+        quiet_ms = now_ms - max(heard_ms or 0, floor_ms)
+        if quiet_ms >= deadtime_ms + settle_ms and self.peer_hears_on(link):
+            return f"{self.peer} hears us there, we do not hear it"
+        return ""
+
+    def _note_unheard(self, beat: Beat, now_ms: int) -> None:
+        said = beat.links if len(beat.links) == len(self.links) else (True,) * len(self.links)
+        for name, heard in zip(self.links, said, strict=True):
+            if heard:
+                self.unheard_ms.pop(name, None)
+            else:
+                self.unheard_ms.setdefault(name, now_ms)

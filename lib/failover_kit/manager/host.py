@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Address
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 HEARTBEAT_PID_FILES = ("/run/heartbeat.pid", "/var/run/heartbeat.pid", "/run/heartbeat/heartbeat.pid")
@@ -140,6 +140,20 @@ def own_networks() -> dict[str, list[IPv4Interface]]:
                 continue  # it has none
             text = f"{socket.inet_ntoa(address)}/{socket.inet_ntoa(mask)}"
             found[name] = [IPv4Interface(text)]
+    return found
+
+
+def own_ipv6_addresses() -> set[str]:
+    """This node's IPv6 addresses (/proc/net/if_inet6); link-local ones with their zone, as fe80::1%eth1."""
+    try:
+        with open("/proc/net/if_inet6", encoding="ascii") as table:
+            rows = [line.split() for line in table]
+    except FileNotFoundError:
+        return set()  # a kernel without IPv6
+    found = set()
+    for digits, *_, interface in rows:
+        address = IPv6Address(bytes.fromhex(digits))
+        found.add(f"{address}%{interface}" if address.is_link_local else str(address))
     return found
 
 

@@ -126,6 +126,7 @@ class Beat:
     hears: bool  # the sender has a current beat of ours that is younger than deadtime
     ready: bool  # able to persist, not leaving, configuration read
     leaving: bool = False
+    links: tuple[bool, ...] = ()  # by link, in the configuration's order: the sender heard the peer within deadtime
     digest: str = ""
     maintenance: int = 0  # the durable number; what this beat says of groups is from after it was made durable
     still: bool = False  # in maintenance by that number, and it is durable that the sender keeps still
@@ -201,6 +202,8 @@ class LinkView:
     name: str
     up: bool | None
     heard_ago_ms: int | None
+    peer_hears: bool | None = None  # what the peer says of it; None: it says nothing
+    one_way: str = ""  # a sentence when it carries beats in one direction only
 
 
 class ProofState(Enum):

@@ -54,6 +54,7 @@ class LinkHealth:
     name: str
     error: str  # one sentence; "" = none
     refused: int  # frames that were not used since the start
+    foreign: int = 0  # frames of other clusters on a shared segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

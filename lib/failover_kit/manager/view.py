@@ -95,9 +95,13 @@ def _drill_doing(step: DrillStep, peer: str) -> str:
 
 def _link(core: CoreBase, name: str, now_ms: int) -> LinkView:
     heard = core.hearing.links[name]
-    if heard is None:
-        return LinkView(name=name, up=None, heard_ago_ms=None)
-    return LinkView(name=name, up=now_ms - heard < core.config.deadtime_ms, heard_ago_ms=now_ms - heard)
+    return LinkView(
+        name=name,
+        up=None if heard is None else now_ms - heard < core.config.deadtime_ms,
+        heard_ago_ms=None if heard is None else now_ms - heard,
+        peer_hears=core.hearing.peer_hears_on(name) if core.peer_beat() is not None else None,
+        one_way=core.one_way(name, now_ms),
+    )
 
 
 def _group(core: OrderDecisions, group: Group) -> GroupView:
@@ -205,6 +209,8 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
             return "degraded", f"group {group.name} cannot run on {peer}: it failed there"
     for name in core.hearing.links:
         link = _link(core, name, now_ms)
+        if link.one_way:
+            return "degraded", f"link {name}: {link.one_way}"
         if not link.up and now_ms - core.peer_since_ms >= core.config.deadtime_ms:
             return "degraded", f"link {name} is silent"
     if not core.config.can_fence:

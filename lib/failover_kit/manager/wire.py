@@ -7,6 +7,7 @@
     beat 1204
     echo 90c1b6a2d2e04f5c 988
     says hears ready
+    links 11
     conf 5b0f6a1d0c7e9a34
     maintenance 3 still
     group IPaddr_10.0.0.9 started held right=4 top=4
@@ -15,7 +16,8 @@
 
 The last line but one is HMAC-SHA256 (RFC 2104) over every byte before its digits, with the key of that
 index in authkeys; an index of method ``crc`` has the empty key, which makes it a checksum. What is at its
-default is left out. There is exactly one spelling of a beat: a frame that is signed rightly and still is
+default is left out; ``links`` tells of each link, in an order that both nodes have, whether the peer is heard
+there. There is exactly one spelling of a beat: a frame that is signed rightly and still is
 not what ``encode`` would have written comes from another version and is refused.
 
 Pure. The one error that leaves this module for a received frame is FrameError.
@@ -29,14 +31,14 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from failover_kit.manager.config import Secret
+from failover_kit.manager.config import LINK_LIMIT, Secret
 from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.states import GroupState
 
 VERSION = 1
 
-FRAME_LIMIT_BYTES = 1200
-"""No link fragments this: IPv6 guarantees 1280 (RFC 8200 section 5), IPv4 paths in use carry more."""
+FRAME_LIMIT_BYTES = 1232
+"""No link fragments this: IPv6 guarantees 1280 (RFC 8200 section 5), 40 of them are its header and 8 UDP's."""
 
 COUNTER_LIMIT = 10**12
 """Bound of beat counters: 31 years of one life at 1000 beats a second. Bounds make rule 22 exact."""
@@ -60,6 +62,7 @@ START = b"=failover-kit "
 END = b"=end\n"
 _FIRST_LINE = b"%s%d\n" % (START, VERSION)
 _OTHER_VERSION = re.compile(rb"=failover-kit ([0-9]{1,4})\n")
+_CLAIMED_NODE = re.compile(rb"=failover-kit [0-9]{1,4}\nnode ([!-<>-~]{1,96})\n")
 _SIGNATURE = re.compile(rb"\nauth (0|[1-9][0-9]?) ([0-9a-f]{64})\n=end\n\Z")
 _SIGNATURE_TAIL_BYTES = len(b"\nauth 15 ") + 64 + len(b"\n=end\n")
 _WORD = re.compile(r"[!-<>-~]+")  # printable, no blank, no "="
@@ -104,8 +107,10 @@ def encode(beat: Beat, keys: Mapping[int, Secret], key_index: int) -> bytes:
     return frame
 
 
-def max_frame_bytes(nodes: Iterable[str], groups: Iterable[str], nonce_bytes: int = NONCE_BYTES) -> int:
-    """The longest frame that can ever be sent between ``nodes`` about ``groups`` (PROTOCOL rule 22).
+def max_frame_bytes(
+    nodes: Iterable[str], groups: Iterable[str], nonce_bytes: int = NONCE_BYTES, *, links: int = LINK_LIMIT
+) -> int:
+    """The longest frame that can ever be sent between ``nodes`` about ``groups`` over ``links`` (PROTOCOL rule 22).
 
     Made by writing the longest beat there is, so it cannot disagree with ``encode``.
     """
@@ -121,6 +126,7 @@ def max_frame_bytes(nodes: Iterable[str], groups: Iterable[str], nonce_bytes: in
         hears=True,
         ready=True,
         leaving=True,
+        links=(True,) * links,
         digest="d" * 16,
         maintenance=epoch,
         still=True,
@@ -144,10 +150,10 @@ def max_frame_bytes(nodes: Iterable[str], groups: Iterable[str], nonce_bytes: in
     return len(_sign(_body(beat), Secret(b""), 15))
 
 
-def frame_fits(nodes: Iterable[str], groups: Iterable[str]) -> str | None:
+def frame_fits(nodes: Iterable[str], groups: Iterable[str], *, links: int = LINK_LIMIT) -> str | None:
     """None when every beat of this configuration fits into a frame, else the refusal."""
     names = tuple(groups)
-    longest = max_frame_bytes(nodes, names)
+    longest = max_frame_bytes(nodes, names, links=links)
     if longest <= FRAME_LIMIT_BYTES:
         return None
     return (
@@ -170,6 +176,10 @@ def _body(beat: Beat) -> bytes:
     said = [word for word, is_so in flags if is_so]
     if said:
         lines.append(" ".join(("says", *said)))
+    if beat.links:
+        if len(beat.links) > LINK_LIMIT:
+            raise ValueError(f"a beat tells of {LINK_LIMIT} links at most")
+        lines.append("links " + "".join("1" if heard else "0" for heard in beat.links))
     if beat.digest:
         lines.append(f"conf {_quote(beat.digest)}")
     if beat.maintenance:
@@ -259,6 +269,17 @@ def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
     )
 
 
+def claimed_node(frame: bytes) -> str | None:
+    """The node a frame says it is from, believed by nobody: nothing of it was checked. None when it says none."""
+    found = _CLAIMED_NODE.match(frame)
+    if found is None:
+        return None
+    try:
+        return _unquote(found.group(1).decode("ascii"))
+    except ValueError:
+        return None
+
+
 def _check_shape(frame: bytes) -> None:
     if frame.startswith(_HEARTBEAT_MARKERS):
         raise FrameError(
@@ -325,6 +346,7 @@ def _parse_body(body: bytes) -> Beat:
             raise ValueError("an echo too many or without its counter")
         echoes.append((_unquote(words[0]), _number(words[1])))
     said = lines.take("says") or []
+    links = lines.take("links")
     conf = lines.take("conf")
     maintenance = lines.take("maintenance")
     groups: list[GroupClaim] = []
@@ -342,6 +364,7 @@ def _parse_body(body: bytes) -> Beat:
         hears="hears" in said,
         ready="ready" in said,
         leaving="leaving" in said,
+        links=tuple(sign == "1" for sign in links[0]) if links else (),
         digest=_unquote(conf[0]) if conf else "",
         maintenance=_number(maintenance[0]) if maintenance else 0,
         still="still" in (maintenance or ()),
