@@ -225,6 +225,8 @@ class Pair:
         for node in self.nodes:
             node.sh("mkdir -p -m 700 /etc/ha.d /etc/ha.d/resource.d")
             node.put("/etc/ha.d/resource.d/sleeper", SLEEPER, 0o755)
+            node.put("/etc/modules-load.d/softdog.conf", "softdog\n")
+            node.run(["modprobe", "softdog"], timeout_s=PATIENCE_S)
             node.put("/etc/ha.d/ha.cf", self._ha_cf())
             node.put("/etc/ha.d/haresources", resources)
             node.put("/etc/ha.d/authkeys", "auth 1\n1 sha256 of-the-lab-and-nobody-else\n", 0o600)
@@ -241,6 +243,11 @@ class Pair:
         return HA_CF.format(
             warntime=self.deadtime_s // 2, deadtime=self.deadtime_s, fence_delay=FENCE_DELAY_S * self.pace
         )
+
+    @property
+    def watchdog_s(self) -> int:
+        """What failoverd asks of the watchdog: a hang it survives, and sooner than the passive peer's shot."""
+        return self.deadtime_s + FENCE_DELAY_S * self.pace - 2
 
     # --- asking ------------------------------------------------------------------------------------------
 

@@ -369,35 +369,43 @@ def test_killnfsd_lets_go_of_a_disk_that_a_client_has_locked(pair: Pair, version
 
 # --- 4. /dev/watchdog -----------------------------------------------------------------------------------
 
-SOFTDOG_MARGIN_S = 5
+DOG = "/sys/class/watchdog/watchdog0"
 
 
-def test_watchdog_in_ha_cf_is_read_and_arms_nothing(pair: Pair) -> None:
-    """As docs/howto/a-real-pair.md says under "Not there yet"."""
+def dog(node: Guest, what: str = "state") -> str:
+    return node.get(f"{DOG}/{what}").decode().strip()
+
+
+def test_the_watchdog_is_armed_where_something_is_held_and_a_restart_takes_it_up(pair: Pair) -> None:
     pair.settle()
-    pete = pair.lab.pete
-    pete.run(["modprobe", "softdog", f"soft_margin={SOFTDOG_MARGIN_S}"])
-    wait_for(lambda: pete.run(["test", "-c", "/dev/watchdog"], check=False).code == 0, "/dev/watchdog is there")
-    pid = main_pid(pete)
+    pete, mclaws = pair.lab.pete, pair.lab.mclaws
+    assert (dog(pete), dog(mclaws)) == ("active", "inactive")
+    assert dog(pete, "timeout") == str(pair.watchdog_s)
+    boots, pid = pete.boot, main_pid(pete)
     pete.run(["kill", "-KILL", str(pid)])
     wait_for(lambda: main_pid(pete) not in (0, pid) and pair.runs_on(pete), "failoverd is back on pete", pair)
-    assert "watchdog /dev/watchdog is not armed: this version does not use it" in journal(pete, unit="failoverd")
-    assert pete.get("/sys/class/watchdog/watchdog0/state").strip() == b"inactive"
-    opened = pete.sh(f"ls -l /proc/{main_pid(pete)}/fd").stdout
-    assert "watchdog" not in opened
+    assert dog(pete) == "active"
+    assert f"watchdog /dev/watchdog is armed: {pair.watchdog_s} s" in journal(pete, unit="failoverd")
+    pete.run(["failoverctl", "standby"], timeout_s=PATIENCE_S)
+    wait_for(lambda: (dog(pete), dog(mclaws)) == ("inactive", "active"), "the watchdogs have followed", pair)
+    assert pete.boot == boots
+    pete.run(["failoverctl", "takeover"], timeout_s=PATIENCE_S)
 
 
-def test_an_opened_watchdog_that_is_not_fed_resets_the_machine(pair: Pair) -> None:
-    """What rule 24 will stand on. The peer hears of a new boot; nobody is shot."""
-    pair.lab.boot("mclaws", timeout_s=PATIENCE_S)
-    mclaws = pair.lab.mclaws
-    mclaws.run(["systemctl", "stop", "failoverd"], timeout_s=PATIENCE_S)  # in good order: nobody shoots it
-    boots = mclaws.boot
-    mclaws.sh(
-        f"modprobe softdog soft_margin={SOFTDOG_MARGIN_S}\n"
-        "exec setsid --fork sh -c 'exec 3>/dev/watchdog; sleep 1000' >/dev/null 2>&1 </dev/null\n"
+def test_a_node_that_holds_something_and_has_no_failoverd_resets_itself(pair: Pair) -> None:
+    """Before its passive peer shoots: that one waits twice fence_delay after deadtime."""
+    pair.settle()
+    pete = pair.lab.pete
+    boots, pid = pete.boot, main_pid(pete)
+    pete.sh(
+        "mkdir -p /run/systemd/system/failoverd.service.d\n"
+        "printf '[Service]\\nRestart=no\\n' >/run/systemd/system/failoverd.service.d/none.conf\n"
+        "systemctl daemon-reload\n",
+        timeout_s=PATIENCE_S,
     )
-    wait_for(lambda: mclaws.boot == boots + 1, "the watchdog has reset mclaws")
-    ended = [event for event in pair.lab.power_events() if (event.guest, event.what) == ("mclaws", "ended")][-1]
-    assert ended.by == "own reset"
-    mclaws.wait_ready(PATIENCE_S)
+    seen = len(pair.lab.power_events())
+    pete.run(["kill", "-KILL", str(pid)])
+    wait_for(lambda: pete.boot > boots, "pete was reset")
+    ended = [e for e in pair.lab.power_events()[seen:] if (e.guest, e.what) == ("pete", "ended")]
+    assert ended[0].by == "own reset"
+    pair.settle()

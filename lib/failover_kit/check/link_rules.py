@@ -13,7 +13,7 @@ from failover_kit.check.findings import Finding, Severity, found
 from failover_kit.check.subject import Subject
 from failover_kit.check.tables import inittab_lines
 from failover_kit.manager import wire
-from failover_kit.manager.config import ConfigError, Link, SerialLink, Timing, UdpLink, serial_fits
+from failover_kit.manager.config import ConfigError, Link, SerialLink, Timing, UcastLink, serial_fits
 from failover_kit.manager.configfiles import links_to_peer, resolve_links
 from failover_kit.manager.configtext import as_time
 
@@ -73,14 +73,14 @@ def _serial(subject: Subject, link: SerialLink) -> Iterator[Finding]:
 def _udp(subject: Subject) -> Iterator[Finding]:
     networks = subject.probes.networks()
     media = [link for link in subject.loaded.config.links if not isinstance(link, SerialLink)]
-    unicast = [link for link in media if isinstance(link, UdpLink)]
+    unicast = [link for link in media if isinstance(link, UcastLink)]
     for interface in dict.fromkeys(link.interface for link in media):
         line = next(link.line for link in media if link.interface == interface)
         if interface not in networks:
             there = ", ".join(sorted(networks)) or "none"
             fact = f"there is no interface {interface} here (there are: {there})"
             yield found("link-interface", f"ha.cf:{line}", fact, "plug the card in, or correct the name")
-        elif not networks[interface]:
+        elif not networks[interface] and any(_is_v4(link) for link in unicast if link.interface == interface):
             fact = f"interface {interface} has no IPv4 address here"
             yield found("link-interface", f"ha.cf:{line}", fact, f"give {interface} its address, now and at boot")
     for link in unicast:
@@ -90,14 +90,18 @@ def _udp(subject: Subject) -> Iterator[Finding]:
     if (
         unicast
         and all(link.peer_address in own for link in unicast)
-        and len(media) == len(subject.loaded.config.links)
+        and len(unicast) == len(subject.loaded.config.links)
     ):
         fact = f"every ucast address is this node's own: no link leads to {subject.peer}"
         remedy = f"add a line: ucast {unicast[0].interface} and the address of {subject.peer} there"
         yield found("link-address", f"ha.cf:{unicast[0].line}", fact, remedy)
 
 
-def _derived(subject: Subject, link: UdpLink, networks: dict[str, tuple[str, ...]]) -> Finding:
+def _is_v4(link: UcastLink) -> bool:
+    return link.peer_address is None or ":" not in link.peer_address
+
+
+def _derived(subject: Subject, link: UcastLink, networks: dict[str, tuple[str, ...]]) -> Finding:
     """``ucast eth1``: what it is taken for, or that it can be taken for nothing."""
     place, peer = f"ha.cf:{link.line}", subject.peer
     interfaces, names = _as_interfaces(networks), {peer: _v4_of(subject)}
@@ -107,7 +111,7 @@ def _derived(subject: Subject, link: UdpLink, networks: dict[str, tuple[str, ...
     except ConfigError as error:
         fact, _, remedy = error.problems[0].text.rpartition("; ")
         return found("ucast-no-address", place, fact, remedy, Severity.ERROR)
-    taken = resolved.peer_address if isinstance(resolved, UdpLink) else ""
+    taken = resolved.peer_address if isinstance(resolved, UcastLink) else ""
     fact = f"ucast {link.interface} has no address; here it is taken for {taken}"
     return found("ucast-no-address", place, fact, f"write: ucast {link.interface} {taken}")
 
@@ -120,7 +124,7 @@ def links_to_test(subject: Subject) -> tuple[Link, ...]:
         config = resolve_links(config, subject.node, interfaces, {subject.peer: _v4_of(subject)})
     own = {str(interface.ip) for ranges in interfaces.values() for interface in ranges}
     links = links_to_peer(config, own)
-    return tuple(link for link in links if not (isinstance(link, UdpLink) and link.peer_address is None))
+    return tuple(link for link in links if not (isinstance(link, UcastLink) and link.peer_address is None))
 
 
 def _as_interfaces(networks: dict[str, tuple[str, ...]]) -> dict[str, list[IPv4Interface]]:
@@ -131,12 +135,14 @@ def _v4_of(subject: Subject) -> list[str]:
     return [address for address in subject.probes.addresses_of(subject.peer) if ":" not in address]
 
 
-def own_links(subject: Subject) -> tuple[UdpLink, ...]:
-    """The ucast lines that lead away from this node, with an address."""
+def own_links(subject: Subject) -> tuple[UcastLink, ...]:
+    """The IPv4 ucast lines that lead away from this node, with an address."""
     networks = subject.probes.networks()
     own = {str(ip_interface(text).ip) for texts in networks.values() for text in texts}
     links = links_to_peer(subject.loaded.config, own)
-    return tuple(link for link in links if isinstance(link, UdpLink) and link.peer_address is not None)
+    return tuple(
+        link for link in links if isinstance(link, UcastLink) and link.peer_address is not None and _is_v4(link)
+    )
 
 
 def _times(subject: Subject, timing: Timing) -> Iterator[Finding]:

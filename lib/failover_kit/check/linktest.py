@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from failover_kit.manager import wire
 from failover_kit.manager.config import AuthKeys
-from failover_kit.manager.links import Link
+from failover_kit.manager.links_base import Link
 from failover_kit.spec.deadline import boottime_ms
 
 PROBE_INTERVAL_MS = 500

@@ -22,7 +22,7 @@ from failover_kit.manager.config import AuthKeys
 FORMAT = 1
 LIMIT_BYTES = 1 << 20
 
-_MAY_DIFFER = re.compile(r"(?:serial|ucast|baud|watchdog)\b")
+_MAY_DIFFER = re.compile(r"(?:serial|ucast6?|[bm]cast6?|udp|baud|watchdog)\b")
 _HAS_SECRET = re.compile(r"(?:fence_device|stonith_host|stonith)\b")
 
 
