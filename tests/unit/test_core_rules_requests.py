@@ -23,7 +23,9 @@ def passive(bench: Bench, rested_ms: int = HOLD_OFF_MS) -> Bench:
     return bench
 
 
-def ask(bench: Bench, epoch: int = 3, *, verb: Verb = Verb.TAKEOVER, groups: tuple[str, ...] = ("cluster",)) -> None:
+def ask(
+    bench: Bench, epoch: int = 3, *, verb: Verb = Verb.TAKEOVER, groups: tuple[str, ...] = ("cluster",)
+) -> None:
     bench.handle(Command(7, verb, groups, terms=Terms(epoch, HOLD_OFF_MS, ASKER)))
 
 

@@ -1,8 +1,8 @@
 """The asking side of the control socket, and what goes over it: one JSON line each way.
 
-A request is ``{"verb", "groups", "target", "timeout_ms"}``, a watcher's has ``"terms"``, too. Answers are ``{"status": {...}}`` for status and
-watch (again and again), else ``{"reply": {"code", "text"}}`` with the real outcome. Imports no asyncio:
-status should answer fast.
+A request is ``{"verb", "groups", "target", "timeout_ms"}``, a watcher's has ``"terms"``, too. Answers are
+``{"status": {...}}`` for status and watch (again and again), else ``{"reply": {"code", "text"}}`` with the real
+outcome. Imports no asyncio: status should answer fast.
 """
 
 from __future__ import annotations

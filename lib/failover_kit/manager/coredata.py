@@ -200,7 +200,9 @@ class CoreBase:
         self._in_flight: tuple[int, NodeRecord, dict[str, GroupRecord]] | None = None
         self._dirty = False
         self._version = 0  # grows with every change: evaluation goes on until it stands still
-        self.groups = {g.name: Group(config=g, since_ms=now_ms, next_ms=now_ms, rests_since_ms=now_ms) for g in config.groups}
+        self.groups = {
+            g.name: Group(config=g, since_ms=now_ms, next_ms=now_ms, rests_since_ms=now_ms) for g in config.groups
+        }
         self.even = config.node < config.peer
         self._load(stored)
 

@@ -52,9 +52,8 @@ class RequestDecisions(MaintenanceDecisions):
         group = self.groups.get(event.groups[0])
         if group is None:
             return ExitCode.USAGE, f"no group {event.groups[0]!r}; the groups are: {', '.join(self.groups)}"
-        return ExitCode.REFUSED, (
-            self._unfit_here(group) or self._not_as_seen(group, terms.epoch) or self._held_off(group, terms.hold_off_ms)
-        )
+        why = self._unfit_here(group) or self._not_as_seen(group, terms.epoch)
+        return ExitCode.REFUSED, why or self._held_off(group, terms.hold_off_ms)
 
     def _unfit_here(self, group: Group) -> str:
         """"" when this node could run the group now and is at rest."""
@@ -71,7 +70,8 @@ class RequestDecisions(MaintenanceDecisions):
         if unrest:
             return f"{unrest}; ask again when it has ended"
         if group.state is not GroupState.STOPPED or record.held:
-            return f"group {group.name} is {group.state.value} on {node}: {group.reason or 'its stop is not verified'}"
+            why = group.reason or "its stop is not verified"
+            return f"group {group.name} is {group.state.value} on {node}: {why}"
         return ""
 
     def _not_as_seen(self, group: Group, epoch: int) -> str:
@@ -95,6 +95,6 @@ class RequestDecisions(MaintenanceDecisions):
         if left_ms <= 0:
             return ""
         return (
-            f"held off for another {-(-left_ms // 1000)} s: group {group.name} moved, was asked for, or failoverd was "
-            f"started on {self.config.node} less than {hold_off_ms / 1000:g} s ago"
+            f"held off for another {-(-left_ms // 1000)} s: group {group.name} moved, was asked for, or failoverd "
+            f"was started on {self.config.node} less than {hold_off_ms / 1000:g} s ago"
         )

@@ -164,7 +164,8 @@ class Shell:
     async def command(
         self, verb: Verb, groups: tuple[str, ...] = (), target: str = "", terms: Terms | None = None
     ) -> Outcome:
-        """An operator's order, or a watcher's request on its terms; returns with its real outcome, which may take minutes."""
+        """An operator's order, or a watcher's request on its terms; returns with its real outcome, which may take
+        minutes."""
         self._command_id += 1
         number = self._command_id
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
