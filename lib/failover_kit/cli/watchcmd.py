@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node", action="append", required=True, type=_destination, metavar="HOST", help="a node for ssh; twice"
     )
-    parser.add_argument("--probe", action="append", default=[], metavar="PROBE", help="what must answer; repeatable")
+    parser.add_argument("--probe", action="append", default=[], metavar="PROBE", help="what must answer")
     parser.add_argument(
         "--witness", action="append", default=[], metavar="PROBE",
         help="what answers as long as this machine's own network works, a gateway: ping:HOST",
