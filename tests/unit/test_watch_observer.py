@@ -46,10 +46,9 @@ class Scene:
         self.now_ms = 0
         self.said: list[str] = []
         self.watcher = Watcher(
-            "web",
-            [self.service],  # type: ignore[list-item]
-            [self.gateway],  # type: ignore[list-item]
-            self.nodes,  # type: ignore[arg-type]
+            [self.service],
+            [self.gateway],
+            self.nodes,
             Observer(failures=failures, again_ms=AGAIN_MS),
             timeout_ms=1,
             dry_run=dry_run,

@@ -140,7 +140,6 @@ def _made(options: argparse.Namespace, say: Callable[[str], None]) -> Watcher:
 
     wanted: list[Probe] = [] if options.ask else [probes.parse(text) for text in options.probe]
     return Watcher(
-        options.group,
         wanted,
         [probes.parse(text) for text in options.witness],
         _nodes(options),

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from failover_kit.manager.actions import ExitCode
-from failover_kit.watch.asking import AskError, Nodes, Target
+from failover_kit.manager.client import Answer
+from failover_kit.watch.asking import AskError, Target
 from failover_kit.watch.observer import Observer
-from failover_kit.watch.probes import Probe
+
+
+class Look(Protocol):
+    """A probe, as far as a watcher cares."""
+
+    @property
+    def text(self) -> str: ...
+
+    def failure(self, timeout_ms: int) -> str:
+        """"" for a good answer, else what happened instead."""
+
+
+class Pair(Protocol):
+    """The nodes, as far as a watcher cares."""
+
+    def target(self) -> Target:
+        """Whom to ask. AskError when there is nobody."""
+
+    def take_over(self, target: Target) -> Answer:
+        """Ask, and wait for the outcome. AskError when there is none."""
 
 
 class Watcher:
@@ -15,10 +36,9 @@ class Watcher:
 
     def __init__(
         self,
-        group: str,
-        probes: Sequence[Probe],
-        witnesses: Sequence[Probe],
-        nodes: Nodes,
+        probes: Sequence[Look],
+        witnesses: Sequence[Look],
+        nodes: Pair,
         observer: Observer,
         *,
         timeout_ms: int,
@@ -26,7 +46,6 @@ class Watcher:
         say: Callable[[str], None],
         now_ms: Callable[[], int],
     ) -> None:
-        self._group = group
         self._probes = probes
         self._witnesses = witnesses
         self._nodes = nodes
@@ -63,7 +82,7 @@ class Watcher:
             self._say(f"no takeover: {error}")
             return error.code
 
-    def _failure(self, probes: Sequence[Probe]) -> str:
+    def _failure(self, probes: Sequence[Look]) -> str:
         """Of the first that fails; the probe is named when there are several to be told apart."""
         for probe in probes:
             failure = probe.failure(self._timeout_ms)
