@@ -126,7 +126,8 @@ class Site:
     def _sshd(self, node: Node) -> None:
         config = self.folder / f"{node.name}.sshd"
         config.write_text(
-            f"Port {SSH_PORT}\nHostKey {self.folder}/host\nAuthorizedKeysFile {self.folder}/{node.name}.keys\n"
+            f"Port {SSH_PORT}\nHostKey {self.folder}/host\n"
+            f"AuthorizedKeysFile {self.folder}/{node.name}.keys\n"
             "StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
         )
         self.start(node.namespace, "unshare", "-m", "sh", "-c", SSHD, "sh", str(config))
