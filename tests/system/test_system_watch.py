@@ -128,7 +128,8 @@ class Site:
         config.write_text(
             f"Port {SSH_PORT}\nHostKey {self.folder}/host\n"
             f"AuthorizedKeysFile {self.folder}/{node.name}.keys\n"
-            "StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
+            "StrictModes no\nUsePAM no\nPidFile none\n"
+            "PermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
         )
         self.start(node.namespace, "unshare", "-m", "sh", "-c", SSHD, "sh", str(config))
 
@@ -311,6 +312,7 @@ def test_the_real_mon_asks_for_it(site: Site) -> None:
     config = site.folder / "mon.cf"
     config.write_text(MON_CF.format(folder=site.folder, service=SERVICE, port=PORT, arguments=arguments))
     config.chmod(0o644)
+    (site.folder / "auth.cf").write_text("")  # nobody may order Mon about
     syslog = Syslog(dev / "log")
     try:
         control = str(REPOSITORY / "bin" / "failoverctl")
@@ -330,7 +332,8 @@ def test_the_real_mon_asks_for_it(site: Site) -> None:
 
 # --- an independent peer for the null call --------------------------------------------------------------
 
-RPCBIND = 'mount -t tmpfs none /run && exec /sbin/rpcbind -f -h 127.0.0.1'
+# Without -h: with one, rpcbind 1.2.6 ends by a double free.
+RPCBIND = "mount -t tmpfs none /run && exec rpcbind -f"
 
 
 def test_the_system_s_rpcbind_answers_the_null_call() -> None:
