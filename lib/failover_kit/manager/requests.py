@@ -35,7 +35,8 @@ class RequestDecisions(MaintenanceDecisions):
         names = " ".join(event.groups)
         code, why = self._request_refusal(event, terms)
         if why:
-            self._note(Level.WARNING, "request-refused", f"takeover of {names} asked for by {terms.asker}: {why}")
+            text = f"takeover of {names} asked for by {terms.asker} is refused: {why}"
+            self._note(Level.WARNING, "request-refused", text)
             self._reply(event.id, code, why)
             return False
         self.groups[names].rests_since_ms = self.now_ms
