@@ -22,8 +22,8 @@ EXPLANATION = (
     "refuses unless the epoch is the one that was seen, it is ready, nothing else is under way, and nothing moved "
     "within its hold-off. The group is stopped there, or the node fenced, before it starts elsewhere. Probes: "
     "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http://HOST[:PORT]/PATH, file:/PATH, ping:HOST. Runs until SIGTERM. "
-    "With --once: exit code 0 it answers or was taken over, 1 it does not answer, 3 refused, 5 no node was reached, "
-    "7 timed out."
+    "With --once: exit code 0 it answers or was taken over, 1 it does not answer, 3 refused, 5 no node was "
+    "reached, 7 timed out."
 )
 GATE_HELP = "on a node: what a watcher's ssh key may do (command= in authorized_keys)"
 GATE_EXPLANATION = (
