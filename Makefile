@@ -22,7 +22,7 @@ ARGS     =
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-rehearsal: ## two nodes, a disk, a switch and a client on this machine, through eight scenes (root; ARGS="--scene 3")
+rehearsal: ## two nodes, a disk, a switch and a client on this machine, through nine scenes (root; ARGS="--scene 3")
 	@sh tools/setup.sh rehearsal
 	@$(PYTHON) -I bin/rehearsal $(ARGS)
 

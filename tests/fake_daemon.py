@@ -10,7 +10,7 @@ import status_examples
 from failover_kit.manager.actions import ExitCode, Level
 from failover_kit.manager.client import Answer
 from failover_kit.manager.control import ControlServer
-from failover_kit.manager.events import Verb
+from failover_kit.manager.events import Terms, Verb
 
 
 class FakeDaemon:
@@ -20,6 +20,7 @@ class FakeDaemon:
         self.path = path
         self.status = status_examples.status_of()
         self.orders: list[tuple[Verb, tuple[str, ...], str]] = []
+        self.terms: list[Terms | None] = []
         self.tests: list[str] = []
         self.said: list[str] = []
         self.answer = Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
@@ -35,8 +36,9 @@ class FakeDaemon:
     def _say(self, level: Level, text: str) -> None:
         self.said.append(text)
 
-    async def _order(self, verb: Verb, groups: tuple[str, ...], target: str) -> Answer:
+    async def _order(self, verb: Verb, groups: tuple[str, ...], target: str, terms: Terms | None) -> Answer:
         self.orders.append((verb, groups, target))
+        self.terms.append(terms)
         if not self.answer_at_once:
             await self._gate.wait()
         self.finished.set()

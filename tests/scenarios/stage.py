@@ -19,19 +19,21 @@ if not __package__:  # run as a program
     _TOP = pathlib.Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(_TOP / "lib"), str(_TOP / "tests")]
 
-from failover_kit.manager.events import Command, ShutdownRequested, Verb
+from failover_kit.manager.events import Command, ShutdownRequested, Terms, Verb
 from failover_kit.manager.records import CoreGroup
 from scenarios.stage_world import LINK_MS, NODES, Node, StageError, World
 
 HERE = pathlib.Path(__file__).resolve().parent
 SETTLE_MS = 5_000
 MORNING_MS = 1_700_000_000_000  # the wall clock when a story begins
+HOLD_OFF_MS = 10_000
 
 PLACES = {
     "{node}": r"(?P<node>pete|mclaws)",
     "{target}": r"(?P<target>\w+)",
     "{link}": r"(?P<link>eth1|ttyS0)",
     "{group}": r"(?P<group>cluster|archive)",
+    "{epoch}": r"(?P<epoch>\d+)",
     "{seconds}": r"(?P<seconds>\d+(?:\.\d+)?)",
     "{how}": r"(?P<how>works|fails|hangs)",
     "{switch}": r"(?P<switch>works|is stuck|does not answer)",
@@ -206,6 +208,16 @@ class Stage:
         wall_ms = MORNING_MS + self.world.now_ms
         there.handle(Command(self.order_id, verb, (group,) if group else (), target, wall_ms))
 
+    def request(self, node: str, group: str, epoch: str) -> None:
+        """A watcher's request, with a hold-off that fits these times."""
+        there = self.node(node)
+        if there.core is None:
+            raise StageError(f"failoverd does not run on {node}")
+        self.order_id += 1
+        there.orders[self.order_id] = "request"
+        terms = Terms(int(epoch), HOLD_OFF_MS, "kokone (192.0.2.9)")
+        there.handle(Command(self.order_id, Verb.TAKEOVER, (group,), terms=terms))
+
     def proof(self, node: str) -> None:
         """What status says of the last proof drill, with its date."""
         core = self.node(node).core
@@ -285,6 +297,7 @@ COMMANDS = (
         lambda s, target, node: s.order(node, Verb.MAINTENANCE_OFF, target=target),
     ),
     Entry("takeover on {node}", lambda s, node: s.order(node, Verb.TAKEOVER)),
+    Entry("watcher asks {node} to take over {group}, epoch {epoch}", Stage.request),
     Entry("takeover {group} on {node}", lambda s, group, node: s.order(node, Verb.TAKEOVER, group=group)),
     Entry("standby {group} on {node}", lambda s, group, node: s.order(node, Verb.STANDBY, group=group)),
     Entry("fence {target} on {node}", lambda s, target, node: s.order(node, Verb.FENCE, target=target)),

@@ -37,6 +37,7 @@ from failover_kit.manager.events import (
     StartFailed,
     StopFailed,
     Stopped,
+    Terms,
     Verb,
 )
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord, PlugState
@@ -180,6 +181,8 @@ class Audits:
                 self.alone_shots[machine.index] = 0
         else:
             self._event(machine, witness, event)
+        if isinstance(event, Command) and event.terms is not None:
+            self._request(machine, witness, event, event.terms, actions)
         for action in actions:
             if isinstance(action, SendBeat):
                 self._beat(machine, daemon, witness, action.beat)
@@ -195,6 +198,25 @@ class Audits:
                 self._device(machine, witness, action)
             elif isinstance(action, Reply):
                 self._reply(machine, witness, action)
+
+    def _request(
+        self, machine: Machine, witness: Witness, event: Command, terms: Terms, actions: list[Action]
+    ) -> None:
+        """A watcher's request that was not refused at once: about what is so, and once in a hold-off."""
+        refusals = (ExitCode.REFUSED, ExitCode.USAGE)
+        if any(isinstance(a, Reply) and a.id == event.id and a.code in refusals for a in actions):
+            return
+        name, now_ms = event.groups[0], witness.last_ms
+        claim = witness.beat.claim(name) if witness.beat is not None else None
+        if self.world.keeps_still:
+            self.fail(machine, f"rule 19: admits {event} in maintenance")
+        if claim is None or claim.right != terms.epoch or claim.state is not GroupState.STARTED:
+            self.fail(machine, f"admits {event}, and the peer's last beat says {claim}")
+        if name in witness.handed and witness.handed[name].right:
+            self.fail(machine, f"admits {event} and has the right itself")
+        if now_ms - max(witness.born_ms, witness.asked_ms.get(name, witness.born_ms)) < terms.hold_off_ms:
+            self.fail(machine, f"admits {event} within the hold-off")
+        witness.asked_ms[name] = now_ms
 
     def _word_doubted(self, machine: Machine, witness: Witness) -> None:
         """Rule 2c: a sign of the boot called dead voids the word, and what it gave that is not durable yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from failover_kit.manager.events import ShutdownRequested, Verb
+from failover_kit.manager.events import ShutdownRequested, Terms, Verb
 from failover_kit.manager.records import NodeRecord
 from sim.faults import AGENT_MODES, ANY_FAULT_MEETS_DRILL_SEED
 from sim.machine import Machine
@@ -238,6 +238,14 @@ class Chaos:
     def takeover(self) -> None:
         """failoverctl takeover."""
         self.world.command(self._machine(), Verb.TAKEOVER, self._some_groups())
+
+    def request(self) -> None:
+        """A watcher, or somebody who has its key, asks either node: mostly about the epoch that is active."""
+        machine, name = self._machine(), self.rng.choice(self.faults.groups)[0]
+        epochs = [m.daemon.core.wanted_groups[name].right for m in self.world.machines if m.daemon is not None]
+        epoch = max(epochs, default=0) if self.rng.random() < 0.8 else self.rng.randint(0, 20)
+        terms = Terms(epoch, self.rng.choice((0, 5_000, 60_000)), "watcher")
+        self.world.command(machine, Verb.TAKEOVER, (name,), terms=terms)
 
     def fence(self) -> None:
         """failoverctl fence; rarely, or nothing else would happen."""

@@ -40,7 +40,7 @@ FAULT_KINDS = (
 )
 
 # Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
-LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000, "maintain": 30_000}
+LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000, "maintain": 30_000, "request": 40_000}
 # From this seed on the exam may be one of those added later, too.
 LATER_EXAMS_SEED = 9_000
 # From this seed on a drill may meet every kind of fault, not only those first thought of.

@@ -29,6 +29,24 @@ from sim.world import TracedCore, World
 DURATION_MS = 300_000
 
 
+# --- a watcher's requests ----------------------------------------------------------------------------
+
+
+class AsksNoEpoch(TracedCore):
+    """Admits a request about whatever epoch is active."""
+
+    def _not_as_seen(self, group: Group, epoch: int) -> str:
+        claim = self.peer_claim(group.name)
+        return super()._not_as_seen(group, claim.right if claim is not None and claim.right else epoch)
+
+
+class ForgetsTheHoldOff(TracedCore):
+    """Admits requests as they come."""
+
+    def _held_off(self, group: Group, hold_off_ms: int) -> str:
+        return ""
+
+
 # --- Heartbeat's four double activations (heartbeat.md §0.1) ---------------------------------------
 
 
@@ -514,6 +532,12 @@ PLANTED = (
         kinds=("maintain", "resource_dies"),
         seeds=150,
         outcome=False,
+    ),
+    Planted(
+        name="request-any-epoch", rule="epoch", core_class=AsksNoEpoch, kinds=("request",), outcome=False
+    ),
+    Planted(
+        name="request-no-hold-off", rule="hold-off", core_class=ForgetsTheHoldOff, kinds=("request",), outcome=False
     ),
     Planted(
         name="x-epoch-counts-when-durable",

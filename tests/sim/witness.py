@@ -58,6 +58,7 @@ class Witness:
         self.books = {name: Book() for name in groups}
         self.handed: dict[str, GroupRecord] = {}  # as last handed to Persist
         self.handed_node: NodeRecord | None = None
+        self.asked_ms: dict[str, int] = {}  # when a watcher's request was last admitted, by group
         same_boot = stored is not None and stored.boot_id == boot_id
         records = {record.name: record for record in stored.groups} if stored is not None else {}
         self.stored = records

@@ -11,7 +11,7 @@ from typing import Any
 
 from failover_kit.manager.actions import Action, ExitCode, Note, Reply, SendBeat
 from failover_kit.manager.core import Core
-from failover_kit.manager.events import BeatReceived, Command, Event, Tick, Verb
+from failover_kit.manager.events import BeatReceived, Command, Event, Terms, Tick, Verb
 from failover_kit.manager.records import Beat
 from sim.audits import Audits
 from sim.faults import NODES, Faults
@@ -107,8 +107,15 @@ class World:
             self.say("switch", f"outlet {plug + 1} of {machine.name} is now {'on' if on else 'off'}")
             machine.power_changed()
 
-    def command(self, machine: Machine, verb: Verb, groups: tuple[str, ...] = (), target: str = "") -> int:
-        """An operator's order to the daemon of ``machine``; 0 when none runs."""
+    def command(
+        self,
+        machine: Machine,
+        verb: Verb,
+        groups: tuple[str, ...] = (),
+        target: str = "",
+        terms: Terms | None = None,
+    ) -> int:
+        """An operator's order to the daemon of ``machine``, or a watcher's request; 0 when none runs."""
         daemon = machine.daemon
         if daemon is None:
             return 0
@@ -118,7 +125,7 @@ class World:
         elif verb is Verb.MAINTENANCE_OFF:
             self._beginnings.clear()
             self.keeps_still = False
-        daemon.post(daemon.handle, Command(self.commands, verb, groups, target))
+        daemon.post(daemon.handle, Command(self.commands, verb, groups, target, terms=terms))
         return self.commands
 
     # --- the network -------------------------------------------------------------------------------

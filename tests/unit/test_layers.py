@@ -22,9 +22,11 @@ ALLOWED: dict[str, set[str]] = {
     "emulator": {"spec"},
     "explain": {"spec", "manager"},
     "check": {"spec", "kernel", "agents", "manager"},
-    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain"},
+    "watch": {"spec", "manager"},
+    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch"},
     "rehearsal": {
-        "spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "cli", "emulator",
+        "spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch", "cli",
+        "emulator",
     },
 }
 
@@ -49,6 +51,7 @@ PURE = {
     "maintenance",
     "orders",
     "records",
+    "requests",
     "shooting",
     "snapshot",
     "states",

@@ -27,13 +27,13 @@ def test_the_three_files_are_read_without_a_problem():
     assert authkeys.parse(plan.authkeys("0123456789abcdef")).problems == ()
 
 
-def test_the_scenes_are_the_eight_of_the_plan():
-    assert [scene.number for scene in SCENES] == list(range(1, 9))
+def test_the_scenes_are_the_nine_of_the_plan():
+    assert [scene.number for scene in SCENES] == list(range(1, 10))
 
 
 def test_a_scene_that_does_not_exist_is_refused(capsys):
-    assert main.main(["--scene", "9"], "/nowhere") == USAGE
-    assert "no scene 9; there are 1 to 8" in capsys.readouterr().err
+    assert main.main(["--scene", "10"], "/nowhere") == USAGE
+    assert "no scene 10; there are 1 to 9" in capsys.readouterr().err
 
 
 def test_without_root_it_says_so_and_changes_nothing(monkeypatch, capsys):

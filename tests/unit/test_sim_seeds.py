@@ -32,13 +32,16 @@ REGRESSIONS = {
 }
 
 
+SEEDS = (*range(10_000, 10_300, 20), *range(30_000, 30_100, 20), *range(40_000, 40_100, 20))
+
+
 @pytest.mark.parametrize("seed", REGRESSIONS, ids=str)
 def test_seed_that_once_failed(seed: int) -> None:
     outcome = run_seed(seed)
     assert not outcome.failure, outcome.details
 
 
-@pytest.mark.parametrize("start", [*range(10_000, 10_300, 20), *range(30_000, 30_100, 20)])
+@pytest.mark.parametrize("start", SEEDS)
 def test_random_faults_break_no_rule_and_the_pair_heals(start: int) -> None:
     for seed in range(start, start + 20):
         outcome = run_seed(seed, duration_ms=300_000)

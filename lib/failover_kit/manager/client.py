@@ -1,8 +1,8 @@
 """The asking side of the control socket, and what goes over it: one JSON line each way.
 
-A request is ``{"verb", "groups", "target", "timeout_ms"}``. Answers are ``{"status": {...}}`` for status and
-watch (again and again), else ``{"reply": {"code", "text"}}`` with the real outcome. Imports no asyncio:
-status should answer fast.
+A request is ``{"verb", "groups", "target", "timeout_ms"}``, a watcher's has ``"terms"``, too. Answers are
+``{"status": {...}}`` for status and watch (again and again), else ``{"reply": {"code", "text"}}`` with the real
+outcome. Imports no asyncio: status should answer fast.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.codec import CodecError, from_plain, to_plain
+from failover_kit.manager.events import Terms
 from failover_kit.manager.status import Status
 
 DEFAULT_SOCKET = "/run/failover-kit/control.sock"
@@ -44,6 +45,7 @@ class Request:
     groups: tuple[str, ...] = ()
     target: str = ""
     timeout_ms: int = 0  # 0: until there is an outcome
+    terms: Terms | None = None  # of a watcher's request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def _ask(path: str, request: Request, timeout_ms: int) -> Generator[Status | Ans
         except OSError as error:
             raise _not_connected(path, error) from None
         try:
-            connection.sendall(json.dumps(to_plain(request)).encode() + b"\n")
+            connection.sendall(json.dumps(_plain(request)).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 while line := lines.readline(ANSWER_LIMIT_BYTES):
                     yield _answer(line)
@@ -112,6 +114,14 @@ def _ask(path: str, request: Request, timeout_ms: int) -> Generator[Status | Ans
             ) from None
         except OSError:
             raise _gone() from None
+
+
+def _plain(request: Request) -> object:
+    """Without terms where there are none: a failoverd from before them still takes an operator's orders."""
+    plain = to_plain(request)
+    if isinstance(plain, dict) and request.terms is None:
+        del plain["terms"]
+    return plain
 
 
 def _answer(line: bytes) -> Status | Answer:

@@ -29,7 +29,7 @@ from failover_kit.manager.client import (
     Request,
 )
 from failover_kit.manager.codec import CodecError, from_plain, to_plain
-from failover_kit.manager.events import Verb
+from failover_kit.manager.events import Terms, Verb
 from failover_kit.manager.status import Status
 
 CLIENT_LIMIT = 32
@@ -51,8 +51,8 @@ class Outcome(Protocol):
     def text(self) -> str: ...
 
 
-GiveOrder = Callable[[Verb, tuple[str, ...], str], Awaitable[Outcome]]
-"""``Shell.command``: verb, groups, target; returns with the real outcome."""
+GiveOrder = Callable[[Verb, tuple[str, ...], str, Terms | None], Awaitable[Outcome]]
+"""``Shell.command``: verb, groups, target, terms; returns with the real outcome."""
 
 
 TestPlugs = Callable[[str], Awaitable[Outcome]]
@@ -171,6 +171,8 @@ class ControlServer:
             await _reply(writer, ExitCode.USAGE, f"failoverd does not know {request.verb!r}")
             return
         about = " ".join((request.verb, *request.groups, request.target)).strip()
+        if request.terms is not None:
+            who += f", for {request.terms.asker}"
         self._say(Level.INFO, f"order: {about} ({who})")
         outcome = asyncio.ensure_future(begun)
         # Kept here so that it lives on when its client goes away.
@@ -190,7 +192,7 @@ class ControlServer:
         if request.verb == TEST and self._test_plugs is not None:
             return self._test_plugs(request.target)
         try:
-            return self._give_order(Verb(request.verb), request.groups, request.target)
+            return self._give_order(Verb(request.verb), request.groups, request.target, request.terms)
         except ValueError:
             return None
 

@@ -52,6 +52,7 @@ class Core(OrderDecisions):
         self._notice_pause(now_ms)
         self.now_ms = now_ms
         self._take_in(event)
+        self._notice_moves()
         self._evaluate()
         if not self.exited and (self.beat_due or now_ms >= self.next_beat_ms):
             self._watch_links()

@@ -67,6 +67,8 @@ class Group:
     want: int = 0  # takeover request in our beats
     served: tuple[str, int] = ("", 0)  # the peer's last takeover request that was acted upon
     fence_me_refused: int = 0  # the fence-me epoch already refused aloud
+    epoch_seen: int = 0  # the highest epoch known of it when it was last looked at
+    rests_since_ms: int = 0  # the hold-off of requests counts from here
 
     @property
     def name(self) -> str:
@@ -198,7 +200,9 @@ class CoreBase:
         self._in_flight: tuple[int, NodeRecord, dict[str, GroupRecord]] | None = None
         self._dirty = False
         self._version = 0  # grows with every change: evaluation goes on until it stands still
-        self.groups = {g.name: Group(config=g, since_ms=now_ms, next_ms=now_ms) for g in config.groups}
+        self.groups = {
+            g.name: Group(config=g, since_ms=now_ms, next_ms=now_ms, rests_since_ms=now_ms) for g in config.groups
+        }
         self.even = config.node < config.peer
         self._load(stored)
 

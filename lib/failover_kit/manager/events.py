@@ -153,6 +153,15 @@ class PlugsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a watcher asks for a takeover; an order without them is the operator's own."""
+
+    epoch: int  # that it saw active
+    hold_off_ms: int
+    asker: str  # for the record
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """An operator's order; answered by ``Reply(id)`` with the real outcome.
 
@@ -165,6 +174,7 @@ class Command:
     groups: tuple[str, ...] = ()
     target: str = ""
     wall_ms: int = 0
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from failover_kit.manager.actions import Exit, ExitCode, Level
 from failover_kit.manager.coredata import Group, Order, Proof, Purpose, Shot, ShotKind
 from failover_kit.manager.events import Command, Verb
 from failover_kit.manager.groups import GroupDecisions
-from failover_kit.manager.maintenance import MaintenanceDecisions
+from failover_kit.manager.requests import RequestDecisions
 from failover_kit.manager.shooting import FenceDecisions
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 
@@ -15,12 +15,14 @@ from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 LEAVING_BEATS = 3
 
 
-class OrderDecisions(GroupDecisions, FenceDecisions, MaintenanceDecisions):
+class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
     """Commands and shutdown."""
 
     # --- taking an order ---------------------------------------------------------------------------
 
     def _command(self, event: Command) -> None:
+        if event.terms is not None and not self._admits(event, event.terms):
+            return
         unknown = [name for name in event.groups if name not in self.groups]
         if unknown:
             self._reply(

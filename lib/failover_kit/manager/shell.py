@@ -52,6 +52,7 @@ from failover_kit.manager.events import (
     ShutdownRequested,
     StartFailed,
     StopFailed,
+    Terms,
     Tick,
     Verb,
 )
@@ -161,13 +162,16 @@ class Shell:
         """An authentic beat came in."""
         self.feed(BeatReceived(link, beat))
 
-    async def command(self, verb: Verb, groups: tuple[str, ...] = (), target: str = "") -> Outcome:
-        """An operator's order; returns with its real outcome, which may take minutes."""
+    async def command(
+        self, verb: Verb, groups: tuple[str, ...] = (), target: str = "", terms: Terms | None = None
+    ) -> Outcome:
+        """An operator's order, or a watcher's request on its terms; returns with its real outcome, which may take
+        minutes."""
         self._command_id += 1
         number = self._command_id
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._replies[number] = future
-        self.feed(Command(number, verb, groups, target, self._wall_clock()))
+        self.feed(Command(number, verb, groups, target, self._wall_clock(), terms))
         if self.ended.done() and not future.done():
             self._replies.pop(number, None)
             return Outcome(ExitCode.FAILED, "failoverd is ending")

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the rehearsal itself."""
     options = argparse.ArgumentParser(
         prog="rehearsal",
-        description="Two nodes, a disk, a power switch and a client on this machine, in eight scenes.",
+        description="Two nodes, a disk, a power switch and a client on this machine, in nine scenes.",
         epilog="With a kept rehearsal: 'rehearsal enter pete [COMMAND...]', "
         "'rehearsal cable serial|network on|off', 'rehearsal press pete|mclaws on|off'. "
         "Exit codes: 0 every scene passed, 1 not so, 2 usage or something is missing here, 130 interrupted.",

@@ -1,4 +1,4 @@
-"""The eight scenes, in the words of the plan. Each begins and ends with both nodes up and healthy.
+"""The scenes, in the words of the plan. Each begins and ends with both nodes up and healthy.
 
 A scene does something, waits for what must follow (every wait ends), and checks what must not. The proof
 that is the same after each of them is ``Stage.prove``.
@@ -24,6 +24,7 @@ from failover_kit.rehearsal.plan import (
 )
 from failover_kit.rehearsal.stage import Stage
 from failover_kit.rehearsal.status import Status
+from failover_kit.rehearsal.watching import watched_service
 from failover_kit.spec.deadline import boottime_ms
 
 START_MS = 20_000
@@ -313,4 +314,5 @@ SCENES = (
     Scene(6, "hung stop and both cables", "the peer waits its delay, fences, takes over", hung_stop),
     Scene(7, "stuck switch", "no takeover until OFF can be read; status says why and what to do", stuck_switch),
     Scene(8, "the daemon alone", "the group runs on and is adopted under the same right", daemon_alone),
+    Scene(9, "watched service", "heartbeats go on, the client is not served; a watcher asks", watched_service),
 )

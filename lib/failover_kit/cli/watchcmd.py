@@ -1,0 +1,232 @@
+"""failoverctl watch: the watcher on a third machine, and watch-gate: what its key may do on a node."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from failover_kit.manager.actions import ExitCode
+
+if TYPE_CHECKING:
+    from failover_kit.watch.asking import Nodes
+    from failover_kit.watch.probes import Probe
+    from failover_kit.watch.watcher import Watcher
+
+HELP = "on a third machine: look at the service as a client does, and ask for a takeover"
+EXPLANATION = (
+    "After n failures in a row the node that does not have the group is asked, over ssh, to take it over; it "
+    "refuses unless the epoch is the one that was seen, it is ready, nothing else is under way, and nothing moved "
+    "within its hold-off. The group is stopped there, or the node fenced, before it starts elsewhere. Probes: "
+    "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http://HOST[:PORT]/PATH, file:/PATH, ping:HOST. Runs until SIGTERM. "
+    "With --once: exit code 0 it answers or was taken over, 1 it does not answer, 3 refused, 5 no node was "
+    "reached, 7 timed out."
+)
+GATE_HELP = "on a node: what a watcher's ssh key may do (command= in authorized_keys)"
+GATE_EXPLANATION = (
+    "Understands two questions in SSH_ORIGINAL_COMMAND: 'status GROUP' and 'takeover GROUP EPOCH'. Answers with "
+    "one line of JSON. For people: failoverctl status and failoverctl takeover."
+)
+
+_LOCK_DIR = "/run/lock"
+_LIMIT_S = 86_400.0
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= _LIMIT_S:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {_LIMIT_S:g}")
+    return seconds
+
+
+def _hold_off(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 1000")
+    return count
+
+
+def _name(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or not 0 < len(text) <= 64 or "/" in text or " " in text:
+        raise argparse.ArgumentTypeError("give a name of printable letters, without '/' and spaces")
+    return text
+
+
+def _destination(text: str) -> str:
+    if text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text} is no host")
+    return _name(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of watch."""
+    parser.add_argument("group", metavar="GROUP", type=_name, help="name of the group, as status shows it")
+    parser.add_argument(
+        "--node", action="append", required=True, type=_destination, metavar="HOST", help="a node for ssh; twice"
+    )
+    parser.add_argument("--probe", action="append", default=[], metavar="PROBE", help="what must answer")
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="PROBE",
+        help="what answers as long as this machine's own network works, a gateway: ping:HOST",
+    )  # fmt: skip
+    parser.add_argument("--interval", type=_seconds, default=10.0, metavar="S", help="between looks (%(default)g)")
+    parser.add_argument("--timeout", type=_seconds, default=5.0, metavar="S", help="of one look (%(default)g)")
+    parser.add_argument("--failures", type=_count, default=3, metavar="N", help="in a row (%(default)d)")
+    parser.add_argument(
+        "--again", type=_seconds, default=60.0, metavar="S", help="pause after a vain request (%(default)g)"
+    )
+    parser.add_argument(
+        "--order-timeout", type=_seconds, default=600.0, metavar="S", help="for a takeover to end (%(default)g)"
+    )
+    parser.add_argument("--ssh-config", default="", metavar="FILE", help="for ssh -F: user, key, known hosts, port")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="until it answers, or n failures and what follows (cron)")
+    how.add_argument("--ask", action="store_true", help="ask now, without a look: somebody else has counted (Mon)")
+    parser.add_argument("--dry-run", action="store_true", help="look, and say what would be asked")
+    parser.add_argument("--syslog", action="store_true", help="sentences also to syslog")
+    parser.add_argument("--lock", default="", metavar="FILE", help=f"({_LOCK_DIR}/failover-watch-GROUP)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch; returns the exit code."""
+    if not options.probe and not options.ask:
+        return _complain(ExitCode.USAGE, "give what must answer: --probe nfs:HOST, or another; see --help")
+    if len(options.node) != 2 or options.node[0] == options.node[1]:
+        return _complain(ExitCode.USAGE, "a pair has two nodes: give --node twice")
+    say = _speaker(options.group, syslog=options.syslog)
+    lock, why = _lock(options.lock or f"{_LOCK_DIR}/failover-watch-{options.group}")
+    if why:
+        return _complain(ExitCode.FAILED, why)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        return _watch(options, say)
+    except KeyboardInterrupt:
+        return ExitCode.DONE.value
+    finally:
+        os.close(lock)
+
+
+def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    import time
+
+    from failover_kit.watch.probes import ProbeError
+
+    try:
+        watcher = _made(options, say)
+    except ProbeError as error:
+        return _complain(ExitCode.CONFIGURATION, str(error))
+    if options.ask:
+        return watcher.ask().value
+    if not options.once:
+        say(f"watching: {', '.join(options.probe)}, every {options.interval:g} s")
+    while True:
+        code, over = watcher.look()
+        if options.once and over:
+            return code.value
+        time.sleep(options.interval)
+
+
+def _made(options: argparse.Namespace, say: Callable[[str], None]) -> Watcher:
+    from failover_kit.spec.deadline import boottime_ms
+    from failover_kit.watch import probes
+    from failover_kit.watch.observer import Observer
+    from failover_kit.watch.watcher import Watcher
+
+    wanted: list[Probe] = [] if options.ask else [probes.parse(text) for text in options.probe]
+    return Watcher(
+        wanted,
+        [probes.parse(text) for text in options.witness],
+        _nodes(options),
+        Observer(failures=options.failures, again_ms=_ms(options.again)),
+        timeout_ms=_ms(options.timeout),
+        dry_run=options.dry_run,
+        say=say,
+        now_ms=boottime_ms,
+    )
+
+
+def _nodes(options: argparse.Namespace) -> Nodes:
+    from failover_kit.watch.asking import Nodes
+
+    config = os.path.abspath(options.ssh_config) if options.ssh_config else ""
+    return Nodes(options.node, options.group, config=config, order_ms=_ms(options.order_timeout))
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
+
+
+def _complain(code: ExitCode, text: str) -> int:
+    print(f"failoverctl: {text}", file=sys.stderr)
+    return code.value
+
+
+def _end(_number: int, _frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _speaker(group: str, *, syslog: bool) -> Callable[[str], None]:
+    """One line for each sentence, at once; syslog never makes it wait."""
+    import syslog as numbers
+
+    from failover_kit.spec.syslogline import SyslogLines
+
+    lines = SyslogLines("failover-watch", numbers.LOG_DAEMON) if syslog else None
+
+    def say(text: str) -> None:
+        print(f"group {group}: {text}", flush=True)
+        if lines is not None:
+            lines.send(numbers.LOG_WARNING, f"group {group}: {text}")
+
+    return say
+
+
+def _lock(path: str) -> tuple[int, str]:
+    """Held until it is closed: two watchers of one group would both count. Second: why not."""
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        held = os.open(path, flags, 0o600)
+    except OSError as error:
+        return -1, f"cannot open {path}: {error.strerror}; use --lock"
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        return -1, f"another failoverctl watch has {path}: one watches this group already"
+    return held, ""
+
+
+# --- the gate -------------------------------------------------------------------------------------------
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of watch-gate."""
+    parser.add_argument("group", nargs="+", type=_name, metavar="GROUP", help="groups that may be asked about")
+    parser.add_argument("--name", required=True, type=_name, metavar="NAME", help="the watcher's, for the record")
+    parser.add_argument(
+        "--hold-off", type=_hold_off, default=600.0, metavar="S", help="least time between moves (%(default)g)"
+    )
+
+
+def run_gate(options: argparse.Namespace) -> int:
+    """Answer one question; returns the exit code, which ssh passes on."""
+    from failover_kit.watch import gate
+
+    try:
+        question = gate.parse_words(os.environ.get("SSH_ORIGINAL_COMMAND", ""), options.group)
+    except gate.WordsError as error:
+        code, line = ExitCode.USAGE, gate.reply_line(ExitCode.USAGE, str(error))
+    else:
+        who = gate.asker(options.name, os.environ.get("SSH_CONNECTION", ""))
+        code, line = gate.answer(question, options.socket, int(options.hold_off * 1000), who)
+    print(line)
+    return code.value
