@@ -10,7 +10,8 @@ from failover_kit.check import linktest
 from failover_kit.check.linktest import LinkTest
 from failover_kit.manager import wire
 from failover_kit.manager.config import AuthKeys, AuthMethod, Secret
-from failover_kit.manager.links import FrameReceiver, Link
+from failover_kit.manager.links_base import Link
+from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.records import Beat
 
 
@@ -147,7 +148,15 @@ def test_failoverd_takes_no_probe_for_a_beat() -> None:
     """It is refused before its signature is looked at, whatever stands in it."""
     beats: list[Beat] = []
     notes: list[str] = []
-    receiver = FrameReceiver("pete", keys().keys, lambda _, beat: beats.append(beat), notes.append, lambda: 0)
+    receiver = FrameReceiver(
+        ("pete", "mclaws"),
+        "life",
+        keys().keys,
+        lambda _, beat: beats.append(beat),
+        note=notes.append,
+        inform=notes.append,
+        now_ms=lambda: 0,
+    )
     receiver.take("eth1", linktest.encode("mclaws", b"0" * 16, (b"1" * 16,), keys()))
     assert beats == []
     assert receiver.refused == {"eth1": 1}
