@@ -57,6 +57,23 @@ def pids() -> "Iterator[int]":
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
+def require_own_numbers() -> None:
+    """OSError ESRCH unless /proc numbers processes as the system calls of this process do.
+
+    In a pid namespace whose /proc is still that of the host, pid 1406 of /proc is one process and 1406 for
+    pidfd_open(2) another: a signal would hit a stranger. NSpid: our pid in the namespace of /proc, then in
+    each one below it (proc(5)); where we are not in it, /proc/self leads nowhere.
+    """
+    try:
+        with open("/proc/self/status", "rb") as file:
+            numbers = next((line.split()[1:] for line in file if line.startswith(b"NSpid:")), [b""])
+    except FileNotFoundError:
+        numbers = []
+    if len(numbers) != 1:
+        fact = "/proc is that of another pid namespace, so nobody can be signalled by what it says"
+        raise OSError(3, f"{fact}; mount the right one (unshare --mount-proc)")
+
+
 def untouchable() -> "set[int]":
     """Pids never to be signalled: init, this process, and everything it descends from."""
     found = {1, os.getpid()}
@@ -184,6 +201,7 @@ def named(name: str) -> "list[Status]":
 
     Never kernel threads or zombies. Other network namespaces are other machines, to daemons that serve one.
     """
+    require_own_numbers()
     here = namespace_of("self", "net")
     found = []
     for pid in pids():

@@ -1,0 +1,55 @@
+"""Filesystem and what belongs to others: processes and mounts that only look like those of the resource."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.agent_worlds import eventually, reason, sh
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def running(disks, filesystem):
+    """An ext4 that is started, and its agent: (mount point, agent)."""
+    disk = disks("ext4")
+    point = disk.base / "mnt"
+    agent = filesystem(device=disk.device, directory=point, fstype="ext4")
+    assert agent("start") == 0
+    return point, agent
+
+
+def sits_in(child, place):
+    eventually(lambda: os.readlink(f"/proc/{child.pid}/cwd") == str(place), f"a process sits in {place}")
+
+
+_SAME_NUMBER = """
+import os, subprocess, sys
+number, agent = int(sys.argv[1]), sys.argv[2]
+fd = os.open("/proc/sys/kernel/ns_last_pid", os.O_RDWR)
+os.write(fd, str(number - 1).encode())
+stranger = subprocess.Popen(["sleep", "600"], cwd="/")
+assert stranger.pid == number, stranger.pid
+code = subprocess.run([agent, "stop"], check=False).returncode
+hit = stranger.poll()
+stranger.kill()
+sys.exit(f"stranger hit by {hit}" if hit is not None else code)
+"""
+
+
+def test_no_signal_by_the_numbers_of_another_pid_namespace(running, background):
+    """/proc says that pid N uses the disk; for our system calls N is somebody else."""
+    point, agent = running
+    user = background(["sleep", "600"], cwd=point)
+    sits_in(user, point)
+    argv = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", _SAME_NUMBER, user.pid, agent.path]
+    environment = agent.environment(4, 10, 0, {})
+    result = subprocess.run(list(map(str, argv)), env=environment, text=True, capture_output=True, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "stranger" not in result.stderr
+    assert "pid namespace" in reason(result)
+    assert user.poll() is None
+    assert agent("stop") == 0
