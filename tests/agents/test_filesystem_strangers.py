@@ -53,3 +53,52 @@ def test_no_signal_by_the_numbers_of_another_pid_namespace(running, background):
     assert "pid namespace" in reason(result)
     assert user.poll() is None
     assert agent("stop") == 0
+
+
+def test_a_process_elsewhere_at_the_same_path_is_no_user(running, background):
+    """Its namespace has not our filesystem, but what is bound below ours is of the filesystem it sits on."""
+    point, agent = running
+    (point / "etc").mkdir()
+    sh("mount", "--bind", point.parent, point / "etc")
+    script = f"umount -R {point} && cd {point} && exec sleep 600"
+    stranger = background(["unshare", "-m", "--propagation", "private", "sh", "-c", script])
+    sits_in(stranger, point)
+    user = background(["sleep", "600"], cwd=point)
+    through = background(["sleep", "600"], cwd=point / "etc")
+    sits_in(user, point)
+    sits_in(through, point / "etc")
+    assert agent("stop") == 0
+    assert stranger.poll() is None
+    assert [child.wait(10) for child in (user, through)] == [-15, -15]
+
+
+_BROKEN_ELSEWHERE = """
+import ctypes, os, sys, time
+point = sys.argv[1]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(0x20000) == 0
+assert libc.mount(b"none", b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+server = os.open("/dev/fuse", os.O_RDWR)
+data = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+assert libc.mount(b"gone", os.fsencode(point), b"fuse", 0, data) == 0
+os.open(point, os.O_PATH)
+os.close(server)  # from now on: ENOTCONN
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_broken_filesystem_elsewhere_at_the_same_path_is_not_ours(disks, filesystem, background):
+    disk = disks("ext4")
+    point = disk.base / "mnt"
+    point.mkdir()
+    argv = [sys.executable, "-c", _BROKEN_ELSEWHERE, str(point)]
+    stranger = background(argv, stdout=subprocess.PIPE)
+    assert stranger.stdout.readline() == b"ready\n"
+    agent = filesystem(device=disk.device, directory=point, fstype="ext4")
+    assert agent("start") == 0
+    user = background(["sleep", "600"], cwd=point)
+    sits_in(user, point)
+    assert agent("stop") == 0
+    assert user.wait(10) == -15
+    assert stranger.poll() is None

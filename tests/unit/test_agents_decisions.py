@@ -168,8 +168,10 @@ def test_only_our_own_filesystem_counts_as_a_whole_for_users():
     table = MountTable(ROOT + OURS + bind)
     ours = table.at("/mnt/a.b")
     places = filesystem_users.places_of(table.standing_on([ours]), ours.device)
-    assert places.mapped == b" 07:01 "
     assert places.points == {"/mnt/a.b", "/mnt/a.b/usr"}
+    whole, below = places._kinds
+    assert (whole.mapped, whole.points, whole.devices) == (b" 07:01 ", {"/mnt/a.b"}, {ours.device})
+    assert below.points == {"/mnt/a.b/usr"}
 
 
 def test_stop_refuses_to_unmount_through_a_cover():

@@ -93,7 +93,7 @@ class Places:
     behind it (kernel.users tells its users).
     """
 
-    __slots__ = ("_unasked", "devices", "mapped", "points", "prefixes")
+    __slots__ = ("_unasked", "_whole", "devices", "mapped", "points", "prefixes")
 
     def __init__(
         self, points: "Iterable[str]", devices: "Iterable[int]", whole: int, unasked: "Iterable[str]" = ()
@@ -102,6 +102,7 @@ class Places:
         self.prefixes = tuple(point + "/" for point in self.points)
         self._unasked = tuple(point + "/" for point in unasked)
         self.devices = frozenset(devices)
+        self._whole = whole
         # How /proc/PID/maps writes the device of a mapped file; 0 would be that of all other memory.
         self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole)) if whole else b""
 
@@ -110,7 +111,7 @@ class Places:
 
         A link whose text lies under a mount point must also lead to one of the devices, or to an
         I/O error, which is what a filesystem that was shut down answers; the text alone may name
-        something in another mount namespace.
+        something in another mount namespace, and so may the error when ours is not mounted there.
         """
         for link in links_of(pid):
             try:
@@ -122,7 +123,7 @@ class Places:
                 if os.stat(link).st_dev in self.devices:
                     return True
             except OSError as error:
-                if error.errno in _BROKEN_FILESYSTEM:
+                if error.errno in _BROKEN_FILESYSTEM and (not self._whole or mounted_for(pid, self._whole)):
                     return True
         if not self.mapped:
             return False
@@ -150,22 +151,25 @@ def links_of(pid: int) -> "Iterable[str]":
     yield from (f"{base}/fd/{name}" for name in names)
 
 
+def mounted_for(pid: int, device: int) -> bool:
+    """Whether ``device`` is mounted in the mount namespace of the process; False when that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as file:
+            return b" %d:%d " % (os.major(device), os.minor(device)) in file.read()
+    except OSError:
+        return False
+
+
 def mounted_in_other_namespaces(device: int) -> "list[Status]":
     """One process for each other mount namespace (that /proc shows) in which ``device`` is mounted."""
     seen = {namespace_of("self")}
-    needle = b" %d:%d " % (os.major(device), os.minor(device))
     found = []
     for pid in pids():
         namespace = namespace_of(str(pid))
         if namespace in seen or not namespace:
             continue
         seen.add(namespace)
-        try:
-            with open(f"/proc/{pid}/mountinfo", "rb") as file:
-                data = file.read()
-        except OSError:
-            continue
-        holder = status(pid) if needle in data else None
+        holder = status(pid) if mounted_for(pid, device) else None
         if holder is not None:
             found.append(holder)
     return found
