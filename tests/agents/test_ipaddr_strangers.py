@@ -74,3 +74,20 @@ def test_a_link_local_address_goes_with_its_interface(network, ipaddr):
     assert "is configured on lan0, not on eth0" in reason(result)
     assert [agent("stop"), agent("monitor")] == [0, 7]
     assert f"{LINK_LOCAL}/64" not in network.ip("a", "-6", "-o", "addr")
+
+
+def test_with_a_wrong_namespace_the_host_keeps_its_address(network, ipaddr):
+    """stop went on without the setting, that is in the host's own namespace."""
+    network.ip("a", "addr", "add", "10.77.0.9/24", "dev", "eth0")
+    agent = ipaddr("a", ip="10.77.0.9", network_namespace="inner/one")
+    assert [agent("start"), agent("monitor", interval_s=0), agent("stop")] == [6, 7, 0]
+    assert ("eth0", "10.77.0.9/24") in network.addresses("a")
+
+
+def test_an_address_with_another_end_can_be_stopped(network, ipaddr):
+    """RTM_DELADDR names the other end, too; without it the kernel finds no such address (inet_rtm_deladdr())."""
+    network.ip("a", "addr", "add", "10.77.0.9", "peer", "10.77.0.8/32", "dev", "eth0")
+    network.ip("a", "addr", "add", "fd00::9", "peer", "fd00::8/128", "dev", "eth0", "nodad")
+    for ip in ("10.77.0.9", "fd00::9"):
+        agent = ipaddr("a", ip=ip)
+        assert [agent("monitor"), agent("stop"), agent("monitor")] == [0, 0, 7]

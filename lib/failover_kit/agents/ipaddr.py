@@ -304,7 +304,9 @@ AGENT = Agent(
         Parameter("noprefixroute", kind="boolean", default="no", shortdesc="Add no route for the prefix"),
         _switch("flush_routes", "Flush cached routes on stop"),
         _switch("kill_connections", "End TCP connections on stop"),
-        Parameter("network_namespace", kind="filename", shortdesc="Network namespace of the address"),
+        Parameter(
+            "network_namespace", kind="filename", identity=True, shortdesc="Network namespace of the address"
+        ),
         Parameter("lvs_support", kind="boolean", default="no", shortdesc="Not supported"),
     ),
     actions=(
