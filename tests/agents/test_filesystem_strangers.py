@@ -101,3 +101,31 @@ def test_a_broken_filesystem_elsewhere_at_the_same_path_is_not_ours(disks, files
     assert agent("stop") == 0
     assert user.wait(10) == -15
     assert stranger.poll() is None
+
+
+def test_a_bind_mount_stays_ours_when_links_to_its_place_move(own_mounts, filesystem, tmp_path):
+    """monitor said 7 and stop 0, with the mount where it had been all the time."""
+    source, first, second = (tmp_path / name for name in ("source", "first", "second"))
+    for place in (source, first, second):
+        place.mkdir()
+    (tmp_path / "link").symlink_to(first)
+    agent = filesystem(device=source, directory=tmp_path / "link", options="bind")
+    assert [agent("start"), agent("monitor")] == [0, 0]
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(second)
+    result = agent.run("monitor", interval_s=0)
+    assert result.returncode == 1
+    assert f"is mounted at {first}, not at {second}" in reason(result)
+    assert [agent("start"), agent("stop"), agent("monitor")] == [1, 0, 7]
+    assert not os.path.ismount(first)
+
+
+@pytest.mark.parametrize("numbers", ["99999999999999999999:1", "7:99999999999999999999", ":", "7", "-1:0"])
+def test_a_damaged_record_is_none(running, numbers):
+    _, agent = running
+    record = next(path for path in agent.state_dir.iterdir() if path.name.endswith(".device"))
+    lines = record.read_text().split("\n")
+    record.write_text("\n".join([lines[0], numbers, *lines[2:]]))
+    results = [agent.run(verb) for verb in ("monitor", "stop", "monitor")]
+    assert [result.returncode for result in results] == [0, 0, 7]
+    assert not any("Traceback" in result.stderr for result in results)

@@ -122,7 +122,7 @@ def recorded_number(call: "Call") -> int:
     free. Never what may be unmounted: the number may have been given to another disk since.
     """
     record = read_record(call)
-    return record[0] if record else 0
+    return record.device if record else 0
 
 
 def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
