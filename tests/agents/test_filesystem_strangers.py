@@ -129,3 +129,26 @@ def test_a_damaged_record_is_none(running, numbers):
     results = [agent.run(verb) for verb in ("monitor", "stop", "monitor")]
     assert [result.returncode for result in results] == [0, 0, 7]
     assert not any("Traceback" in result.stderr for result in results)
+
+
+_BOUND = """
+import os, socket, sys, time
+os.chdir(sys.argv[1])
+here = socket.socket(socket.AF_UNIX)
+here.bind("relative")
+if "deleted" in sys.argv:
+    os.unlink("relative")
+os.chdir("/")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("state", ["there", "deleted"])
+def test_a_bound_unix_socket_is_a_use(running, background, state):
+    """It keeps the filesystem busy, and no link in /proc leads there: stop failed, and the node would be fenced."""
+    point, agent = running
+    daemon = background([sys.executable, "-c", _BOUND, str(point), state], stdout=subprocess.PIPE)
+    assert daemon.stdout.readline() == b"ready\n"
+    assert agent("stop") == 0
+    assert daemon.wait(10) == -15

@@ -93,7 +93,7 @@ class Places:
     behind it (kernel.users tells its users).
     """
 
-    __slots__ = ("_unasked", "_whole", "devices", "mapped", "points", "prefixes")
+    __slots__ = ("_sockets", "_unasked", "_whole", "devices", "mapped", "points", "prefixes")
 
     def __init__(
         self, points: "Iterable[str]", devices: "Iterable[int]", whole: int, unasked: "Iterable[str]" = ()
@@ -103,11 +103,12 @@ class Places:
         self._unasked = tuple(point + "/" for point in unasked)
         self.devices = frozenset(devices)
         self._whole = whole
+        self._sockets: frozenset[str] | None = None
         # How /proc/PID/maps writes the device of a mapped file; 0 would be that of all other memory.
         self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole)) if whole else b""
 
     def used_by(self, pid: int) -> bool:
-        """Whether the process holds a working directory, root, program, open or mapped file there.
+        """Whether the process has its working directory, root, program, an open or mapped file or a Unix socket there.
 
         A link whose text lies under a mount point must also lead to one of the devices, or to an
         I/O error, which is what a filesystem that was shut down answers; the text alone may name
@@ -117,6 +118,8 @@ class Places:
             try:
                 target = os.readlink(link)
                 if target not in self.points and not target.startswith(self.prefixes):
+                    if target.startswith("socket:") and target in self._bound():
+                        return True
                     continue
                 if (target + "/").startswith(self._unasked):
                     continue
@@ -132,6 +135,15 @@ class Places:
                 return self.mapped in file.read()
         except OSError:
             return False
+
+    def _bound(self) -> "frozenset[str]":
+        """Links to sockets bound to files of the device that counts as a whole; asked for once."""
+        if self._sockets is None:
+            from failover_kit.kernel.unixsockets import bound_on
+
+            inodes = bound_on(self._whole) if self._whole else ()
+            self._sockets = frozenset(f"socket:[{inode}]" for inode in inodes)
+        return self._sockets
 
 
 def uninterruptible() -> "list[Status]":
