@@ -152,3 +152,15 @@ def test_a_bound_unix_socket_is_a_use(running, background, state):
     assert daemon.stdout.readline() == b"ready\n"
     assert agent("stop") == 0
     assert daemon.wait(10) == -15
+
+
+def test_stop_of_what_never_ran_needs_no_writable_state(disks, filesystem):
+    """unlink(2) says EROFS before it says ENOENT: a stop of nothing failed, for which a node is fenced."""
+    disk = disks("ext4")
+    agent = filesystem(device=disk.device, directory=disk.base / "mnt", fstype="ext4")
+    agent.state_dir.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "ro", "none", agent.state_dir)
+    try:
+        assert [agent("stop"), agent("monitor"), agent("start"), agent("stop")] == [0, 7, 1, 0]
+    finally:
+        sh("umount", agent.state_dir)

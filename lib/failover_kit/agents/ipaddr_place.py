@@ -2,8 +2,6 @@
 address, which may be renamed, and a named network namespace, whose name may go while processes keep it alive.
 """
 
-import os
-
 from failover_kit.kernel import netns, processes
 
 TYPE_CHECKING = False
@@ -33,9 +31,7 @@ def recall(call: "Call") -> "tuple[int, str]":
 
 
 def forget(call: "Call") -> None:
-    path = call.state_path(_name(call))
-    if os.path.lexists(path):
-        os.unlink(path)
+    call.remove_state(_name(call))
 
 
 def survivor(call: "Call") -> "Status | None":

@@ -108,7 +108,7 @@ class Places:
         self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole)) if whole else b""
 
     def used_by(self, pid: int) -> bool:
-        """Whether the process has its working directory, root, program, an open or mapped file or a Unix socket there.
+        """Whether the process has its working directory, root, program, an open or mapped file, or a socket there.
 
         A link whose text lies under a mount point must also lead to one of the devices, or to an
         I/O error, which is what a filesystem that was shut down answers; the text alone may name

@@ -76,6 +76,19 @@ class Call:
             file.write(text)
         os.rename(aside, path)
 
+    def remove_state(self, name: str) -> None:
+        """Take the small file ``name`` away. One that is not there is none also where nothing can be taken away:
+        on a filesystem that has become read-only, unlink(2) says EROFS before it looks.
+        """
+        import os
+
+        path = self.state_path(name)
+        if os.path.lexists(path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+
     def log(self, level: str, text: str) -> None:
         """Tell the administrator; ``level`` is info, warning or error."""
         from failover_kit.ocf.log import write
