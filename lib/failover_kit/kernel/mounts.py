@@ -109,9 +109,13 @@ class MountTable:
         return self.at("/")
 
     def of_source(self, source: str) -> "list[Mount]":
-        """Every mount whose source is written ``source``, slashes at its end aside."""
+        """Every mount whose source is written ``source``, slashes at its end aside.
+
+        Looked for up to its first #: that is octal for most filesystems (mangle() in fs/proc_namespace.c) and
+        itself for those that write their source themselves (nfs_show_devname(), cifs_show_devname()).
+        """
         source = source.rstrip("/")
-        needle = b" " + escape(source).replace(b"#", b"\\043")
+        needle = b" " + escape(source.partition("#")[0])
         return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source]
 
     def of_device(self, device: int) -> "list[Mount]":
