@@ -164,3 +164,27 @@ def test_stop_of_what_never_ran_needs_no_writable_state(disks, filesystem):
         assert [agent("stop"), agent("monitor"), agent("start"), agent("stop")] == [0, 7, 1, 0]
     finally:
         sh("umount", agent.state_dir)
+
+
+def test_start_below_a_filesystem_that_hangs_ends_in_time(disks, filesystem, background):
+    disk = disks("ext4")
+    hung = disk.base / "hung"
+    hung.mkdir()
+    script = (
+        "import ctypes, os, sys, time; server = os.open('/dev/fuse', os.O_RDWR);"
+        "data = f'fd={server},rootmode=40000,user_id=0,group_id=0'.encode();"
+        "assert ctypes.CDLL(None).mount(b'hung', os.fsencode(sys.argv[1]), b'fuse', 0, data) == 0;"
+        "print('ready', flush=True); time.sleep(600)"
+    )
+    server = background([sys.executable, "-c", script, str(hung)], stdout=subprocess.PIPE)
+    assert server.stdout.readline() == b"ready\n"
+    agent = filesystem(device=disk.device, directory=hung / "mnt", fstype="ext4")
+    try:
+        result = agent.run("start", timeout_s=3)
+        assert result.returncode == 1
+        assert "did not answer within 2.7 s" in reason(result)
+        assert agent("validate-all", level=10, timeout_s=3) == 1
+    finally:
+        server.kill()
+        server.wait()
+        sh("umount", "-l", hung)
