@@ -38,11 +38,11 @@ class Bind(Source):
         if below is None:
             return 0, ""
         rest = self.path if below.point == "/" else self.path[len(below.point) :]
-        return below.device, (below.root.rstrip("/") + rest).rstrip("/") or "/"
+        return below.device, (below.shows().rstrip("/") + rest).rstrip("/") or "/"
 
     def is_ours(self, mount: "Mount") -> bool:
         """By what the source is now, or was at start: its filesystem may have been unmounted there meanwhile."""
-        root = mount.root.removesuffix(_DELETED)
+        root = mount.shows().removesuffix(_DELETED)
         if (mount.device, root) == (self.device_number, self.root):
             return True
         record = self.record

@@ -55,7 +55,7 @@ def reload(call: "Call") -> int:
             raise failed(str(error)) from None
         except OSError as error:
             raise failed(f"cannot change {shown(point)} to options '{wanted}': {error.strerror}") from None
-        write_record(call, record.device, seen.mount.root, point)
+        write_record(call, record.device, seen.mount.shows(), point)
         call.log("info", f"{shown(point)} has the options '{wanted}' now")
     source.look()
     seen = source.observe()

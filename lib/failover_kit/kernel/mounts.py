@@ -46,6 +46,14 @@ class Mount:
         self.source = unescape(source)
         self.super_options = super_options.decode("utf-8", "surrogateescape").split(",")
 
+    def shows(self) -> str:
+        """Which directory of its filesystem it shows.
+
+        NFS says / of each mount, and has the directory in the source (nfs_show_path(), nfs_show_devname() in
+        fs/nfs/super.c): server:/export/sub is a bind mount of sub.
+        """
+        return self.source.rstrip("/") if self.fstype in ("nfs", "nfs4") else self.root
+
     def remote(self) -> bool:
         """Whether a server is behind it: MNT_FORCE does something, and every access may hang."""
         return self.fstype.startswith(_REMOTE_TYPES)
