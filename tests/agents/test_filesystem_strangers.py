@@ -188,3 +188,22 @@ def test_start_below_a_filesystem_that_hangs_ends_in_time(disks, filesystem, bac
         server.kill()
         server.wait()
         sh("umount", "-l", hung)
+
+
+def test_a_vanished_disk_whose_link_went_along_is_not_stopped(disks, filesystem):
+    """No record (mounted by hand, or by another agent), no link of udev's any more: monitor said 7, stop 0."""
+    disk = disks("ext4")
+    point, link = disk.base / "mnt", disk.base / "by-id"
+    point.mkdir()
+    link.symlink_to(disk.device)
+    sh("mount", link, point)
+    agent = filesystem(device=link, directory=point, fstype="ext4")
+    assert agent("monitor", interval_s=0) == 0
+    link.unlink()
+    sh("mount", "-t", "tmpfs", "none", "/sys/dev/block")  # as if the kernel had lost the disk
+    try:
+        results = [agent.run(verb, interval_s=0) for verb in ("monitor", "stop", "start")]
+        assert [result.returncode for result in results] == [1, 1, 1]
+        assert all("nobody can tell" in reason(result) for result in results)
+    finally:
+        sh("umount", "/sys/dev/block")

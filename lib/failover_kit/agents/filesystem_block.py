@@ -134,7 +134,10 @@ def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
         return False
     if tag.kind == "path":
         # The node is gone (a link of udev's goes with its disk) and so is the record, and something
-        # is mounted: the name it was mounted by must do.
+        # is mounted: the name it was mounted by must do. mount(8) wrote down where a link led to, though.
+        if mount.source != tag.value and mount.fstype in DISK_TYPES and not blockdev.kernel_name(mount.device):
+            fact = f"{shown(tag.value)} is not there, nor is the disk of what is mounted at {shown(mount.point)}"
+            raise failed(f"{fact}: nobody can tell whether that is the same; unmount it by hand")
         return mount.source == tag.value
     if mount.fstype not in DISK_TYPES:
         return False
