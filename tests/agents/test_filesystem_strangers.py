@@ -207,3 +207,27 @@ def test_a_vanished_disk_whose_link_went_along_is_not_stopped(disks, filesystem)
         assert all("nobody can tell" in reason(result) for result in results)
     finally:
         sh("umount", "/sys/dev/block")
+
+
+def test_two_directories_never_share_a_record(own_mounts, filesystem, tmp_path):
+    """They shared lock and record: "€" was written as %20ac, and so was a blank before "ac"."""
+    (tmp_path / "source").mkdir()
+    names = ["a€", "a ac", "a%20ac"]
+    agents = [filesystem(device=tmp_path / "source", directory=tmp_path / name, options="bind") for name in names]
+    assert [agent("start") for agent in agents] == [0, 0, 0]
+    assert len([path for path in agents[0].state_dir.iterdir() if path.name.endswith(".device")]) == 3
+    assert [agent("stop") for agent in agents] == [0, 0, 0]
+
+
+def test_a_full_disk_for_records_is_not_filled_up_further(disks, filesystem):
+    disk = disks("ext4")
+    agent = filesystem(device=disk.device, directory=disk.base / "mnt", fstype="ext4")
+    agent.state_dir.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=4k", "none", agent.state_dir)
+    try:
+        (agent.state_dir / "full").write_bytes(bytes(4096))
+        assert [agent("start"), agent("start"), agent("stop")] == [1, 1, 0]
+        assert [path.name for path in agent.state_dir.iterdir()] == ["full"]
+        assert disk.mounts() == []
+    finally:
+        sh("umount", agent.state_dir)
