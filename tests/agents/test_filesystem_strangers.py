@@ -231,3 +231,36 @@ def test_a_full_disk_for_records_is_not_filled_up_further(disks, filesystem):
         assert disk.mounts() == []
     finally:
         sh("umount", agent.state_dir)
+
+
+def test_a_mounted_copy_of_the_disk_is_left_alone(disks, filesystem, background):
+    """A snapshot has the same UUID and label: stop unmounted it where it was and killed who used it."""
+    disk = disks("ext4", label=f"fk{os.getpid()}")
+    copy = disks("ext4", copy_of=disk)
+    elsewhere = disk.base / "backup"
+    elsewhere.mkdir()
+    sh("mount", copy.device, elsewhere)
+    reader = background(["sleep", "600"], cwd=elsewhere)
+    sits_in(reader, elsewhere)
+    agent = filesystem(device=f"LABEL=fk{os.getpid()}", directory=disk.base / "mnt", fstype="ext4")
+    result = agent.run("stop", timeout_s=5)
+    assert result.returncode == 1
+    assert f"{copy.device} is mounted at {elsewhere}: nobody can tell" in reason(result)
+    assert reader.poll() is None
+    assert copy.mounts() == [str(elsewhere)]
+    reader.kill()
+    reader.wait()
+    sh("umount", elsewhere)
+    assert agent("stop") == 0
+
+
+def test_of_two_copies_stop_takes_the_one_that_start_mounted(disks, filesystem):
+    disk = disks("ext4", label=f"fk{os.getpid()}")
+    agent = filesystem(device=f"LABEL=fk{os.getpid()}", directory=disk.base / "mnt", fstype="ext4")
+    assert agent("start") == 0
+    copy = disks("ext4", copy_of=disk)
+    elsewhere = disk.base / "backup"
+    elsewhere.mkdir()
+    sh("mount", "--move", disk.base / "mnt", elsewhere)
+    assert [agent("stop"), disk.mounts(), agent("stop")] == [0, [], 0]
+    assert copy.mounts() == []

@@ -72,10 +72,27 @@ class Block(Source):
         elif self.tag.kind == "path":
             devices = [seen.device] if seen.device else []
         else:
-            from failover_kit.agents.filesystem_disk import search
-
-            devices = [blockdev.number_of(path) for path in search(self.tag, attempts, self.call.deadline)]
+            devices = self._carriers(seen, attempts)
         return [_claim(device) for device in devices]
+
+    def _carriers(self, seen: Observation, attempts: "Attempts") -> "list[int]":
+        """The disk that carries the UUID or label; of several (a clone, a snapshot) the one that start mounted.
+
+        AgentError when nobody knows which that is and one of them is mounted: it may be another one's.
+        """
+        from failover_kit.agents.filesystem_disk import search
+
+        paths = search(self.tag, attempts, self.call.deadline)
+        devices = [blockdev.number_of(path) for path in paths]
+        recorded = recorded_number(self.call)
+        if len(devices) < 2 or recorded in devices:
+            return [recorded] if recorded in devices else devices
+        for path, device in zip(paths, devices, strict=True):
+            for mount in seen.table.of_device(device):
+                copies = f"{shown(self.device)} is on {' and '.join(paths)}"
+                fact = f"{copies}, and {path} is mounted at {shown(mount.point)}"
+                raise failed(f"{fact}: nobody can tell whether that is ours; unmount it, or give the disk's path")
+        return devices
 
     def prove(self, claims: "list[Claim]", attempts: "Attempts") -> None:
         from failover_kit.agents.filesystem_disk import prove_free
