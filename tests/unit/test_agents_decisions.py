@@ -168,8 +168,32 @@ def test_only_our_own_filesystem_counts_as_a_whole_for_users():
     table = MountTable(ROOT + OURS + bind)
     ours = table.at("/mnt/a.b")
     places = filesystem_users.places_of(table.standing_on([ours]), ours.device)
-    assert places.mapped == b" 07:01 "
     assert places.points == {"/mnt/a.b", "/mnt/a.b/usr"}
+    whole, below = places._kinds
+    assert (whole.mapped, whole.points, whole.devices) == (b" 07:01 ", {"/mnt/a.b"}, {ours.device})
+    assert below.points == {"/mnt/a.b/usr"}
+
+
+@pytest.mark.parametrize(
+    ("device", "line", "ours"),
+    [
+        ("/net/a/b", b"server:/x/a/b", True),
+        ("/net", b"server:/x", True),
+        ("/net/a/b", b"server:/x/a/c", False),
+        ("/net/a/b", b"server:/x", False),
+    ],
+)
+def test_a_directory_of_an_nfs_filesystem_bound_elsewhere(device, line, ours, monkeypatch):
+    """NFS has / as the root of each mount: start failed and left the bind mount, stop said it was not there."""
+    text = b"46 22 0:51 / /net rw - nfs4 server:/x rw\n50 22 0:51 / /bound rw - nfs4 " + line + b" rw\n"
+    monkeypatch.setattr(filesystem_seen.mounts, "table", lambda path="": MountTable(ROOT + text))
+    source = filesystem_seen.source_of(
+        call(filesystem.AGENT, device=device, directory="/bound", options="bind", fstype="none")
+    )
+    seen = source.observe()
+    assert (seen.mount is not None) is ours
+    assert bool(source.claims(seen, None)) is ours
+    assert filesystem_seen.describe_state(seen, device) == ""
 
 
 def test_stop_refuses_to_unmount_through_a_cover():

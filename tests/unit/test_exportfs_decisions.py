@@ -1,6 +1,7 @@
 """What exportfs decides: from etab, the mount table and its records, with exportfs(8) replaced by a table."""
 
 import os
+import pathlib
 import signal
 
 import pytest
@@ -205,6 +206,17 @@ def test_a_record_that_cannot_be_read_is_not_a_missing_one(world):
     os.mkdir(path)
     with pytest.raises(OSError):
         world.monitor()
+
+
+def test_a_record_with_an_impossible_device_is_none(world):
+    world.start()
+    path = pathlib.Path(world.call().state_path(exportfs.pairs(world.call().values)[0].record_name()))
+    fields = path.read_text().split("\t")
+    fields[6] = "99999999999999999999:1"
+    path.write_text("\t".join(fields))
+    assert world.monitor() == 7
+    assert world.stop() == 0
+    assert world.etab == []
 
 
 def test_1430_one_directory_for_several_clients_in_one_resource_or_in_several(world):

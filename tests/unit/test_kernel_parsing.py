@@ -40,6 +40,14 @@ def test_a_dot_is_a_dot():
     assert table(TABLE.replace(b"/mnt/a.b", b"/mnt/other")).at("/mnt/a.b") is None
 
 
+@pytest.mark.parametrize("written", [rb"server:/a\040b/c#1", rb"server:/a\040b/c\0431"])
+def test_a_source_with_a_number_sign_is_found(written):
+    """nfs_show_devname() leaves # alone, mangle() does not; of the other one stop and monitor said "stopped"."""
+    known = table(TABLE + b"49 22 0:53 / /srv/n rw - nfs4 " + written + b" rw\n")
+    assert [mount.point for mount in known.of_source("server:/a b/c#1/")] == ["/srv/n"]
+    assert known.of_source("server:/a b/c") == []
+
+
 def test_all_mounts_of_a_device_and_what_stands_on_them():
     found = table().standing_on(table().of_device(os.makedev(7, 1)))
     order = mounts.unmount_order(found)

@@ -211,7 +211,7 @@ def read_record(call: "Call", pair: Pair) -> "Record | None":
         boot, state, declared, path, client, options, device, root, point = fields
         major, _, minor = device.partition(":")
         place = Place(posix.makedev(int(major), int(minor)), root, point)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, OverflowError):
         return None
     entry = exports.Entry(path, client, options)
     return Record(boot=boot, done=state == "done", declared=declared, entry=entry, place=place)

@@ -42,10 +42,7 @@ def stop(call: "Call") -> int:
 
         release(call, targets)
     for pair in declared:
-        try:
-            os.unlink(call.state_path(pair.record_name()))
-        except FileNotFoundError:
-            pass
+        call.remove_state(pair.record_name())
     return codes.SUCCESS
 
 

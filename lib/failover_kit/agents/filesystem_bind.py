@@ -25,31 +25,40 @@ _DELETED = "//deleted"
 
 
 class Bind(Source):
-    __slots__ = ("device_number", "path", "root")
+    __slots__ = ("device_number", "path", "record", "root")
 
     def __init__(self, call: "Call") -> None:
         super().__init__(call)
         self.path = mounts.real_path(self.device, self.table)
         self.device_number, self.root = self._identity()
+        self.record = read_record(call)
 
     def _identity(self) -> "tuple[int, str]":
         below = self.table.under(self.path)
         if below is None:
             return 0, ""
         rest = self.path if below.point == "/" else self.path[len(below.point) :]
-        return below.device, (below.root.rstrip("/") + rest).rstrip("/") or "/"
+        return below.device, (below.shows().rstrip("/") + rest).rstrip("/") or "/"
 
     def is_ours(self, mount: "Mount") -> bool:
         """By what the source is now, or was at start: its filesystem may have been unmounted there meanwhile."""
-        root = mount.root.removesuffix(_DELETED)
+        root = mount.shows().removesuffix(_DELETED)
         if (mount.device, root) == (self.device_number, self.root):
             return True
-        record = read_record(self.call)
-        return record is not None and (mount.device, ascii(root)) == record[:2]
+        record = self.record
+        return record is not None and (mount.device, ascii(root)) == (record.device, record.root)
+
+    def stacked(self, table: "MountTable") -> "list[Mount]":
+        """Ours at the directory, and where start found it: links on the way there may lead elsewhere by now."""
+        found = [mount for mount in table.stack(self.directory) if self.is_ours(mount)]
+        if self.record is not None and self.record.directory != ascii(self.directory):
+            recorded = self.record.directory
+            found += [mount for mount in table.all() if ascii(mount.point) == recorded and self.is_ours(mount)]
+        return found
 
     def observe(self) -> Observation:
         ours = self.top if self.top is not None and self.is_ours(self.top) else None
-        stacked = [mount for mount in self.table.stack(self.directory) if self.is_ours(mount)]
+        stacked = self.stacked(self.table)
         return Observation(
             self.table,
             self.directory,
@@ -71,7 +80,7 @@ class Bind(Source):
         from failover_kit.kernel.attempts import Attempts, GivenUp
 
         attributes, cleared = attributes_of(self.call.values.text("options"))
-        write_record(self.call, self.device_number, self.root)
+        write_record(self.call, self.device_number, self.root, directory)
 
         def work() -> str:
             if not os.path.isdir(self.path):
@@ -89,10 +98,7 @@ class Bind(Source):
             raise failed(f"cannot bind {shown(self.device)} to {shown(directory)}: {error.strerror}") from None
 
     def claims(self, seen: Observation, attempts: "Attempts") -> "list[Claim]":  # noqa: ARG002
-        def find(table: "MountTable") -> "list[Mount]":
-            return [mount for mount in table.stack(seen.directory) if self.is_ours(mount)]
-
-        return [Claim(find, path=seen.directory)] if find(seen.table) else []
+        return [Claim(self.stacked, path=seen.directory)] if self.stacked(seen.table) else []
 
     def host_problems(self) -> "list[str]":
         return [] if os.path.isdir(self.path) else [f"device: {shown(self.device)} is not a directory of this node"]

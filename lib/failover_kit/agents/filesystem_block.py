@@ -72,10 +72,27 @@ class Block(Source):
         elif self.tag.kind == "path":
             devices = [seen.device] if seen.device else []
         else:
-            from failover_kit.agents.filesystem_disk import search
-
-            devices = [blockdev.number_of(path) for path in search(self.tag, attempts, self.call.deadline)]
+            devices = self._carriers(seen, attempts)
         return [_claim(device) for device in devices]
+
+    def _carriers(self, seen: Observation, attempts: "Attempts") -> "list[int]":
+        """The disk that carries the UUID or label; of several (a clone, a snapshot) the one that start mounted.
+
+        AgentError when nobody knows which that is and one of them is mounted: it may be another one's.
+        """
+        from failover_kit.agents.filesystem_disk import search
+
+        paths = search(self.tag, attempts, self.call.deadline)
+        devices = [blockdev.number_of(path) for path in paths]
+        recorded = recorded_number(self.call)
+        if len(devices) < 2 or recorded in devices:
+            return [recorded] if recorded in devices else devices
+        for path, device in zip(paths, devices, strict=True):
+            for mount in seen.table.of_device(device):
+                copies = f"{shown(self.device)} is on {' and '.join(paths)}"
+                fact = f"{copies}, and {path} is mounted at {shown(mount.point)}"
+                raise failed(f"{fact}: nobody can tell whether that is ours; unmount it, or give the disk's path")
+        return devices
 
     def prove(self, claims: "list[Claim]", attempts: "Attempts") -> None:
         from failover_kit.agents.filesystem_disk import prove_free
@@ -122,7 +139,7 @@ def recorded_number(call: "Call") -> int:
     free. Never what may be unmounted: the number may have been given to another disk since.
     """
     record = read_record(call)
-    return record[0] if record else 0
+    return record.device if record else 0
 
 
 def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
@@ -134,7 +151,10 @@ def is_ours(call: "Call", tag: "Tag", device: int, mount: "Mount") -> bool:
         return False
     if tag.kind == "path":
         # The node is gone (a link of udev's goes with its disk) and so is the record, and something
-        # is mounted: the name it was mounted by must do.
+        # is mounted: the name it was mounted by must do. mount(8) wrote down where a link led to, though.
+        if mount.source != tag.value and mount.fstype in DISK_TYPES and not blockdev.kernel_name(mount.device):
+            fact = f"{shown(tag.value)} is not there, nor is the disk of what is mounted at {shown(mount.point)}"
+            raise failed(f"{fact}: nobody can tell whether that is the same; unmount it by hand")
         return mount.source == tag.value
     if mount.fstype not in DISK_TYPES:
         return False

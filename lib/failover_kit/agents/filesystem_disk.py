@@ -41,7 +41,7 @@ def mount_disk(call: "Call", tag: "Tag", directory: str, lock: int) -> None:
     path = await_device(tag, attempts, call.deadline)
     await_unused(path, attempts, call.deadline)
     check(call, path, attempts, lock)
-    write_record(call, blockdev.number_of(path), "/")
+    write_record(call, blockdev.number_of(path), "/", directory)
     run_mount(call, path, directory, (lock,))
 
 

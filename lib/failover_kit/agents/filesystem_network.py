@@ -33,7 +33,7 @@ class Network(Source):
         """By mount(8) and its helpers. They do not keep the lock: those of FUSE stay, to serve the filesystem."""
         from failover_kit.agents.filesystem_start import run_mount
 
-        write_record(self.call, 0, "/")
+        write_record(self.call, 0, "/", directory)
         run_mount(self.call, self.device, directory, ())
         self.look()
         if self.top is not None and self.observe().mount is None:

@@ -34,7 +34,7 @@ def reload(call: "Call") -> int:
     record = read_record(call)
     if record is None:
         raise failed("what it was mounted with is not on record, so no option can be changed; start it again")
-    number, _, before = record
+    before = record.options
     wanted = call.values.text("options")
     if ascii(wanted) != before:
         refuse_others(before[1:-1], wanted)
@@ -55,7 +55,7 @@ def reload(call: "Call") -> int:
             raise failed(str(error)) from None
         except OSError as error:
             raise failed(f"cannot change {shown(point)} to options '{wanted}': {error.strerror}") from None
-        write_record(call, number, seen.mount.root)
+        write_record(call, record.device, seen.mount.shows(), point)
         call.log("info", f"{shown(point)} has the options '{wanted}' now")
     source.look()
     seen = source.observe()

@@ -142,24 +142,37 @@ def record_name(call: "Call") -> str:
     return directory + ".device"
 
 
-def write_record(call: "Call", device: int, root: str) -> None:
+def write_record(call: "Call", device: int, root: str, directory: str) -> None:
     numbers = f"{os.major(device)}:{os.minor(device)}"
-    lines = (ascii(call.values.text("device")), numbers, ascii(root), ascii(call.values.text("options")))
+    texts = (ascii(text) for text in (root, call.values.text("options"), directory))
+    lines = (ascii(call.values.text("device")), numbers, *texts)
     call.write_state(record_name(call), "\n".join(lines) + "\n")
 
 
-def read_record(call: "Call") -> "tuple[int, str, str] | None":
-    """(device number, root, options) as start found them, root and options by ascii(); None without a record.
+class Record:
+    """What start found: device number, ``root``, ``options`` and ``directory`` (no symbolic links) by ascii()."""
+
+    __slots__ = ("device", "directory", "options", "root")
+
+    def __init__(self, device: int, root: str, options: str, directory: str) -> None:
+        self.device = device
+        self.root = root
+        self.options = options
+        self.directory = directory
+
+
+def read_record(call: "Call") -> "Record | None":
+    """What start wrote down; None when there is nothing, or it is damaged.
 
     A number may have been given to another disk since, so nothing is ever unmounted on the record alone.
     """
     try:
         with open(call.state_path(record_name(call)), encoding="ascii") as file:
-            device, numbers, root, options = file.read().splitlines()
+            device, numbers, root, options, directory = file.read().splitlines()
         major, _, minor = numbers.partition(":")
-        if device == ascii(call.values.text("device")):
-            return os.makedev(int(major), int(minor)), root, options
-    except (OSError, ValueError):
+        if device == ascii(call.values.text("device")) and numbers.replace(":", "", 1).isdigit():
+            return Record(os.makedev(int(major), int(minor)), root, options, directory)
+    except (OSError, ValueError, OverflowError):
         pass
     return None
 

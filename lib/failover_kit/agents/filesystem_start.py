@@ -5,6 +5,7 @@ import os
 from failover_kit.agents import filesystem_lock
 from failover_kit.agents.filesystem_seen import describe_state, sickness, source_of
 from failover_kit.agents.filesystem_source import BLOCK, kind_of
+from failover_kit.kernel.attempts import Attempts, GivenUp
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import AgentError, failed, not_here
 from failover_kit.spec.process import CommandMissing, CommandTimeout, run
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from failover_kit.agents.filesystem_seen import Source
     from failover_kit.ocf.agent import Call
+    from failover_kit.spec.deadline import Deadline
 
 
 def start(call: "Call") -> int:
@@ -36,7 +38,7 @@ def start(call: "Call") -> int:
     hidden = seen.table.below(seen.directory)
     if hidden:
         raise failed(f"a mount at {directory} would hide {shown(hidden[0].point)}; unmount that first")
-    make_directory(seen.directory)
+    make_directory(seen.directory, call.deadline)
     try:
         source.mount(seen.directory, lock)
     except AgentError:
@@ -71,9 +73,17 @@ def refuse_clones(call: "Call") -> None:
         )
 
 
-def make_directory(directory: str) -> None:
-    try:
+def make_directory(directory: str, deadline: "Deadline") -> None:
+    """In a child: the way there may lead through a filesystem that hangs."""
+
+    def work() -> str:
         os.makedirs(directory, mode=0o755, exist_ok=True)
+        return ""
+
+    try:
+        Attempts().run(f"making {shown(directory)}", work, deadline)
+    except GivenUp as error:
+        raise failed(str(error)) from None
     except FileExistsError:
         raise not_here(f"directory: {shown(directory)} is not a directory") from None
     except OSError as error:
@@ -103,8 +113,15 @@ def validate(call: "Call") -> int:
     source = source_of(call)
     problems = source.host_problems()
     directory = call.values.text("directory")
-    if os.path.exists(directory) and not os.path.isdir(directory):
-        problems.append(f"directory: {shown(directory)} is not a directory")
+
+    def look() -> str:
+        return "other" if os.path.exists(directory) and not os.path.isdir(directory) else ""
+
+    try:
+        if Attempts().run(f"looking at {shown(directory)}", look, call.deadline):
+            problems.append(f"directory: {shown(directory)} is not a directory")
+    except GivenUp as error:
+        raise failed(str(error)) from None
     try:
         run(["mount", "--version"], call.deadline)
     except CommandMissing as error:

@@ -4,7 +4,6 @@ Unmounting is tried first, so that an idle filesystem costs no look at processes
 never tried: it hides a filesystem that still writes.
 """
 
-import os
 import time
 
 from failover_kit.agents import filesystem_lock
@@ -44,10 +43,7 @@ def stop(call: "Call") -> int:
     if source.observe().mount is not None:
         raise failed(f"{shown(seen.directory)} was unmounted and is mounted again; something else mounts it")
     await_children(attempts, call.deadline)
-    try:
-        os.unlink(call.state_path(record_name(call)))
-    except FileNotFoundError:
-        pass
+    call.remove_state(record_name(call))
     filesystem_lock.remove(call, lock)
     return codes.SUCCESS
 

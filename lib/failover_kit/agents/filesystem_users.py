@@ -38,21 +38,23 @@ def targets_of(claim: Claim) -> "tuple[list[Mount], mounts.MountTable]":
 def places_of(targets: "list[Mount]", device: int, by_text: bool = False) -> "Uses":
     """What to look for in processes.
 
-    Only our own filesystem (``device``) counts as a whole. What else is mounted below it counts by path:
-    it may be a bind mount of the root filesystem, which every process on the machine uses. Without a
-    device, and behind a server, only what goes through these very mounts counts.
+    Only our own filesystem (``device``) counts as a whole. What else is mounted below it counts by what goes
+    through these very mounts: it may be a bind mount of the root filesystem, which every process on the
+    machine uses, and under the same path in another mount namespace, too. Without a device, and behind a
+    server, nothing counts as a whole.
     """
-    through = [mount for mount in targets if mount.remote() or not device]
-    if len(through) == len(targets):
-        return users.Reached(through, by_text)
-    local = [mount for mount in targets if not mount.remote()]
-    places = processes.Places(
-        [mount.point for mount in local],
-        [mount.device for mount in local],
-        device,
-        [mount.point for mount in through],
-    )
-    return users.Either([users.Reached(through, by_text), places]) if through else places
+    whole = [mount for mount in targets if mount.device == device and not mount.remote()]
+    remote = [mount for mount in targets if mount.remote()]
+    below = [mount for mount in targets if mount not in whole and mount not in remote]
+    kinds: list[Uses] = []
+    if whole:
+        unasked = [mount.point for mount in remote]
+        kinds.append(processes.Places([mount.point for mount in whole], [device], device, unasked))
+    if below:
+        kinds.append(users.Reached(below))
+    if remote or not kinds:
+        kinds.append(users.Reached(remote, by_text))
+    return kinds[0] if len(kinds) == 1 else users.Either(kinds)
 
 
 class Ladder:

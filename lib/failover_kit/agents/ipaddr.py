@@ -49,7 +49,7 @@ def link_local(address: bytes) -> bool:
 class Wanted:
     """The declared address. ``prefix`` 0 and ``nic`` "" mean: not said, any will do."""
 
-    __slots__ = ("address", "label", "link_status", "nic", "prefix", "text")
+    __slots__ = ("address", "ifindex", "label", "link_status", "nic", "prefix", "text")
 
     def __init__(self, call: "Call") -> None:
         self.text = call.values.text("ip")
@@ -59,6 +59,12 @@ class Wanted:
         # The spelling of alias interfaces, eth0:web, names interface and label.
         self.nic, _, label = call.values.text("nic").partition(":")
         self.label = call.values.text("iflabel") or label
+        # Of a link-local address alone: the interface that start put it on, whatever that is called now.
+        self.ifindex = 0
+        if self.nic and link_local(self.address):
+            from failover_kit.agents.ipaddr_place import recall
+
+            self.ifindex, _ = recall(call)
 
 
 def disagreement(wanted: Wanted, found: "list[Address]", seen: "dict[int, Link]", nic_index: int) -> str:
@@ -100,11 +106,15 @@ def _name(seen: "dict[int, Link]", address: "Address") -> str:
 
 
 def locate(wanted: Wanted, link: "Netlink") -> "list[Address]":
-    """Every place on this host where the address is; for a link-local one the declared interface alone."""
+    """Every place on this host where the address is; for a link-local one the declared interface alone.
+
+    Without an interface start refuses a link-local address: on whatever interface it is, it is another one's.
+    """
     found = addresses.find(link, wanted.address)
-    if found and wanted.nic and link_local(wanted.address):
-        nic = links.by_name(link, wanted.nic)
-        found = [address for address in found if nic is not None and address.ifindex == nic.index]
+    if found and link_local(wanted.address):
+        nic = links.by_name(link, wanted.nic) if wanted.nic else None
+        ours = (nic.index if nic is not None else 0, wanted.ifindex)
+        found = [address for address in found if address.ifindex in ours]
     return found
 
 
@@ -132,12 +142,12 @@ def monitor(call: "Call") -> int:
     Never "stopped" while the address answers.
     """
     if not _inside(call):
-        return codes.NOT_RUNNING
+        return _nowhere(call)
     wanted = Wanted(call)
     with netlink.Netlink() as link:
         found, problem, linkless = observe(wanted, link)
         if not found:
-            return codes.NOT_RUNNING
+            return _nowhere(call)
         if problem and found[0].tentative():
             # The link has just come back, and the kernel looks for duplicates once more.
             from failover_kit.agents.ipaddr_duplicates import settled
@@ -156,6 +166,24 @@ def monitor(call: "Call") -> int:
     return codes.SUCCESS
 
 
+def _nowhere(call: "Call") -> int:
+    """Cleanly stopped, unless the namespace it was started in has lost its name and lives on."""
+    name = call.values.text("network_namespace")
+    if name:
+        from failover_kit.agents.ipaddr_place import survivor
+        from failover_kit.kernel import netns
+
+        keeper = survivor(call)
+        if keeper is not None:
+            netns.enter_at(f"/proc/{keeper.pid}/ns/net")
+            wanted = Wanted(call)
+            with netlink.Netlink() as link:
+                if locate(wanted, link):
+                    who = f"{keeper.name} (pid {keeper.pid}) keeps it alive with {wanted.text} in it"
+                    raise failed(f"network_namespace: {name} was deleted, but {who}; stop this, or end that")
+    return codes.NOT_RUNNING
+
+
 def start(call: "Call") -> int:
     """Configure the address and tell the network; nothing is left behind on failure before that."""
     _enter(call)
@@ -168,6 +196,8 @@ def stop(call: "Call") -> int:
     """Take the address off this host wherever it is, and end a running sender of ours."""
     from failover_kit.agents import ipaddr_stop
 
+    if call.values.text("network_namespace"):
+        ipaddr_stop.leave_nameless(call)
     return ipaddr_stop.stop(call, present=_inside(call))
 
 
@@ -274,7 +304,9 @@ AGENT = Agent(
         Parameter("noprefixroute", kind="boolean", default="no", shortdesc="Add no route for the prefix"),
         _switch("flush_routes", "Flush cached routes on stop"),
         _switch("kill_connections", "End TCP connections on stop"),
-        Parameter("network_namespace", kind="filename", shortdesc="Network namespace of the address"),
+        Parameter(
+            "network_namespace", kind="filename", identity=True, shortdesc="Network namespace of the address"
+        ),
         Parameter("lvs_support", kind="boolean", default="no", shortdesc="Not supported"),
     ),
     actions=(

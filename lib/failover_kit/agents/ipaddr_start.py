@@ -2,7 +2,8 @@
 
 import time
 
-from failover_kit.agents.ipaddr import NOT_OURS, Wanted, locate
+from failover_kit.agents import ipaddr_place
+from failover_kit.agents.ipaddr import NOT_OURS, Wanted, link_local, locate
 from failover_kit.agents.ipaddr_duplicates import await_usable, require_free, settled
 from failover_kit.kernel import addresses, links, netlink, routes
 from failover_kit.kernel.addresses import Address
@@ -57,6 +58,8 @@ def start(call: "Call") -> int:
             scope=addresses.SCOPE_HOST if _loopback(wanted) else addresses.SCOPE_GLOBAL,
             preferred_s=call.values.number("preferred_lft"),
         )
+        if call.values.text("network_namespace") or link_local(wanted.address):
+            ipaddr_place.remember(call, interface.index)
         added = _add(link, interface, wanted, address)
         await_usable(call, wanted, link, interface, address if added else None)
     _tell_network(call, wanted, interface)

@@ -1,8 +1,9 @@
 """Taking the address away wherever it is: its announcer first, then what hangs on it, then the address itself."""
 
+from failover_kit.agents import ipaddr_place
 from failover_kit.agents.ipaddr import Wanted, locate
 from failover_kit.agents.ipaddr_announce import end_repeater
-from failover_kit.kernel import addresses, links, netlink
+from failover_kit.kernel import addresses, links, netlink, netns
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import failed
 
@@ -27,7 +28,16 @@ def stop(call: "Call", *, present: bool) -> int:
         _end_connections(call, wanted)
     if found and call.values.flag("flush_routes"):
         _flush_routes(call, wanted)
+    ipaddr_place.forget(call)
     return codes.SUCCESS
+
+
+def leave_nameless(call: "Call") -> None:
+    """Take the address out of the namespace it was started in, if that lives on without its name."""
+    keeper = ipaddr_place.survivor(call)
+    if keeper is not None:
+        netns.enter_at(f"/proc/{keeper.pid}/ns/net")
+        _remove(call, Wanted(call))
 
 
 def _remove(call: "Call", wanted: Wanted) -> "list[Address]":

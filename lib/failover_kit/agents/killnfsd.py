@@ -6,8 +6,6 @@ stop ever touch the server. start writes the marker last, stop removes it last: 
 killed, the action that follows does all of it again.
 """
 
-import os
-
 from failover_kit.kernel import nfsd
 from failover_kit.ocf import codes
 from failover_kit.ocf.agent import Agent
@@ -53,10 +51,7 @@ def start(call: "Call") -> int:
 def stop(call: "Call") -> int:
     """End the server, marker or not: what is unmounted next must not be held by it."""
     end_server(call)
-    try:
-        os.unlink(call.state_path(_MARKER))
-    except FileNotFoundError:
-        pass
+    call.remove_state(_MARKER)
     return codes.SUCCESS
 
 

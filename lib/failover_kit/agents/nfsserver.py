@@ -148,6 +148,10 @@ def write_record(call: "Call", record: Record) -> None:
     call.write_state(_RECORD, "\n".join(lines) + "\n")
 
 
+def remove_record(call: "Call") -> None:
+    call.remove_state(_RECORD)
+
+
 class Observation:
     """What is there of the service. ``bound``: the shared directory lies over the state directory."""
 

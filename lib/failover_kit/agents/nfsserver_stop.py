@@ -3,7 +3,6 @@
 The threads go before mountd: a server without it keeps its clients waiting, and answers "stale" in the end.
 """
 
-import os
 import time
 
 from failover_kit.agents import nfs_units, nfsserver
@@ -71,10 +70,7 @@ def end_all(call: "Call", *, statd: bool, idmapd: bool = False) -> None:
     late = attempts.leftovers()
     if late:
         raise failed(f"still running and not to be stopped: {'; '.join(late)}")
-    try:
-        os.unlink(nfsserver.record_path(call))
-    except FileNotFoundError:
-        pass
+    nfsserver.remove_record(call)
 
 
 def keep_records(call: "Call", attempts: Attempts) -> None:

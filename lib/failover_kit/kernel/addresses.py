@@ -115,8 +115,11 @@ def restore(link: netlink.Netlink, address: Address) -> None:
 
 
 def remove(link: netlink.Netlink, address: Address) -> None:
-    """Take ``address`` off its interface; OSError EADDRNOTAVAIL when it is not there."""
-    link.request(netlink.RTM_DELADDR, 0, _body(address))
+    """Take ``address`` off its interface; OSError EADDRNOTAVAIL when it is not there.
+
+    In the kernel's own words where we have them: of an address with another end (peer) that is part of its name.
+    """
+    link.request(netlink.RTM_DELADDR, 0, address.message or _body(address))
 
 
 def _body(address: Address) -> bytes:

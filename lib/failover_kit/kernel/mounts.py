@@ -46,6 +46,14 @@ class Mount:
         self.source = unescape(source)
         self.super_options = super_options.decode("utf-8", "surrogateescape").split(",")
 
+    def shows(self) -> str:
+        """Which directory of its filesystem it shows.
+
+        NFS says / of each mount, and has the directory in the source (nfs_show_path(), nfs_show_devname() in
+        fs/nfs/super.c): server:/export/sub is a bind mount of sub.
+        """
+        return self.source.rstrip("/") if self.fstype in ("nfs", "nfs4") else self.root
+
     def remote(self) -> bool:
         """Whether a server is behind it: MNT_FORCE does something, and every access may hang."""
         return self.fstype.startswith(_REMOTE_TYPES)
@@ -109,9 +117,13 @@ class MountTable:
         return self.at("/")
 
     def of_source(self, source: str) -> "list[Mount]":
-        """Every mount whose source is written ``source``, slashes at its end aside."""
+        """Every mount whose source is written ``source``, slashes at its end aside.
+
+        Looked for up to its first #: that is octal for most filesystems (mangle() in fs/proc_namespace.c) and
+        itself for those that write their source themselves (nfs_show_devname(), cifs_show_devname()).
+        """
         source = source.rstrip("/")
-        needle = b" " + escape(source).replace(b"#", b"\\043")
+        needle = b" " + escape(source.partition("#")[0])
         return [mount for mount in self._with(needle) if mount.source.rstrip("/") == source]
 
     def of_device(self, device: int) -> "list[Mount]":

@@ -57,6 +57,23 @@ def pids() -> "Iterator[int]":
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
+def require_own_numbers() -> None:
+    """OSError ESRCH unless /proc numbers processes as the system calls of this process do.
+
+    In a pid namespace whose /proc is still that of the host, pid 1406 of /proc is one process and 1406 for
+    pidfd_open(2) another: a signal would hit a stranger. NSpid: our pid in the namespace of /proc, then in
+    each one below it (proc(5)); where we are not in it, /proc/self leads nowhere.
+    """
+    try:
+        with open("/proc/self/status", "rb") as file:
+            numbers = next((line.split()[1:] for line in file if line.startswith(b"NSpid:")), [b""])
+    except FileNotFoundError:
+        numbers = []
+    if len(numbers) != 1:
+        fact = "/proc is that of another pid namespace, so nobody can be signalled by what it says"
+        raise OSError(3, f"{fact}; mount the right one (unshare --mount-proc)")
+
+
 def untouchable() -> "set[int]":
     """Pids never to be signalled: init, this process, and everything it descends from."""
     found = {1, os.getpid()}
@@ -76,7 +93,7 @@ class Places:
     behind it (kernel.users tells its users).
     """
 
-    __slots__ = ("_unasked", "devices", "mapped", "points", "prefixes")
+    __slots__ = ("_sockets", "_unasked", "_whole", "devices", "mapped", "points", "prefixes")
 
     def __init__(
         self, points: "Iterable[str]", devices: "Iterable[int]", whole: int, unasked: "Iterable[str]" = ()
@@ -85,27 +102,31 @@ class Places:
         self.prefixes = tuple(point + "/" for point in self.points)
         self._unasked = tuple(point + "/" for point in unasked)
         self.devices = frozenset(devices)
+        self._whole = whole
+        self._sockets: frozenset[str] | None = None
         # How /proc/PID/maps writes the device of a mapped file; 0 would be that of all other memory.
         self.mapped = b" %02x:%02x " % (os.major(whole), os.minor(whole)) if whole else b""
 
     def used_by(self, pid: int) -> bool:
-        """Whether the process holds a working directory, root, program, open or mapped file there.
+        """Whether the process has its working directory, root, program, an open or mapped file, or a socket there.
 
         A link whose text lies under a mount point must also lead to one of the devices, or to an
         I/O error, which is what a filesystem that was shut down answers; the text alone may name
-        something in another mount namespace.
+        something in another mount namespace, and so may the error when ours is not mounted there.
         """
         for link in links_of(pid):
             try:
                 target = os.readlink(link)
                 if target not in self.points and not target.startswith(self.prefixes):
+                    if target.startswith("socket:") and target in self._bound():
+                        return True
                     continue
                 if (target + "/").startswith(self._unasked):
                     continue
                 if os.stat(link).st_dev in self.devices:
                     return True
             except OSError as error:
-                if error.errno in _BROKEN_FILESYSTEM:
+                if error.errno in _BROKEN_FILESYSTEM and (not self._whole or mounted_for(pid, self._whole)):
                     return True
         if not self.mapped:
             return False
@@ -114,6 +135,15 @@ class Places:
                 return self.mapped in file.read()
         except OSError:
             return False
+
+    def _bound(self) -> "frozenset[str]":
+        """Links to sockets bound to files of the device that counts as a whole; asked for once."""
+        if self._sockets is None:
+            from failover_kit.kernel.unixsockets import bound_on
+
+            inodes = bound_on(self._whole) if self._whole else ()
+            self._sockets = frozenset(f"socket:[{inode}]" for inode in inodes)
+        return self._sockets
 
 
 def uninterruptible() -> "list[Status]":
@@ -133,22 +163,25 @@ def links_of(pid: int) -> "Iterable[str]":
     yield from (f"{base}/fd/{name}" for name in names)
 
 
+def mounted_for(pid: int, device: int) -> bool:
+    """Whether ``device`` is mounted in the mount namespace of the process; False when that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as file:
+            return b" %d:%d " % (os.major(device), os.minor(device)) in file.read()
+    except OSError:
+        return False
+
+
 def mounted_in_other_namespaces(device: int) -> "list[Status]":
     """One process for each other mount namespace (that /proc shows) in which ``device`` is mounted."""
     seen = {namespace_of("self")}
-    needle = b" %d:%d " % (os.major(device), os.minor(device))
     found = []
     for pid in pids():
         namespace = namespace_of(str(pid))
         if namespace in seen or not namespace:
             continue
         seen.add(namespace)
-        try:
-            with open(f"/proc/{pid}/mountinfo", "rb") as file:
-                data = file.read()
-        except OSError:
-            continue
-        holder = status(pid) if needle in data else None
+        holder = status(pid) if mounted_for(pid, device) else None
         if holder is not None:
             found.append(holder)
     return found
@@ -184,6 +217,7 @@ def named(name: str) -> "list[Status]":
 
     Never kernel threads or zombies. Other network namespaces are other machines, to daemons that serve one.
     """
+    require_own_numbers()
     here = namespace_of("self", "net")
     found = []
     for pid in pids():

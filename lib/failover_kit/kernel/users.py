@@ -8,7 +8,7 @@ links the file is opened with O_PATH, which asks no local filesystem anything.
 
 import os
 
-from failover_kit.kernel.processes import links_of, namespace_of, pids, status, untouchable
+from failover_kit.kernel.processes import links_of, namespace_of, pids, require_own_numbers, status, untouchable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ def users(places: "Uses") -> "list[int]":
     """The processes that keep ``places`` busy and may be signalled.
 
     Never init, this process or one it descends from, never a kernel thread. Processes that end
-    meanwhile are no users.
+    meanwhile are no users. OSError when /proc is no ground to signal on (require_own_numbers()).
     """
+    require_own_numbers()
     spared = untouchable()
     found = []
     for pid in pids():

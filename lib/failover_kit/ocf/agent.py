@@ -1,5 +1,7 @@
 """What an agent is: its declarations, its handlers, and the call a handler receives."""
 
+import sys
+
 from failover_kit.spec.parameter import check_all, wrong_parameters
 
 TYPE_CHECKING = False
@@ -16,15 +18,19 @@ if TYPE_CHECKING:
 STATE_DIR = "/run/resource-agents"
 
 
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 # A file name has 255 bytes at most (NAME_MAX); an agent's name, ".<pid>" and our own prefix want theirs.
 _NAME_LIMIT = 180
 
 
 def state_path(agent: "Agent", name: str, environ: "Mapping[str, str]") -> str:
-    """Where the agent keeps the small file ``name``; a long name is cut, and made unique again by a checksum."""
-    plain = "".join(
-        sign if sign.isascii() and (sign.isalnum() or sign in "._-") else f"%{ord(sign):02x}" for sign in name
-    )
+    """Where the agent keeps the small file ``name``; a long name is cut, and made unique again by a checksum.
+
+    Byte by byte, so that no two names become one (of "a€" by characters "a%20ac", as of "a ac"), and one name
+    is the same in all locales.
+    """
+    data = name.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+    plain = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in data)
     if len(plain) > _NAME_LIMIT:
         from binascii import crc32
 
@@ -72,9 +78,28 @@ class Call:
         path = self.state_path(name)
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         aside = f"{path}.{os.getpid()}"
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(aside, path)
+        try:
+            with open(aside, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.rename(aside, path)
+        except OSError:
+            # A full filesystem still has room for an empty file, and for another one at each attempt.
+            if os.path.lexists(aside):
+                os.unlink(aside)
+            raise
+
+    def remove_state(self, name: str) -> None:
+        """Take the small file ``name`` away. One that is not there is none also where nothing can be taken away:
+        on a filesystem that has become read-only, unlink(2) says EROFS before it looks.
+        """
+        import os
+
+        path = self.state_path(name)
+        if os.path.lexists(path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
 
     def log(self, level: str, text: str) -> None:
         """Tell the administrator; ``level`` is info, warning or error."""

@@ -5,8 +5,8 @@ makes of them: lib/pengine/unpack.c in Pacemaker):
 
 * the verb is the first argument, further arguments are ignored; an unknown verb exits 3;
 * what is wrong with the *parameters* is wrong on every node: start and validate-all exit 6. With a
-  wrong identity (a required parameter) nothing can have been started: stop exits 0, a probe 7, a
-  recurring monitor 1. With any other parameter wrong, stop and monitor go on with its default;
+  wrong identity (a required parameter, or one declared so) nothing can have been started: stop exits 0, a
+  probe 7, a recurring monitor 1. With any other parameter wrong, stop and monitor go on with its default;
 * at most one line with the prefix ``ocf-exit-reason:`` goes to stderr, for failures only; where the cluster
   manager names a log (ocf/log.py), it stands there as an error, too, as with the shell library's agents;
 * 6 bans the resource from every node, so a monitor and a stop, which look at one node, never exit with it;
@@ -169,7 +169,7 @@ def _perform(agent: "Agent", verb: str, environ: "Mapping[str, str]") -> int:
 def _judge_problems(call: Call, verb: str, problems: "list[Problem]") -> "int | None":
     """The exit code that wrong parameters mean for a stop or a monitor; None to go on with defaults."""
     text = together([str(problem) for problem in problems])
-    if not any(problem.parameter.required for problem in problems):
+    if not any(problem.parameter.identity for problem in problems):
         call.log("warning", f"{verb} goes on without: {text}")
         return None
     if verb == "stop":

@@ -18,8 +18,8 @@ class Parameter:
     """One setting. ``required`` ones are its identity: without them the resource cannot exist."""
 
     __slots__ = (
-        "aliases", "any_text", "check", "choices", "default", "kind", "maximum", "minimum", "name", "reloadable",
-        "required", "secret", "shortdesc", "unique_group", "unit",
+        "aliases", "any_text", "check", "choices", "default", "identity", "kind", "maximum", "minimum", "name",
+        "reloadable", "required", "secret", "shortdesc", "unique_group", "unit",
     )  # fmt: skip
 
     def __init__(
@@ -29,6 +29,7 @@ class Parameter:
         shortdesc: str,
         kind: str = "string",
         required: bool = False,
+        identity: bool = False,
         default: str = "",
         unique_group: str = "",
         reloadable: bool = False,
@@ -44,12 +45,15 @@ class Parameter:
         """``aliases`` are older names still accepted; ``check`` replaces the check of ``kind``.
 
         ``unit`` is what the number counts, as people read it: seconds, milliseconds.
+        ``identity`` is for what says which resource this is, though it may be left out: with a wrong one
+        a default would mean another resource.
         ``any_text`` is for names of files: Linux allows every byte in them but 0, a newline too.
         """
         self.name = name
         self.shortdesc = shortdesc
         self.kind = kind
         self.required = required
+        self.identity = required or identity
         self.default = default
         self.unique_group = unique_group
         self.reloadable = reloadable
