@@ -197,6 +197,30 @@ def test_a_proof_from_before_it_ended_is_not_used() -> None:
     assert "proved off" in bench.core.may_start("cluster")
 
 
+def test_a_confirmation_that_is_void_is_no_look() -> None:
+    """Rule 2c: given while the group was still being looked at here, and pete was heard before that ended."""
+    bench = Bench()
+    active(bench)
+    kept_still(bench)
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.order(Verb.MAINTENANCE_OFF, target="pete")
+    bench.write()
+    bench.order(Verb.CONFIRM_DEAD, target="pete")
+    starts = bench.count(Start)
+    moved_by_hand = replace(EMPTY, state=GroupState.UNKNOWN, held=True)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(moved_by_hand, maintenance=1, still=True, ready=False)
+    assert answer(bench).code is ExitCode.FAILED
+    bench.write()
+    bench.probe(ProbeOutcome.STOPPED)
+    bench.write()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(moved_by_hand, maintenance=2)
+    bench.write()
+    assert bench.count(Start) == starts
+    assert "neither seen stopped" in bench.core.may_start("cluster")
+
+
 def test_the_record_says_it() -> None:
     assert law.keeps_still(NodeRecord(boot_id="x", maintenance=3, agreed=True))
     assert not law.keeps_still(NodeRecord(boot_id="x", maintenance=3))

@@ -378,6 +378,12 @@ class CoreBase:
         """Rule 19: both nodes know of it. This one does nothing of itself until it ends."""
         return law.keeps_still(self.wanted)
 
+    def unlooked(self, name: str) -> bool:
+        """Rule 19: whether the peer may have the group since maintenance ended. A proof stands in for the look
+        only as long as nothing voids it (rules 2c, 9), and for good once the group runs."""
+        proved = self.proof is not None and self.proof.takes
+        return self.wanted_groups[name].unlooked and not proved
+
     def stalled(self) -> bool:
         """Rule 21: this core did not run for a while and its facts are from before."""
         return self.stalled_counter >= 0

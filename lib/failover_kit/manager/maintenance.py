@@ -44,16 +44,10 @@ class MaintenanceDecisions(CoreBase):
                 self._note(Level.WARNING, "maintenance", text)
         if self.in_maintenance():
             return
-        for name, record in self.wanted_groups.items():
-            if record.unlooked and self._peer_is_clear(name):
+        for name, group in self.groups.items():
+            seen = law.seen_stopped(self.peer_beat(), self.peer_claim(name), self.wanted.maintenance)
+            if seen or (group.state is GroupState.STARTED and not self.unlooked(name)):
                 self._change_group(name, unlooked=False)
-
-    def _peer_is_clear(self, name: str) -> bool:
-        """Whether the peer cannot have the group: it looked and it is stopped, or its power is proved off."""
-        if self.proof is not None and self.proof.takes:
-            return True
-        beat, claim = self.peer_beat(), self.peer_claim(name)
-        return law.seen_stopped(beat, claim, self.wanted.maintenance)
 
     def _unrest(self) -> str:
         """"" when nothing is under way on this node, else what is."""

@@ -59,7 +59,8 @@ class FenceDecisions(DrillDecisions):
     def _waits_for_a_look(self, group: Group) -> bool:
         """Ours, stopped, and not started because what the peer does with it is not known (rule 19)."""
         record = self.wanted_groups[group.name]
-        return bool(record.right) and record.unlooked and not record.parked and group.state is GroupState.STOPPED
+        stopped = group.state is GroupState.STOPPED
+        return bool(record.right) and self.unlooked(group.name) and not record.parked and stopped
 
     def _all_rights_here(self) -> bool:
         return all(record.right for record in self.wanted_groups.values())
