@@ -108,7 +108,7 @@ def test_a_node_that_has_to_be_reset_feeds_it_no_more(kernel: Kernel) -> None:
     ("spoil", "words"),
     [
         (lambda kernel: kernel.device.unlink(), "modprobe softdog"),
-        (lambda kernel: setattr(kernel, "options", 0x8080), "cannot be disarmed"),
+        (lambda kernel: setattr(kernel, "options", 0x8080), "disarms it whenever it is closed"),
         (lambda kernel: kernel.no_way_out(), "cannot be disarmed (nowayout)"),
         (lambda kernel: setattr(kernel, "longest_s", 10), "its longest time is 10 s, and 20 s are needed"),
         (lambda kernel: kernel.fails.add(watchdog._SETTIMEOUT), "its time cannot be set"),
@@ -128,6 +128,16 @@ def test_a_device_that_was_armed_by_opening_it_is_disarmed_when_it_is_of_no_use(
     kernel.longest_s = 10
     dog_of(kernel).turned(0, wanted=True, needed=True)
     assert kernel.disarmed
+
+
+def test_what_cannot_be_disarmed_is_not_even_opened(kernel: Kernel) -> None:
+    """With nowayout an open is for ever: the node would be reset although everything is well."""
+    kernel.no_way_out()
+    kernel.device.unlink()
+    kernel.device.symlink_to("opened")  # open(2) would fail and say so, were it tried
+    said: list[str] = []
+    dog_of(kernel, said).turned(0, wanted=True, needed=True)
+    assert len(said) == 1 and "nowayout" in said[0]
 
 
 @pytest.mark.parametrize("deadtime_ms", [2_000, 10_000, 30_000])

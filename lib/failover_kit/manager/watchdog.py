@@ -98,6 +98,10 @@ class Watchdog:
         self._say(Level.INFO, f"watchdog {self._device} is let go of: nothing is held")
 
     def _arm(self, now_ms: int) -> None:
+        if self._has_no_way_out():
+            # Opening alone would arm it, and nothing could take that back.
+            self._trouble("is not used: it cannot be disarmed (nowayout), so an idle node would be reset")
+            return
         try:
             fd = os.open(self._device, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -122,8 +126,8 @@ class Watchdog:
         """Set the time; "" or why the device is of no use."""
         try:
             options = struct.unpack(_INFO, self._ioctl(fd, _GETSUPPORT, bytes(struct.calcsize(_INFO))))[0]
-            if not options & _MAGICCLOSE or self._has_no_way_out():
-                return "is not used: it cannot be disarmed (nowayout), so an idle node would be reset"
+            if not options & _MAGICCLOSE:
+                return "is not used: its driver disarms it whenever it is closed (no magic close)"
             taken_s = struct.unpack("i", self._ioctl(fd, _SETTIMEOUT, struct.pack("i", self._limit_s)))[0]
         except OSError as error:
             return f"is not used: its time cannot be set ({error.strerror})"
