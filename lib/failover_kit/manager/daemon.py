@@ -41,7 +41,7 @@ from failover_kit.manager.fencing import Fencer, SwitchLine
 from failover_kit.manager.journal import Journal, Life
 from failover_kit.manager.links import FrameReceiver, Link, make_links
 from failover_kit.manager.logs import Log, systemd_reads_stderr
-from failover_kit.manager.records import CoreConfig, CoreGroup
+from failover_kit.manager.records import CoreConfig, CoreGroup, NodeRecord
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import Parts, Shell
 from failover_kit.manager.snapshot import export_core
@@ -222,12 +222,12 @@ class Daemon:
     async def run(self) -> int:
         """Until the core says Exit, or cannot go on."""
         boot_id = host.boot_id(self._options.boot_id_file)
-        self._take_up_watchdog(boot_id)
-        space = find_space(self._checked.node, self._options.run_dir)
-        fencer = await self._clean_up(space)
         stored, damaged = self._store.load()
         if damaged:
             self._say(Level.ALARM, damaged)
+        self._take_up_watchdog(stored, boot_id)
+        space = find_space(self._checked.node, self._options.run_dir)
+        fencer = await self._clean_up(space)
         life = Life(
             config=core_config(self._checked),
             boot_id=boot_id,
@@ -358,9 +358,8 @@ class Daemon:
 
     # --- the watchdogs ---------------------------------------------------------------------------------
 
-    def _take_up_watchdog(self, boot_id: str) -> None:
+    def _take_up_watchdog(self, stored: NodeRecord | None, boot_id: str) -> None:
         """What an earlier life of this boot left running would reset the node while leftovers are cleared."""
-        stored, _ = self._store.load()
         if self._watchdog is not None and stored is not None and stored.boot_id == boot_id:
             held = any(record.held for record in stored.groups)
             self._watchdog.turned(boottime_ms(), wanted=held, needed=held)
