@@ -104,6 +104,17 @@ def test_a_node_that_has_to_be_reset_feeds_it_no_more(kernel: Kernel) -> None:
     assert kernel.fed == 0
 
 
+def test_what_it_was_starved_for_is_over_when_nothing_is_held_any_more(kernel: Kernel) -> None:
+    """Two rights were found, and people ended that: the next start must not end in a reset."""
+    dog = dog_of(kernel)
+    dog.turned(0, wanted=True, needed=True)
+    dog.starve()
+    dog.turned(1_000, wanted=False, needed=False)
+    for now_ms in range(30_000, 60_000, 1_000):
+        dog.turned(now_ms, wanted=True, needed=True)
+    assert kernel.fed > 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -120,6 +120,7 @@ class Watchdog:
                 self._trouble(f"{why_not}, and cannot be disarmed ({error.strerror})")
             return
         self._fd, self._fed_ms, self.problem = fd, now_ms, ""
+        self._starved = False  # that was about what was held then; it is said again if it lasts
         self._say(Level.INFO, f"watchdog {self._device} is armed: {self._limit_s} s without a turn reset this node")
 
     def _prepare(self, fd: int) -> str:
