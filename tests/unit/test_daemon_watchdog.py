@@ -32,9 +32,13 @@ class Shelf:
 class Dog(Watchdog):
     """Notes only whether it is armed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, left_running: bool = False) -> None:
         super().__init__("/dev/watchdog", 20_000, lambda _level, _text: None)
         self.on = False
+        self.left_running = left_running
+
+    def runs(self) -> bool:
+        return self.left_running
 
     @property
     def armed(self) -> bool:
@@ -87,3 +91,13 @@ def test_what_an_earlier_life_held_keeps_the_node_guarded(said: list[str]) -> No
     dog = Dog()
     fail_to_start(Shelf(record(held=False)), said, dog)
     assert not dog.on
+
+
+@pytest.mark.parametrize("shelf", [None, record(held=False)])
+def test_one_that_was_left_running_is_taken_up_whatever_the_record_says(
+    said: list[str], shelf: NodeRecord | None
+) -> None:
+    """Killed before the intent was on the disk, with a group in doubt, or without a record: nobody else feeds it."""
+    dog = Dog(left_running=True)
+    fail_to_start(Shelf(shelf), said, dog)
+    assert dog.on

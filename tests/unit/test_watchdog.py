@@ -151,6 +151,15 @@ def test_what_cannot_be_disarmed_is_not_even_opened(kernel: Kernel) -> None:
     assert len(said) == 1 and "nowayout" in said[0]
 
 
+@pytest.mark.parametrize(("state", "runs"), [("active", True), ("inactive", False), (None, False)])
+def test_whether_it_was_left_running_is_the_kernel_s_word(kernel: Kernel, state: str | None, runs: bool) -> None:
+    attributes = kernel.device.parent / "watchdog0"
+    attributes.mkdir()
+    if state is not None:
+        (attributes / "state").write_text(f"{state}\n")
+    assert dog_of(kernel).runs() is runs
+
+
 @pytest.mark.parametrize("deadtime_ms", [2_000, 10_000, 30_000])
 def test_between_the_restart_of_a_daemon_that_hangs_and_the_shot_of_the_peer(deadtime_ms: int) -> None:
     fence_delay_ms = max(5_000, deadtime_ms + 1_000 + 5_000)  # the default of ha.cf

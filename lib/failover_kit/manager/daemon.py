@@ -359,10 +359,16 @@ class Daemon:
     # --- the watchdogs ---------------------------------------------------------------------------------
 
     def _take_up_watchdog(self, stored: NodeRecord | None, boot_id: str) -> None:
-        """What an earlier life of this boot left running would reset the node while leftovers are cleared."""
-        if self._watchdog is not None and stored is not None and stored.boot_id == boot_id:
-            held = any(record.held for record in stored.groups)
-            self._watchdog.turned(boottime_ms(), wanted=held, needed=held)
+        """What an earlier life of this boot left running would reset the node while leftovers are cleared.
+
+        Held is what its record says. It may have been armed for an intent that never reached the disk, for what
+        was in doubt, or the record may be lost: the kernel's word that it runs is enough, too.
+        """
+        if self._watchdog is None:
+            return
+        held = stored is not None and stored.boot_id == boot_id and any(record.held for record in stored.groups)
+        if held or self._watchdog.runs():
+            self._watchdog.turned(boottime_ms(), wanted=True, needed=True)
 
     def _leave_watchdog(self, core: Core) -> None:
         """At the end it is let go of unless something is held; in maintenance the operator has the node."""

@@ -57,7 +57,7 @@ class Watchdog:
         self._ioctl = ioctl
         # /dev/watchdog is the older name of watchdog0 (drivers/watchdog/watchdog_dev.c).
         name = os.path.basename(device)
-        self._nowayout = f"{sysfs}/{'watchdog0' if name == 'watchdog' else name}/nowayout"
+        self._attributes = f"{sysfs}/{'watchdog0' if name == 'watchdog' else name}"
         self._fd = -1
         self._fed_ms = 0
         self._tried_ms: int | None = None
@@ -66,6 +66,10 @@ class Watchdog:
     @property
     def armed(self) -> bool:
         return self._fd >= 0
+
+    def runs(self) -> bool:
+        """Whether it was left running, as far as the kernel tells; with nobody to feed it, it resets the node."""
+        return self._attribute("state") == "active"
 
     def turned(self, now_ms: int, *, wanted: bool, needed: bool) -> None:
         """The core turned. ``wanted``: there is an intent to start; ``needed``: something is held, or in doubt."""
@@ -138,11 +142,15 @@ class Watchdog:
         return ""
 
     def _has_no_way_out(self) -> bool:
+        return self._attribute("nowayout") == "1"
+
+    def _attribute(self, name: str) -> str:
+        """What sysfs says of the device (Documentation/ABI/testing/sysfs-class-watchdog); "" = nothing."""
         try:
-            with open(self._nowayout, encoding="ascii") as file:
-                return file.read(2).strip() == "1"
+            with open(f"{self._attributes}/{name}", encoding="ascii") as file:
+                return file.read(20).strip()
         except OSError:
-            return False  # no such attribute: only the driver's own word counts
+            return ""
 
     def _feed(self, now_ms: int) -> None:
         try:
