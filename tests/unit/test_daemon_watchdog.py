@@ -97,7 +97,13 @@ def test_what_an_earlier_life_held_keeps_the_node_guarded(said: list[str]) -> No
 def test_one_that_was_left_running_is_taken_up_whatever_the_record_says(
     said: list[str], shelf: NodeRecord | None
 ) -> None:
-    """Killed before the intent was on the disk, with a group in doubt, or without a record: nobody else feeds it."""
+    """Killed before the intent was on the disk, or with a group in doubt, or without a record."""
     dog = Dog(left_running=True)
     fail_to_start(Shelf(shelf), said, dog)
     assert dog.on
+
+
+def test_a_start_that_fails_in_maintenance_does_not_reset_the_node(said: list[str]) -> None:
+    dog = Dog()
+    fail_to_start(Shelf(record(maintenance=1, agreed=True)), said, dog)
+    assert not dog.on

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, host, wire
+from failover_kit.manager import configfiles, host, law, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
@@ -226,8 +226,13 @@ class Daemon:
         if damaged:
             self._say(Level.ALARM, damaged)
         self._take_up_watchdog(stored, boot_id)
-        space = find_space(self._checked.node, self._options.run_dir)
-        fencer = await self._clean_up(space)
+        try:
+            space = find_space(self._checked.node, self._options.run_dir)
+            fencer = await self._clean_up(space)
+        except Exception:
+            if self._watchdog is not None and stored is not None and law.keeps_still(stored):
+                self._watchdog.let_go()  # people have the node, as at an ordered end
+            raise
         life = Life(
             config=core_config(self._checked),
             boot_id=boot_id,
