@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core_bench import DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
 from failover_kit.manager.actions import Exit, ExitCode, Fence, Probe, Reply, SendBeat, Start, Stop
 from failover_kit.manager.events import MonitorFailed, ProbeOutcome, ShutdownRequested, Verb
@@ -179,6 +179,25 @@ def test_a_silent_peer_is_fenced_before_what_people_stopped_is_started() -> None
     bench.fenced()
     bench.write()
     assert bench.count(Start) == starts + 1
+
+
+def test_what_waits_for_a_look_says_what_to_do() -> None:
+    """No fence device, and pete is silent: only the operator's word can end it. Is pete up, it is seen there."""
+    bench = Bench(config=replace(CONFIG, can_fence=False))
+    active(bench)
+    kept_still(bench)
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.order(Verb.MAINTENANCE_OFF, target="pete")
+    bench.write()
+    bench.probe(ProbeOutcome.STOPPED)
+    bench.wait(DEADTIME_MS, writing=True)
+    assert "failoverctl confirm-dead pete" in " ".join(bench.core.view(bench.now_ms).todo)
+    bench.hear(replace(EMPTY, state=GroupState.UNKNOWN, held=True), maintenance=2)
+    assert "see failoverctl status on pete" in " ".join(bench.core.view(bench.now_ms).todo)
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.order(Verb.CONFIRM_DEAD, target="pete")
+    bench.write()
+    assert bench.reply_code() is ExitCode.DONE and bench.core.groups["cluster"].state is GroupState.STARTING
 
 
 def test_a_proof_from_before_it_ended_is_not_used() -> None:

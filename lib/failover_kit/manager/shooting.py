@@ -41,7 +41,7 @@ class FenceDecisions(DrillDecisions):
         """Whether there is a group to take over, or to protect from the peer's own shot."""
         protect = any(self.is_active(group) for group in self.groups.values())
         if self._all_rights_here():
-            if any(map(self._waits_for_a_look, self.groups.values())):
+            if any(map(self.waits_for_a_look, self.groups.values())):
                 return True
             # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
             # the last contact needs no second shot (rule 15).
@@ -56,7 +56,7 @@ class FenceDecisions(DrillDecisions):
         )
         return protect or take
 
-    def _waits_for_a_look(self, group: Group) -> bool:
+    def waits_for_a_look(self, group: Group) -> bool:
         """Ours, stopped, and not started because what the peer does with it is not known (rule 19)."""
         record = self.wanted_groups[group.name]
         stopped = group.state is GroupState.STOPPED
