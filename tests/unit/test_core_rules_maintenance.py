@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
-from failover_kit.manager.actions import Exit, ExitCode, Fence, Probe, Reply, SendBeat, Start, Stop
+from failover_kit.manager.actions import Exit, ExitCode, Fence, Probe, Reply, SelfReset, SendBeat, Start, Stop
 from failover_kit.manager.events import MonitorFailed, ProbeOutcome, ShutdownRequested, Verb
 from failover_kit.manager.records import NodeRecord
 from failover_kit.manager.states import GroupState
@@ -238,6 +238,19 @@ def test_a_confirmation_that_is_void_is_no_look() -> None:
     bench.write()
     assert bench.count(Start) == starts
     assert "neither seen stopped" in bench.core.may_start("cluster")
+
+
+def test_two_rights_are_told_and_nobody_is_reset_while_people_work() -> None:
+    """Rule 16 waits for the end: which of the two really runs is not looked at before."""
+    bench = Bench()
+    active(bench)
+    kept_still(bench)
+    for right in (2, 5):
+        bench.wait(KEEPALIVE_MS)
+        bench.hear(replace(RUNS, right=right, top=right), maintenance=1, still=True, ready=False)
+        bench.write()
+    assert "conflict-cluster" in bench.codes()
+    assert bench.count(Fence) == 0 and bench.count(SelfReset) == 0 and bench.right() == 3
 
 
 def test_the_record_says_it() -> None:

@@ -467,7 +467,8 @@ class FenceDecisions(DrillDecisions):
                 f"group {group.name}: both nodes have a right (epoch {record.right} here, {claim.right} on "
                 f"{self.config.peer}); do not stop it by hand on either node",
             )
-            self._resolve_conflict(group, claim, beat.boot_id)
+            if not self.in_maintenance():  # what people made of it is not known, and nobody is cut while they work
+                self._resolve_conflict(group, claim, beat.boot_id)
 
     def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
         """Whoever is stopped drops its right, whichever is higher: nothing is lost, nobody is shot. Of two
