@@ -253,6 +253,25 @@ def test_two_rights_are_told_and_nobody_is_reset_while_people_work() -> None:
     assert bench.count(Fence) == 0 and bench.count(SelfReset) == 0 and bench.right() == 3
 
 
+def test_an_order_to_begin_does_not_outlive_the_life_it_was_given_to() -> None:
+    bench = Bench(record=stored(3, held=True, contact=True, maintenance=1))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.write()
+    assert beat(bench).beat.maintenance == 2
+    bench.hear(EMPTY, maintenance=1, still=True, ready=False)
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(EMPTY, maintenance=1, still=True, ready=False)
+    bench.write()
+    assert not bench.core.in_maintenance()
+    bench = Bench()
+    active(bench)
+    bench.order(Verb.MAINTENANCE_ON)
+    bench.write()
+    bench.handle(ShutdownRequested())
+    bench.write()
+    assert answer(bench).code is ExitCode.FAILED and beat(bench).beat.maintenance == 2
+
+
 def test_the_record_says_it() -> None:
     assert law.keeps_still(NodeRecord(boot_id="x", maintenance=3, agreed=True))
     assert not law.keeps_still(NodeRecord(boot_id="x", maintenance=3))

@@ -219,6 +219,9 @@ class CoreBase:
         for name, group in self.groups.items():
             self._change_group(name, moving=False)  # an order does not outlive the life it was given to
             group.inherited = self.wanted_groups[name].right
+        if law.maintenance_is_on(self.wanted.maintenance) and not self.wanted.agreed:
+            # Nor does that one: else the pair would keep still on its own, whenever the peer hears of it.
+            self._change(maintenance=law.next_maintenance(self.wanted.maintenance, on=False))
         if not self.config.can_fence:
             # The device was taken out of ha.cf: its plugs can neither be read nor switched any more.
             self._change(shot_pending=False, on_owed=False)
