@@ -7,7 +7,7 @@ from dataclasses import replace
 from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
 from failover_kit.manager.actions import Exit, ExitCode, Fence, Probe, Reply, SelfReset, SendBeat, Start, Stop
-from failover_kit.manager.events import MonitorFailed, ProbeOutcome, ShutdownRequested, Verb
+from failover_kit.manager.events import MonitorFailed, ProbeOutcome, ShutdownRequested, StopFailed, Verb
 from failover_kit.manager.records import NodeRecord
 from failover_kit.manager.states import GroupState
 
@@ -270,6 +270,42 @@ def test_an_order_to_begin_does_not_outlive_the_life_it_was_given_to() -> None:
     bench.handle(ShutdownRequested())
     bench.write()
     assert answer(bench).code is ExitCode.FAILED and beat(bench).beat.maintenance == 2
+
+
+def test_a_stop_that_failed_is_left_to_people() -> None:
+    """What does not stop is a reason for maintenance: it is not tried again, and looked at when it ends."""
+    bench = Bench()
+    active(bench)
+    bench.handle(MonitorFailed("cluster", bench.core.groups["cluster"].watch_op, "r1", "not running"))
+    stop = bench.last(Stop)
+    assert stop is not None
+    bench.handle(StopFailed("cluster", stop.op, "r1", "busy"))
+    bench.write()
+    kept_still(bench)
+    assert bench.core.in_maintenance()
+    stops = bench.count(Stop)
+    bench.wait(10_000, hearing=EMPTY, writing=True)
+    assert bench.count(Stop) == stops and bench.claim().fence_me == 0
+    bench.order(Verb.MAINTENANCE_OFF)
+    bench.write()
+    bench.probe(ProbeOutcome.STOPPED)
+    bench.write()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(EMPTY, maintenance=2)
+    bench.write()
+    assert bench.core.groups["cluster"].state is GroupState.STARTING
+
+
+def test_a_switch_that_does_not_answer_does_not_keep_people_from_repairing_it() -> None:
+    bench = Bench(record=stored(3, held=True, contact=True, shot_pending=True, on_owed=True))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.write()
+    for _ in range(2):
+        bench.wait(KEEPALIVE_MS)
+        bench.hear(EMPTY)
+        bench.write()
+    kept_still(bench)
+    assert bench.core.in_maintenance()
 
 
 def test_the_record_says_it() -> None:

@@ -262,6 +262,7 @@ class Core(OrderDecisions):
         durable = self.durable_groups[group.name]
         sent = durable.grant == record.grant and durable.grant_nonce == record.grant_nonce
         asks = group.stop_failed and group.state is not GroupState.STOPPED and not self.peer_ready(group.name)
+        asks = asks and not self.in_maintenance()
         return GroupClaim(
             name=group.name,
             state=group.state,

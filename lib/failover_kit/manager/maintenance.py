@@ -55,10 +55,12 @@ class MaintenanceDecisions(CoreBase):
             record = self.wanted_groups[group.name]
             if group.op or group.state in ON_ITS_WAY:
                 return f"group {group.name} is {group.state.value} on {self.config.node}"
-            if group.purpose is not Purpose.NONE or record.grant or record.moving or group.want:
+            moves = group.purpose is not Purpose.NONE or record.moving
+            # A stop that failed rests between its tries: that may be the very thing people want to repair.
+            if (moves and group.state is not GroupState.FAILED) or record.grant or group.want:
                 return f"group {group.name} is being moved"
-        if self.device_busy() or self.wanted.shot_pending:
-            return f"a call to the switch of {self.config.peer} is not settled"
+        if self.shot is not None:  # plugs to be read or switched on are not waited for: the switch may be broken
+            return f"a shot at {self.config.peer} is not settled"
         if self.drill is not None:
             return f"a proof drill of {self.config.peer} is under way"
         for order in self.orders:
@@ -150,7 +152,8 @@ class MaintenanceDecisions(CoreBase):
         self.silent_since_ms = self.now_ms
         for name, group in self.groups.items():
             self._become(group, GroupTrigger.LOOK_ORDERED)
-            self._change_group(name, unlooked=True)
+            self._change_group(name, unlooked=True, moving=False)
+            group.purpose = Purpose.NONE
             group.inherited = self.wanted_groups[name].right  # what people left running is ours under our right
             group.watch_op = 0
             group.next_ms = self.now_ms
