@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
-from failover_kit.manager.actions import Exit, ExitCode, Fence, Probe, Reply, SelfReset, SendBeat, Start, Stop
-from failover_kit.manager.events import MonitorFailed, ProbeOutcome, ShutdownRequested, StopFailed, Verb
+from failover_kit.manager.actions import Exit, ExitCode, Fence, PowerOn, Probe, Reply, SelfReset, SendBeat, Start, Stop
+from failover_kit.manager.events import MonitorFailed, PowerOnDone, ProbeOutcome, ShutdownRequested, StopFailed, Verb
 from failover_kit.manager.records import NodeRecord
 from failover_kit.manager.states import GroupState
 
@@ -306,6 +306,26 @@ def test_a_switch_that_does_not_answer_does_not_keep_people_from_repairing_it() 
         bench.write()
     kept_still(bench)
     assert bench.core.in_maintenance()
+
+
+def test_a_peer_that_was_fenced_by_order_has_its_time_to_come_back_when_maintenance_ends() -> None:
+    """Proved off a moment ago and given its power back: it is not silent before initdead is over."""
+    bench = Bench(record=stored(maintenance=1, agreed=True))
+    bench.order(Verb.FENCE, target="pete")
+    bench.write()
+    bench.fenced()
+    bench.write()
+    power = bench.last(PowerOn)
+    assert power is not None
+    bench.handle(PowerOnDone(power.op, ok=True))
+    bench.write()
+    bench.order(Verb.MAINTENANCE_OFF, target="pete")
+    bench.write()
+    bench.probe(ProbeOutcome.STOPPED)
+    bench.wait(INITDEAD_MS - KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 1  # no look whether its plugs are off, either
+    bench.wait(2 * KEEPALIVE_MS, writing=True)
+    assert bench.count(Fence) == 2
 
 
 def test_the_record_says_it() -> None:

@@ -176,10 +176,6 @@ class Core(OrderDecisions):
 
     # --- time --------------------------------------------------------------------------------------
 
-    def _silent_from_ms(self) -> int:
-        last = self.hearing.last_two_way_ms
-        return max(self.silence_floor_ms, last if last is not None else 0) + self.config.deadtime_ms
-
     def _check_silence(self) -> None:
         if self.stalled() and self.now_ms - self.stalled_at_ms >= self.config.deadtime_ms:
             self.stalled_counter = -1

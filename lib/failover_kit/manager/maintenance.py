@@ -149,7 +149,9 @@ class MaintenanceDecisions(CoreBase):
         self.proof = None  # the peer may have got its power back by hand, and be in use without failoverd
         if self.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
             self._peer_becomes(PeerTrigger.SILENCE)
-        self.silent_since_ms = self.now_ms
+        # A fence that was ordered and proved does not make it silent for longer than it is.
+        self.silent_since_ms = max(self.now_ms, self._silent_from_ms())
+        self.look_next_ms = max(self.look_next_ms, self.silent_since_ms)
         for name, group in self.groups.items():
             self._become(group, GroupTrigger.LOOK_ORDERED)
             self._change_group(name, unlooked=True, moving=False)
@@ -159,6 +161,13 @@ class MaintenanceDecisions(CoreBase):
             group.next_ms = self.now_ms
             group.stop_failed = False
             self._unsay(f"maintenance-{name}")
+
+    def _silent_from_ms(self) -> int:
+        """When the peer counts as silent if nothing more is heard of it (PROTOCOL, *silent*)."""
+        last = self.hearing.last_two_way_ms
+        if last is None:
+            return max(self.silence_floor_ms, self.born_ms) + self.config.initdead_ms
+        return max(self.silence_floor_ms, last) + self.config.deadtime_ms
 
     def _follow_end_of_maintenance(self, order: Order) -> None:
         if not self._settled() or any(group.state is GroupState.UNKNOWN for group in self.groups.values()):
