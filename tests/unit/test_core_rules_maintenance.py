@@ -6,8 +6,26 @@ from dataclasses import replace
 
 from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
-from failover_kit.manager.actions import Exit, ExitCode, Fence, PowerOn, Probe, Reply, SelfReset, SendBeat, Start, Stop
-from failover_kit.manager.events import MonitorFailed, PowerOnDone, ProbeOutcome, ShutdownRequested, StopFailed, Verb
+from failover_kit.manager.actions import (
+    Exit,
+    ExitCode,
+    Fence,
+    PowerOn,
+    Probe,
+    Reply,
+    SelfReset,
+    SendBeat,
+    Start,
+    Stop,
+)
+from failover_kit.manager.events import (
+    MonitorFailed,
+    PowerOnDone,
+    ProbeOutcome,
+    ShutdownRequested,
+    StopFailed,
+    Verb,
+)
 from failover_kit.manager.records import NodeRecord
 from failover_kit.manager.states import GroupState
 
