@@ -41,7 +41,7 @@ class MaintenanceDecisions(CoreBase):
             elif not self._unrest():
                 self._change(maintenance=theirs, agreed=True)
                 text = f"maintenance {theirs}: both nodes know of it, and nothing is done of itself until it ends"
-                self._note(Level.WARNING, "maintenance", text)
+                self._note(Level.WARNING, "begin-maintenance", text)
         if self.in_maintenance():
             return
         for name, group in self.groups.items():
@@ -145,7 +145,7 @@ class MaintenanceDecisions(CoreBase):
         if not kept_still:
             return
         text = f"maintenance {number}: it ends, and both nodes are looked at before anything starts"
-        self._note(Level.WARNING, "maintenance", text)
+        self._note(Level.WARNING, "end-maintenance", text)
         self.proof = None  # the peer may have got its power back by hand, and be in use without failoverd
         if self.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
             self._peer_becomes(PeerTrigger.SILENCE)
