@@ -44,6 +44,7 @@ REVIEWED = {
     "daemon-killed-in-a-start": "pete",
     "links-lost-one-at-a-time": "mclaws",
     "full-disk": "pete",
+    "maintenance": "pete",
 }
 """Stories whose text is kept, and the node that tells it."""
 
@@ -54,6 +55,7 @@ TOPICS = {
     "no-fence-device": {"mclaws": [Topic.MOVED, Topic.SILENCE, Topic.TAKEOVER]},
     "fence-by-the-operator": {"mclaws": [Topic.MOVED, Topic.TAKEOVER]},
     "prove-ok": {"pete": [Topic.GIVEN, Topic.DRILL]},
+    "maintenance": {"pete": [Topic.GIVEN, Topic.MAINTENANCE, Topic.MAINTENANCE]},
     "clean-shutdown": {"mclaws": [Topic.MOVED, Topic.GIVEN]},
 }
 

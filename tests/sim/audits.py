@@ -193,6 +193,8 @@ class Audits:
                     self.fail(machine, f"rule 19: {action} in maintenance")
                 self._group_action(machine, witness, action)
             elif isinstance(action, Fence):
+                if self.world.keeps_still and not witness.fence_orders:
+                    self.fail(machine, "rule 19: a shot in maintenance that nobody ordered")
                 self._fence(machine, daemon, witness, action)
             elif isinstance(action, (PowerOn, ReadPlugs)):
                 self._device(machine, witness, action)

@@ -26,6 +26,12 @@ MEET_DRILL = (
     "mains_cut",
 )
 
+# From this seed on maintenance meets more than the faults beside it: orders from both sides, people at the switch.
+MEAN_MAINTENANCE_SEED = 31_000
+MEET_MAINTENANCE = (
+    "both", "both", "again", "again", "pause", "crash", "reset", "deaf", "switch", "fence", "leave", "word",
+)  # fmt: skip
+
 
 class Chaos:
     """Faults of one run, until ``stop``."""
@@ -338,6 +344,64 @@ class Chaos:
         for _ in range(self.rng.randint(1, 3)):
             self.world.at(self.rng.randint(1, 10 * deadtime_ms), self._work_by_hand)
         self.world.at(self.rng.randint(deadtime_ms, 12 * deadtime_ms), self._end_maintenance)
+        if self.faults.seed >= MEAN_MAINTENANCE_SEED:
+            for _ in range(self.rng.randint(1, 4)):
+                self.world.at(self.rng.randint(0, 14 * deadtime_ms), self._meet_maintenance)
+
+    def _meet_maintenance(self) -> None:
+        """What may come between the orders: more orders, failures, and people at the switch."""
+        if not self.running:
+            return
+        machine, deadtime_ms = self._machine(), self.faults.deadtime_ms
+        what = self.rng.choice(MEET_MAINTENANCE)
+        self.world.say("chaos", f"meets maintenance: {what}")
+        if what == "both":
+            verb = self.rng.choice((Verb.MAINTENANCE_ON, Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF))
+            for one in self.world.machines:
+                without = one.peer.name if verb is Verb.MAINTENANCE_OFF else ""
+                self.world.at(self.rng.randint(0, 50), self._order, one, verb, without)
+        elif what == "again":
+            self._end_maintenance()
+            self.world.at(self.rng.randint(0, deadtime_ms), self._order, self._machine(), Verb.MAINTENANCE_ON, "")
+            self.world.at(self.rng.randint(0, 4 * deadtime_ms), self._work_by_hand)
+            self.world.at(self.rng.randint(0, 6 * deadtime_ms), self._end_maintenance)
+        elif what == "pause" and machine.daemon is not None:
+            machine.daemon.pause(self.rng.randint(1, 3 * deadtime_ms))
+        elif what == "crash":
+            machine.kill_daemon()
+            self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+        elif what == "reset":
+            machine.reset()
+            self.world.at(self.rng.randint(1, deadtime_ms), self._work_by_hand)
+        elif what == "deaf":
+            for link in range(len(self.world.links)):
+                self._set_cut(link, machine.index, True)
+                self._undo(self._set_cut, link, machine.index, False)
+        elif what == "switch":
+            self._people_at_the_switch(machine)
+        elif what == "fence":
+            self.world.command(machine, Verb.FENCE, (), machine.peer.name)
+            self.world.at(self.rng.randint(1, 4 * deadtime_ms), self._people_at_the_switch, machine.peer)
+        elif what == "leave":
+            self.shutdown()
+        elif what == "word":
+            self._end_maintenance()
+            self.world.at(self.rng.randint(1, 2 * deadtime_ms), self.confirm_dead)
+
+    def _order(self, machine: Machine, verb: Verb, target: str) -> None:
+        if self.running:
+            self.world.command(machine, verb, (), target)
+
+    def _people_at_the_switch(self, machine: Machine) -> None:
+        """Power off or on by hand, and the service run by hand on what has power then."""
+        if not (self.running and self.world.keeps_still):
+            return
+        on = not all(machine.outlets)
+        for plug in range(len(machine.outlets)):
+            self.world.set_outlet(machine, plug, on)
+        self.world.at(self.rng.randint(1, self.faults.deadtime_ms), self._work_by_hand)
+        if not on:
+            self.world.at(self.rng.randint(1, 6 * self.faults.deadtime_ms), self._people_at_the_switch, machine)
 
     def _work_by_hand(self) -> None:
         """One group is stopped wherever it runs, and perhaps started on one node: never while an agent is at it."""

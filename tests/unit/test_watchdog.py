@@ -104,11 +104,22 @@ def test_a_node_that_has_to_be_reset_feeds_it_no_more(kernel: Kernel) -> None:
     assert kernel.fed == 0
 
 
+def test_what_it_was_starved_for_is_over_when_nothing_is_held_any_more(kernel: Kernel) -> None:
+    """Two rights were found, and people ended that: the next start must not end in a reset."""
+    dog = dog_of(kernel)
+    dog.turned(0, wanted=True, needed=True)
+    dog.starve()
+    dog.turned(1_000, wanted=False, needed=False)
+    for now_ms in range(30_000, 60_000, 1_000):
+        dog.turned(now_ms, wanted=True, needed=True)
+    assert kernel.fed > 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (lambda kernel: kernel.device.unlink(), "modprobe softdog"),
-        (lambda kernel: setattr(kernel, "options", 0x8080), "cannot be disarmed"),
+        (lambda kernel: setattr(kernel, "options", 0x8080), "disarms it whenever it is closed"),
         (lambda kernel: kernel.no_way_out(), "cannot be disarmed (nowayout)"),
         (lambda kernel: setattr(kernel, "longest_s", 10), "its longest time is 10 s, and 20 s are needed"),
         (lambda kernel: kernel.fails.add(watchdog._SETTIMEOUT), "its time cannot be set"),
@@ -128,6 +139,25 @@ def test_a_device_that_was_armed_by_opening_it_is_disarmed_when_it_is_of_no_use(
     kernel.longest_s = 10
     dog_of(kernel).turned(0, wanted=True, needed=True)
     assert kernel.disarmed
+
+
+def test_what_cannot_be_disarmed_is_not_even_opened(kernel: Kernel) -> None:
+    """With nowayout an open is for ever: the node would be reset although everything is well."""
+    kernel.no_way_out()
+    kernel.device.unlink()
+    kernel.device.symlink_to("opened")  # open(2) would fail and say so, were it tried
+    said: list[str] = []
+    dog_of(kernel, said).turned(0, wanted=True, needed=True)
+    assert len(said) == 1 and "nowayout" in said[0]
+
+
+@pytest.mark.parametrize(("state", "runs"), [("active", True), ("inactive", False), (None, False)])
+def test_whether_it_was_left_running_is_the_kernel_s_word(kernel: Kernel, state: str | None, runs: bool) -> None:
+    attributes = kernel.device.parent / "watchdog0"
+    attributes.mkdir()
+    if state is not None:
+        (attributes / "state").write_text(f"{state}\n")
+    assert dog_of(kernel).runs() is runs
 
 
 @pytest.mark.parametrize("deadtime_ms", [2_000, 10_000, 30_000])

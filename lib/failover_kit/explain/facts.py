@@ -45,6 +45,7 @@ class Topic(Enum):
     STOP_FAILED = "failed-stop"
     START_FAILED = "failed-start"
     MONITOR_FAILED = "failed-monitor"
+    MAINTENANCE = "maintenance"
     GIVEN = "move-here"
     MOVED = "move-away"
     LEFT = "leaving"
@@ -57,12 +58,18 @@ class Topic(Enum):
 
 def verb_words(verb: Verb) -> str:
     """A verb as it is typed behind ``failoverctl``."""
-    return "fence --prove" if verb is Verb.PROVE else verb.value
+    typed = {
+        Verb.PROVE: "fence --prove",
+        Verb.MAINTENANCE_ON: "maintenance on",
+        Verb.MAINTENANCE_OFF: "maintenance off",
+    }
+    return typed.get(verb, verb.value)
 
 
 def order_words(order: Command) -> str:
     """An order as it was typed, but for its options."""
-    return " ".join((verb_words(order.verb), *order.groups, order.target)).strip()
+    without = "--without" if order.verb is Verb.MAINTENANCE_OFF and order.target else ""
+    return " ".join(filter(None, (verb_words(order.verb), *order.groups, without, order.target)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

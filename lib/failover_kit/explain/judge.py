@@ -16,11 +16,11 @@ from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode
 
 REASONS = (
-    "adopted", "boot-ended", "config-differs", "confirm-void", "confirmed-dead", "conflict-", "fence-failed",
-    "fence-me", "fence-me-refused", "half-running", "heard-after-off", "leaving", "leaving-undone", "life-ended",
-    "monitor-failed", "move", "move-dropped", "never-heard", "no-shot", "parked", "paused", "peer-left",
-    "peer-silent", "persist-failed", "plugs", "power-on-failed", "probe-", "right-dropped", "shot-aborted",
-    "start-failed", "start-refused", "stop-failed-",
+    "adopted", "begin-maintenance", "boot-ended", "config-differs", "confirm-void", "confirmed-dead", "conflict-",
+    "end-maintenance", "fence-failed", "fence-me", "fence-me-refused", "half-running", "heard-after-off", "leaving",
+    "leaving-undone", "life-ended", "maintenance-", "monitor-failed", "move", "move-dropped", "never-heard",
+    "no-shot", "parked", "paused", "peer-left", "peer-silent", "persist-failed", "plugs", "power-on-failed",
+    "probe-", "right-dropped", "shot-aborted", "start-failed", "start-refused", "stop-failed-",
 )  # fmt: skip
 """Notes that say why something happened or did not."""
 

@@ -17,6 +17,7 @@ _TOPICS: tuple[tuple[Topic, Callable[[Episode], bool]], ...] = (
     (Topic.STOP_FAILED, lambda e: e.has("stop-failed-")),
     (Topic.START_FAILED, lambda e: e.has("start-failed")),
     (Topic.MONITOR_FAILED, lambda e: e.has("monitor-failed")),
+    (Topic.MAINTENANCE, lambda e: e.has("begin-maintenance", "end-maintenance", "maintenance-")),
     (Topic.MOVED, lambda e: e.has("granted") and not e.has("leaving")),
     (Topic.GIVEN, lambda e: e.has("accepted")),
     (Topic.LEFT, lambda e: e.has("leaving")),
@@ -76,6 +77,7 @@ def title_of(episode: Episode, topic: Topic) -> str:
         Topic.STOP_FAILED: f"{group} could not be stopped on {node}",
         Topic.START_FAILED: f"{group} could not be started on {node}",
         Topic.MONITOR_FAILED: f"{group} failed on {node} while it ran",
+        Topic.MAINTENANCE: _maintenance(episode),
         Topic.MOVED: f"{group} went from {node} to {peer}" if stopped_here(episode) else (
             f"{node} gave {peer} the right to {group}, which nobody ran"
         ),
@@ -86,6 +88,15 @@ def title_of(episode: Episode, topic: Topic) -> str:
         Topic.STARTED: f"{group} was {_what_was_done(episode)} on {node}",
         Topic.TROUBLE: f"{episode.replies[0][0]} on {node}" if episode.replies else episode.moments[0].text,
     }[topic]
+
+
+def _maintenance(episode: Episode) -> str:
+    began, ended = episode.has("begin-maintenance"), episode.has("end-maintenance")
+    if began and ended:
+        return "maintenance began and ended"
+    if began or ended:
+        return "maintenance began" if began else "maintenance ended"
+    return f"{groups_of(episode, 'maintenance-')} did not run in maintenance"
 
 
 def _drill(episode: Episode) -> str:

@@ -33,7 +33,8 @@ PAUSE_MS = 1_000
 """The same when what comes next is a beginning of its own."""
 
 BEGINNINGS = {
-    "accepted", "fence-me", "fencing", "granted", "leaving", "monitor-failed", "move", "never-heard", "peer-silent",
+    "accepted", "begin-maintenance", "end-maintenance", "fence-me", "fencing", "granted", "leaving",
+    "monitor-failed", "move", "never-heard", "peer-silent",
 }  # fmt: skip
 """Notes that begin something new, unless what came before still goes on."""
 

@@ -177,10 +177,6 @@ class Core(OrderDecisions):
 
     # --- time --------------------------------------------------------------------------------------
 
-    def _silent_from_ms(self) -> int:
-        last = self.hearing.last_two_way_ms
-        return max(self.silence_floor_ms, last if last is not None else 0) + self.config.deadtime_ms
-
     def _check_silence(self) -> None:
         if self.stalled() and self.now_ms - self.stalled_at_ms >= self.config.deadtime_ms:
             self.stalled_counter = -1
@@ -272,6 +268,7 @@ class Core(OrderDecisions):
         durable = self.durable_groups[group.name]
         sent = durable.grant == record.grant and durable.grant_nonce == record.grant_nonce
         asks = group.stop_failed and group.state is not GroupState.STOPPED and not self.peer_ready(group.name)
+        asks = asks and not self.in_maintenance()
         return GroupClaim(
             name=group.name,
             state=group.state,

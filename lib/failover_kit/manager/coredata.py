@@ -223,6 +223,9 @@ class CoreBase:
         for name, group in self.groups.items():
             self._change_group(name, moving=False)  # an order does not outlive the life it was given to
             group.inherited = self.wanted_groups[name].right
+        if law.maintenance_is_on(self.wanted.maintenance) and not self.wanted.agreed:
+            # Nor does that one: else the pair would keep still on its own, whenever the peer hears of it.
+            self._change(maintenance=law.next_maintenance(self.wanted.maintenance, on=False))
         if not self.config.can_fence:
             # The device was taken out of ha.cf: its plugs can neither be read nor switched any more.
             self._change(shot_pending=False, on_owed=False)
@@ -388,6 +391,12 @@ class CoreBase:
     def in_maintenance(self) -> bool:
         """Rule 19: both nodes know of it. This one does nothing of itself until it ends."""
         return law.keeps_still(self.wanted)
+
+    def unlooked(self, name: str) -> bool:
+        """Rule 19: whether the peer may have the group since maintenance ended. A proof stands in for the look
+        only as long as nothing voids it (rules 2c, 9), and for good once the group runs."""
+        proved = self.proof is not None and self.proof.takes
+        return self.wanted_groups[name].unlooked and not proved
 
     def stalled(self) -> bool:
         """Rule 21: this core did not run for a while and its facts are from before."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, host, wire
+from failover_kit.manager import configfiles, host, law, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
@@ -50,13 +50,13 @@ from failover_kit.manager.links_base import Link
 from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.observing import Observing
-from failover_kit.manager.records import CoreConfig, CoreGroup
+from failover_kit.manager.records import CoreConfig, CoreGroup, NodeRecord
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
 from failover_kit.manager.snapshot import export_core
 from failover_kit.manager.states import PeerState
 from failover_kit.manager.status import LinkHealth, Operation, Recent, Status, proof_age_ms
-from failover_kit.manager.store import Store, StoreError, StoreLocked, peek
+from failover_kit.manager.store import Store, StoreError, StoreLocked
 from failover_kit.manager.watchdog import Watchdog, timeout_ms
 from failover_kit.spec.deadline import boottime_ms
 
@@ -235,12 +235,17 @@ class Daemon:
     async def run(self) -> int:
         """Until the core says Exit, or cannot go on."""
         boot_id = host.boot_id(self._options.boot_id_file)
-        self._take_up_watchdog(boot_id)
-        space = find_space(self._checked.node, self._options.run_dir)
-        fencer = await self._clean_up(space)
         stored, damaged = self._store.load()
         if damaged:
             self._say(Level.ALARM, damaged)
+        self._take_up_watchdog(stored, boot_id)
+        try:
+            space = find_space(self._checked.node, self._options.run_dir)
+            fencer = await self._clean_up(space)
+        except Exception:
+            if self._watchdog is not None and stored is not None and law.keeps_still(stored):
+                self._watchdog.let_go()  # people have the node, as at an ordered end
+            raise
         life = Life(
             config=core_config(self._checked),
             boot_id=boot_id,
@@ -405,12 +410,17 @@ class Daemon:
 
     # --- the watchdogs ---------------------------------------------------------------------------------
 
-    def _take_up_watchdog(self, boot_id: str) -> None:
-        """What an earlier life of this boot left running would reset the node while leftovers are cleared."""
-        stored = peek(os.path.join(self._options.state_dir, "state"))
-        if self._watchdog is not None and stored is not None and stored.boot_id == boot_id:
-            held = any(record.held for record in stored.groups)
-            self._watchdog.turned(boottime_ms(), wanted=held, needed=held)
+    def _take_up_watchdog(self, stored: NodeRecord | None, boot_id: str) -> None:
+        """What an earlier life of this boot left running would reset the node while leftovers are cleared.
+
+        Held is what its record says. It may have been armed for an intent that never reached the disk, for what
+        was in doubt, or the record may be lost: the kernel's word that it runs is enough, too.
+        """
+        if self._watchdog is None:
+            return
+        held = stored is not None and stored.boot_id == boot_id and any(record.held for record in stored.groups)
+        if held or self._watchdog.runs():
+            self._watchdog.turned(boottime_ms(), wanted=True, needed=True)
 
     def _leave_watchdog(self, core: Core) -> None:
         """At the end it is let go of unless something is held; in maintenance the operator has the node."""

@@ -441,6 +441,6 @@ class GroupDecisions(CoreBase):
                 stalled=self.stalled(),
                 tainted=book.tainted_epoch != 0 and book.tainted_epoch == wanted.right,
                 peer_right=claim.right if claim is not None else 0,
-                unlooked=wanted.unlooked,
+                unlooked=self.unlooked(group),
             )
         )

@@ -41,19 +41,13 @@ class MaintenanceDecisions(CoreBase):
             elif not self._unrest():
                 self._change(maintenance=theirs, agreed=True)
                 text = f"maintenance {theirs}: both nodes know of it, and nothing is done of itself until it ends"
-                self._note(Level.WARNING, "maintenance", text)
+                self._note(Level.WARNING, "begin-maintenance", text)
         if self.in_maintenance():
             return
-        for name, record in self.wanted_groups.items():
-            if record.unlooked and self._peer_is_clear(name):
+        for name, group in self.groups.items():
+            seen = law.seen_stopped(self.peer_beat(), self.peer_claim(name), self.wanted.maintenance)
+            if seen or (group.state is GroupState.STARTED and not self.unlooked(name)):
                 self._change_group(name, unlooked=False)
-
-    def _peer_is_clear(self, name: str) -> bool:
-        """Whether the peer cannot have the group: it looked and it is stopped, or its power is proved off."""
-        if self.proof is not None and self.proof.takes:
-            return True
-        beat, claim = self.peer_beat(), self.peer_claim(name)
-        return law.seen_stopped(beat, claim, self.wanted.maintenance)
 
     def _unrest(self) -> str:
         """"" when nothing is under way on this node, else what is."""
@@ -61,10 +55,12 @@ class MaintenanceDecisions(CoreBase):
             record = self.wanted_groups[group.name]
             if group.op or group.state in ON_ITS_WAY:
                 return f"group {group.name} is {group.state.value} on {self.config.node}"
-            if group.purpose is not Purpose.NONE or record.grant or record.moving or group.want:
+            moves = group.purpose is not Purpose.NONE or record.moving
+            # A stop that failed rests between its tries: that may be the very thing people want to repair.
+            if (moves and group.state is not GroupState.FAILED) or record.grant or group.want:
                 return f"group {group.name} is being moved"
-        if self.device_busy() or self.wanted.shot_pending:
-            return f"a call to the switch of {self.config.peer} is not settled"
+        if self.shot is not None:  # plugs to be read or switched on are not waited for: the switch may be broken
+            return f"a shot at {self.config.peer} is not settled"
         if self.drill is not None:
             return f"a proof drill of {self.config.peer} is under way"
         for order in self.orders:
@@ -149,19 +145,29 @@ class MaintenanceDecisions(CoreBase):
         if not kept_still:
             return
         text = f"maintenance {number}: it ends, and both nodes are looked at before anything starts"
-        self._note(Level.WARNING, "maintenance", text)
+        self._note(Level.WARNING, "end-maintenance", text)
         self.proof = None  # the peer may have got its power back by hand, and be in use without failoverd
         if self.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD):
             self._peer_becomes(PeerTrigger.SILENCE)
-        self.silent_since_ms = self.now_ms
+        # A fence that was ordered and proved does not make it silent for longer than it is.
+        self.silent_since_ms = max(self.now_ms, self._silent_from_ms())
+        self.look_next_ms = max(self.look_next_ms, self.silent_since_ms)
         for name, group in self.groups.items():
             self._become(group, GroupTrigger.LOOK_ORDERED)
-            self._change_group(name, unlooked=True)
+            self._change_group(name, unlooked=True, moving=False)
+            group.purpose = Purpose.NONE
             group.inherited = self.wanted_groups[name].right  # what people left running is ours under our right
             group.watch_op = 0
             group.next_ms = self.now_ms
             group.stop_failed = False
             self._unsay(f"maintenance-{name}")
+
+    def _silent_from_ms(self) -> int:
+        """When the peer counts as silent if nothing more is heard of it (PROTOCOL, *silent*)."""
+        last = self.hearing.last_two_way_ms
+        if last is None:
+            return max(self.silence_floor_ms, self.born_ms) + self.config.initdead_ms
+        return max(self.silence_floor_ms, last) + self.config.deadtime_ms
 
     def _follow_end_of_maintenance(self, order: Order) -> None:
         if not self._settled() or any(group.state is GroupState.UNKNOWN for group in self.groups.values()):

@@ -304,6 +304,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
         self.shutting_down = True
         self.beat_due = True
         self.shutdown_deadline_ms = self.now_ms + self.config.move_timeout_ms
+        if law.maintenance_is_on(self.wanted.maintenance) and not self.wanted.agreed:
+            self._withdraw_maintenance()  # the peer could not take over, for it would keep still
         for order in list(self.orders):
             text = f"{self.config.node} is leaving"
             if order.verb == Verb.PROVE.value:

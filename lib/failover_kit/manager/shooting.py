@@ -41,7 +41,7 @@ class FenceDecisions(DrillDecisions):
         """Whether there is a group to take over, or to protect from the peer's own shot."""
         protect = any(self.is_active(group) for group in self.groups.values())
         if self._all_rights_here():
-            if any(map(self._waits_for_a_look, self.groups.values())):
+            if any(map(self.waits_for_a_look, self.groups.values())):
                 return True
             # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
             # the last contact needs no second shot (rule 15).
@@ -56,10 +56,11 @@ class FenceDecisions(DrillDecisions):
         )
         return protect or take
 
-    def _waits_for_a_look(self, group: Group) -> bool:
+    def waits_for_a_look(self, group: Group) -> bool:
         """Ours, stopped, and not started because what the peer does with it is not known (rule 19)."""
         record = self.wanted_groups[group.name]
-        return bool(record.right) and record.unlooked and not record.parked and group.state is GroupState.STOPPED
+        stopped = group.state is GroupState.STOPPED
+        return bool(record.right) and self.unlooked(group.name) and not record.parked and stopped
 
     def _all_rights_here(self) -> bool:
         return all(record.right for record in self.wanted_groups.values())
@@ -466,7 +467,8 @@ class FenceDecisions(DrillDecisions):
                 f"group {group.name}: both nodes have a right (epoch {record.right} here, {claim.right} on "
                 f"{self.config.peer}); do not stop it by hand on either node",
             )
-            self._resolve_conflict(group, claim, beat.boot_id)
+            if not self.in_maintenance():  # what people made of it is not known, and nobody is cut while they work
+                self._resolve_conflict(group, claim, beat.boot_id)
 
     def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
         """Whoever is stopped drops its right, whichever is higher: nothing is lost, nobody is shot. Of two

@@ -257,21 +257,25 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     """What the operator can do now, most urgent first."""
     peer = core.config.peer
     todo: list[str] = []
-    rightless = [name for name, record in core.wanted_groups.items() if not record.right]
+    unlooked = [group.name for group in core.groups.values() if core.waits_for_a_look(group)]
+    takes = unlooked + [name for name, record in core.wanted_groups.items() if not record.right]
     if core.in_maintenance():
         return ("when the work is done, run: failoverctl maintenance off",)
     if core.persist_error:
         todo.append("free space in, or repair, the state directory")
-    if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and rightless:
+    if core.peer_state in (PeerState.SILENT, PeerState.NEVER_HEARD, PeerState.FENCING) and takes:
         if core.shot_attempts:
             todo.append(f"repair the power switch of {peer}, or its way there; the shot is repeated by itself")
         certain = core.peer_state is PeerState.FENCING or (not core.shot_refusal() and not core.shot_attempts)
         if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
+    if unlooked and core.peer_state is PeerState.UP:
+        names = ", ".join(unlooked)
+        todo.append(f"see failoverctl status on {peer}: {names} starts here when it is stopped and looked at there")
     by_itself = core.peer_state is PeerState.FENCED and core.config.fence_power_on
     if core.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD) and not by_itself:
         todo.append(f"when {peer} is fit again, switch it on and boot it: it joins by itself")
-    if core.wanted.shot_pending and core.peer_state is PeerState.SILENT and core.shot is None and not rightless:
+    if core.wanted.shot_pending and core.peer_state is PeerState.SILENT and core.shot is None and not takes:
         by_hand = "" if core.config.fence_power_on else ", and switch it on by hand (fence_action off)"
         todo.append(f"a shot at {peer} was not proved: look at its plugs{by_hand}")
     if "power-on-failed" in core.said:

@@ -57,7 +57,7 @@ class Watchdog:
         self._ioctl = ioctl
         # /dev/watchdog is the older name of watchdog0 (drivers/watchdog/watchdog_dev.c).
         name = os.path.basename(device)
-        self._nowayout = f"{sysfs}/{'watchdog0' if name == 'watchdog' else name}/nowayout"
+        self._attributes = f"{sysfs}/{'watchdog0' if name == 'watchdog' else name}"
         self._fd = -1
         self._fed_ms = 0
         self._tried_ms: int | None = None
@@ -66,6 +66,10 @@ class Watchdog:
     @property
     def armed(self) -> bool:
         return self._fd >= 0
+
+    def runs(self) -> bool:
+        """Whether it was left running, as far as the kernel tells; with nobody to feed it, it resets the node."""
+        return self._attribute("state") == "active"
 
     def turned(self, now_ms: int, *, wanted: bool, needed: bool) -> None:
         """The core turned. ``wanted``: there is an intent to start; ``needed``: something is held, or in doubt."""
@@ -98,6 +102,10 @@ class Watchdog:
         self._say(Level.INFO, f"watchdog {self._device} is let go of: nothing is held")
 
     def _arm(self, now_ms: int) -> None:
+        if self._has_no_way_out():
+            # Opening alone would arm it, and nothing could take that back.
+            self._trouble("is not used: it cannot be disarmed (nowayout), so an idle node would be reset")
+            return
         try:
             fd = os.open(self._device, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -116,14 +124,15 @@ class Watchdog:
                 self._trouble(f"{why_not}, and cannot be disarmed ({error.strerror})")
             return
         self._fd, self._fed_ms, self.problem = fd, now_ms, ""
+        self._starved = False  # that was about what was held then; it is said again if it lasts
         self._say(Level.INFO, f"watchdog {self._device} is armed: {self._limit_s} s without a turn reset this node")
 
     def _prepare(self, fd: int) -> str:
         """Set the time; "" or why the device is of no use."""
         try:
             options = struct.unpack(_INFO, self._ioctl(fd, _GETSUPPORT, bytes(struct.calcsize(_INFO))))[0]
-            if not options & _MAGICCLOSE or self._has_no_way_out():
-                return "is not used: it cannot be disarmed (nowayout), so an idle node would be reset"
+            if not options & _MAGICCLOSE:
+                return "is not used: its driver disarms it whenever it is closed (no magic close)"
             taken_s = struct.unpack("i", self._ioctl(fd, _SETTIMEOUT, struct.pack("i", self._limit_s)))[0]
         except OSError as error:
             return f"is not used: its time cannot be set ({error.strerror})"
@@ -133,11 +142,15 @@ class Watchdog:
         return ""
 
     def _has_no_way_out(self) -> bool:
+        return self._attribute("nowayout") == "1"
+
+    def _attribute(self, name: str) -> str:
+        """What sysfs says of the device (Documentation/ABI/testing/sysfs-class-watchdog); "" = nothing."""
         try:
-            with open(self._nowayout, encoding="ascii") as file:
-                return file.read(2).strip() == "1"
+            with open(f"{self._attributes}/{name}", encoding="ascii") as file:
+                return file.read(20).strip()
         except OSError:
-            return False  # no such attribute: only the driver's own word counts
+            return ""
 
     def _feed(self, now_ms: int) -> None:
         try:
