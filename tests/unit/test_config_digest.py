@@ -85,6 +85,9 @@ def test_haresources_spelling_and_meaning() -> None:
         HARESOURCES.replace("pete", "mclaws"),
         "mclaws 192.0.2.6\npete 192.0.2.5 Filesystem::/dev/x::/y apache2\n",
         HARESOURCES.replace("apache2", "ocf:heartbeat:apache::op_monitor_interval=1"),
+        HARESOURCES.replace("apache2", "apache2::op_monitor_depth=10"),
+        HARESOURCES.replace("apache2", "systemd:apache2"),
+        HARESOURCES.replace("apache2", "lsb:apache2"),
     ):
         assert digest(resources=changed) != digest()
 

@@ -233,6 +233,8 @@ class ResourceKind(Enum):
 
     OCF = "ocf"  # environment variables, verb first
     SCRIPT = "script"  # haresources style: positional arguments, verb last; also init scripts and units
+    UNIT = "systemd"  # spelled out: a unit of systemd, whatever scripts there are
+    LSB = "lsb"  # spelled out: an init script, judged by its exit codes alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -240,7 +242,8 @@ class Resource:
     """One word of a haresources line.
 
     ``provider`` is "" and ``args`` are set for SCRIPT; ``parameters`` are set for OCF.
-    ``monitor_interval_ms`` None means the cluster's, 0 no monitoring.
+    ``monitor_interval_ms`` None means the cluster's, 0 no monitoring. ``monitor_depth`` is OCF_CHECK_LEVEL of
+    the recurring monitor.
     ``timeouts_ms`` are the (action, ms) pairs given with ``op_ACTION_timeout``.
     """
 
@@ -250,6 +253,7 @@ class Resource:
     args: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     monitor_interval_ms: int | None = None
+    monitor_depth: int = 0
     timeouts_ms: tuple[tuple[str, int], ...] = ()
     line: int = field(default=0, compare=False)
     column: int = field(default=0, compare=False)
@@ -267,9 +271,15 @@ class Resource:
         return dict(self.timeouts_ms).get(action, default_ms)
 
     def __repr__(self) -> str:
-        head = f"ocf:{self.provider}:{self.type}" if self.kind is ResourceKind.OCF else self.type
-        shown = " ".join(part for part in (head, *self.args, _shown(self.parameters)) if part)
+        shown = " ".join(part for part in (self.agent, *self.args, _shown(self.parameters)) if part)
         return f"<Resource {shown}>"
+
+    @property
+    def agent(self) -> str:
+        """What is called, as haresources has it: ``ocf:heartbeat:Dummy``, ``systemd:nginx``, ``Filesystem``."""
+        if self.kind is ResourceKind.SCRIPT:
+            return self.type
+        return ":".join(part for part in (self.kind.value, self.provider, self.type) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,6 +459,8 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
                 _meaning(r.parameters, with_secrets),
                 r.monitor_interval_ms,
                 tuple(sorted(r.timeouts_ms)),
+                # Only where it is used: a pair in the middle of an upgrade keeps one digest.
+                *((("depth", r.monitor_depth),) if r.monitor_depth else ()),
             )
             for r in group.resources
         ]

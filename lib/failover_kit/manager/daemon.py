@@ -207,6 +207,7 @@ class Daemon:
         self._store = store
         self._log = log
         self._links: list[Link] = []
+        self._runners: dict[str, GroupRunner] = {}
         self._calls = Calls()
         self._line = SwitchLine()
         self._recent = Recent()
@@ -297,7 +298,10 @@ class Daemon:
                 LinkHealth(name=link.name, error=link.error, refused=receiver.refused.get(link.name, 0))
                 for link in self._links
             ),
-            problems=tuple(problem for problem in problems if problem),
+            problems=(
+                *(problem for problem in problems if problem),
+                *(sentence for runner in self._runners.values() for sentence in runner.degraded()),
+            ),
             recent=self._recent.last(),
             remarks=trusted_devices(self._checked.config, self._checked.peer),
             proof_age_ms=proof_age_ms(view.proof, wall_ms),
@@ -320,15 +324,15 @@ class Daemon:
 
     def _shell(self, core: Core, space: ActionSpace, fencer: Fencer | None, journal: Journal) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
-        runners = {
-            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls)
+        self._runners = {
+            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls, self._warn)
             for plan in self._checked.plans
         }
         parts = Parts(
             keys=self._checked.loaded.authkeys,
             links=self._links,
             store=self._store,
-            runners=runners,
+            runners=self._runners,
             fencer=fencer,
             say=self._say,
             journal=journal,
