@@ -25,6 +25,12 @@ SERIAL_SHARE_PERCENT = 80
 
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
+FAILBACK_DELAY_MS = 60_000
+"""How long a home node has to be up before auto_failback brings its groups back."""
+
+MONITOR_FAILURES = 2
+"""So many failures of a group and it is handed over: one restart in place, then the other node."""
+
 STONITH_PREFIX = "stonith:"
 
 _SECRET_NAME = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
@@ -301,6 +307,7 @@ class ClusterConfig:
     timing: Timing
     groups: tuple[Group, ...] = ()
     auto_failback: bool = False
+    failback_delay_ms: int = FAILBACK_DELAY_MS
     fence_devices: tuple[FenceDevice, ...] = ()
     fence_levels: tuple[FenceLevel, ...] = ()  # complete: one level at least for each node that can be fenced
     fence_delay_ms: int
@@ -308,6 +315,7 @@ class ClusterConfig:
     boot_alone: bool = False
     op_timeout_ms: int = 60_000
     monitor_interval_ms: int = 10_000
+    monitor_failures: int = MONITOR_FAILURES
     udpport: int = 694
     watchdog_device: str | None = None
     digest: str = ""
@@ -446,6 +454,11 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
         ("fencing", config.fence_action.value, config.fence_delay_ms),
         ("operations", config.op_timeout_ms, config.monitor_interval_ms),
     ]
+    # What is younger than version 1 of the digest, only where it is used: a pair that is being upgraded agrees.
+    if config.auto_failback and config.failback_delay_ms != FAILBACK_DELAY_MS:
+        facts.append(("failback delay", config.failback_delay_ms))
+    if config.monitor_failures != MONITOR_FAILURES:
+        facts.append(("failures", config.monitor_failures))
     facts += _fencing_facts(config, with_secrets)
     for group in config.groups:
         facts.append(("group", group.name, group.home))

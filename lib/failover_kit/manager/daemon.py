@@ -192,6 +192,8 @@ def core_config(checked: Checked) -> CoreConfig:
         fence_power_on=config.fence_action is FenceAction.REBOOT,
         boot_alone=config.boot_alone,
         monitor_interval_ms=config.monitor_interval_ms,
+        failback_delay_ms=config.failback_delay_ms,
+        monitor_failures=config.monitor_failures,
         digest=config.digest,
         fencing_digest=config.fencing_digest,
         prove_timeout_ms=config.prove_timeout_ms,

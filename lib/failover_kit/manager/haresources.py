@@ -288,7 +288,7 @@ def _parameter_texts(pieces: list[str]) -> list[str]:
 
 
 def _option(word: Word, item: str, options: dict[str, int], report: Report) -> bool:
-    """``op_monitor_interval``, ``op_monitor_depth`` or ``op_ACTION_timeout``; False after reporting what is wrong."""
+    """``op_monitor_interval``, ``op_monitor_depth`` or ``op_ACTION_timeout``; False when it is wrong; reported."""
     name, _, value = item.partition("=")
     known = ["op_monitor_interval", "op_monitor_depth", *(f"op_{action}_timeout" for action in OP_ACTIONS)]
     if name not in known:
