@@ -137,6 +137,20 @@ def test_the_operators_takeover_of_a_parked_group_begins_a_new_count() -> None:
     restart(bench)
 
 
+def test_the_hand_over_ends_the_count() -> None:
+    bench = Bench()
+    bench.serve()
+    restart(bench)
+    fail(bench)
+    stopped_and_settled(bench)
+    assert granted(bench)
+    bench.hear(replace(EMPTY, top=5, grant=5, grant_nonce=bench.core.nonce))
+    bench.write()
+    bench.started()
+    bench.write()
+    restart(bench)
+
+
 # --- auto_failback ---------------------------------------------------------------------------------------
 
 HOME = replace(CONFIG, auto_failback=True, failback_delay_ms=10_000, can_fence=False)
