@@ -35,6 +35,7 @@ PLACES = {
     "{group}": r"(?P<group>cluster|archive)",
     "{epoch}": r"(?P<epoch>\d+)",
     "{seconds}": r"(?P<seconds>\d+(?:\.\d+)?)",
+    "{count}": r"(?P<count>\d+)",
     "{how}": r"(?P<how>works|fails|hangs)",
     "{switch}": r"(?P<switch>works|is stuck|does not answer)",
 }
@@ -256,6 +257,11 @@ COMMANDS = (
     Entry("no fence device", lambda s: s.configure(can_fence=False)),
     Entry("boot_alone yes", lambda s: s.configure(boot_alone=True)),
     Entry("auto_failback on", lambda s: s.configure(auto_failback=True)),
+    Entry(
+        "auto_failback on after {seconds} s",
+        lambda s, seconds: s.configure(auto_failback=True, failback_delay_ms=int(float(seconds) * 1000)),
+    ),
+    Entry("monitor_failures {count}", lambda s, count: s.configure(monitor_failures=int(count))),
     Entry("two groups: cluster at home on pete, archive on mclaws", Stage.two_groups),
     Entry("start both nodes", Stage.start_both),
     Entry("start {node} alone", lambda s, node: s.boot_at_once(node)),

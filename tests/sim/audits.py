@@ -12,6 +12,8 @@ from failover_kit.manager.actions import (
     Action,
     ExitCode,
     Fence,
+    Level,
+    Note,
     Persist,
     PowerOn,
     Probe,
@@ -27,6 +29,7 @@ from failover_kit.manager.events import (
     Command,
     Event,
     FenceDone,
+    MonitorFailed,
     Persisted,
     PersistFailed,
     PlugsRead,
@@ -42,13 +45,14 @@ from failover_kit.manager.events import (
 )
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord, PlugState
 from failover_kit.manager.states import GroupState
-from sim.witness import DrillBook, Leave, Witness, proves_off
+from sim.witness import Book, DrillBook, Leave, Witness, proves_off
 
 if TYPE_CHECKING:
     from sim.machine import Machine
     from sim.shell import Daemon
     from sim.world import World
 
+FAILURES_EXPIRE_MS = 600_000  # docs/design/0036
 RUNNING_STATES = (GroupState.STARTING, GroupState.STARTED)
 
 
@@ -70,6 +74,7 @@ class Audits:
         self.sent_grants: dict[tuple[str, int], str] = {}  # (group, epoch) -> life it is addressed to
         self.state_lost = False
         self.starts = 0
+        self.restarts: dict[tuple[int, str], list[int]] = {}  # monitors that failed in this boot
         self.drills = 0  # that ended well
 
     def check(self, condition: bool, text: str) -> None:
@@ -90,11 +95,14 @@ class Audits:
         self.witness[machine.index] = Witness(
             daemon.nonce, machine.boot_id, machine.disk.record, self.groups, machine.clock()
         )
+        if machine.disk.record is None:
+            self._forget_failures(machine)
         self.rights()
 
     def booted(self, machine: Machine) -> None:
         """A new boot has had no contact."""
         self.contact[machine.index] = ""
+        self._forget_failures(machine)
 
     def power_lost(self, machine: Machine) -> None:
         """Nothing of it remains but the disk."""
@@ -200,6 +208,8 @@ class Audits:
                 self._device(machine, witness, action)
             elif isinstance(action, Reply):
                 self._reply(machine, witness, action)
+            elif isinstance(action, Note) and action.code == "monitor-failed":
+                self._monitor_failed(machine, witness, event, action)
 
     def _request(
         self, machine: Machine, witness: Witness, event: Command, terms: Terms, actions: list[Action]
@@ -291,6 +301,8 @@ class Audits:
 
     def _command(self, machine: Machine, witness: Witness, event: Command) -> None:
         witness.commands[event.id] = (event.verb.value, event.groups)
+        if event.verb is Verb.TAKEOVER:
+            self._forget_failures(machine)
         if event.target != machine.peer.name:
             return
         if event.verb is Verb.FENCE:
@@ -321,8 +333,35 @@ class Audits:
             if witness.stalled_counter >= 0:
                 self.fail(machine, f"S11, rule 21: {action} after a pause, on old facts")
             book.state = "starting"
+            self._started_after_failure(machine, book, action)
         elif isinstance(action, Stop):
             book.state = "stopping"
+
+    def _forget_failures(self, machine: Machine) -> None:
+        """A boot, a lost record and the operator's takeover end the count."""
+        for name in self.groups:
+            self.restarts.pop((machine.index, name), None)
+
+    def _monitor_failed(self, machine: Machine, witness: Witness, event: Event, action: Note) -> None:
+        if not isinstance(event, MonitorFailed):
+            self.fail(machine, f"rule 15: {action.text}: no monitor failed")
+            return
+        in_place = action.level is Level.WARNING
+        witness.books[event.group].failed_ms = witness.last_ms if in_place else None
+        if not in_place:
+            self.restarts.pop((machine.index, event.group), None)
+
+    def _started_after_failure(self, machine: Machine, book: Book, action: Start) -> None:
+        """Rule 15: restarts in place are counted over the lives of a boot; a start has its count on the disk."""
+        if book.failed_ms is None:
+            return
+        times = self.restarts.setdefault((machine.index, action.group), [])
+        if times and book.failed_ms - times[-1] >= FAILURES_EXPIRE_MS:
+            times.clear()
+        times.append(book.failed_ms)
+        book.failed_ms = None
+        if len(times) >= self.world.faults.monitor_failures:
+            self.fail(machine, f"rule 15: {action} is restart {len(times)} in place, after failures at {times}")
 
     def _adopted(self, witness: Witness, group: str) -> bool:
         return witness.books[group].state == "doubt" and bool(witness.begun_with[group])
@@ -419,6 +458,8 @@ class Audits:
             self.fail(machine, f"{say} with a wrong epoch; before: {before}")
         if machine.resources[name].active or witness.books[name].state != "stopped" or witness.books[name].op:
             self.fail(machine, f"rule 4: {say} while its stop is not verified")
+        witness.books[name].failed_ms = None
+        self.restarts.pop((machine.index, name), None)
         if witness.decided.get(name) != (after.grant, after.grant_nonce):
             witness.decided[name] = (after.grant, after.grant_nonce)
             self._grant_decided(machine, daemon, witness, name, after.grant)

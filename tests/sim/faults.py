@@ -93,6 +93,8 @@ class Faults:
     kinds: tuple[str, ...]
     device_modes: tuple[str, ...] = DEVICE_MODES
     later_exams: bool = False
+    failback_delay_ms: int = 0
+    monitor_failures: int = 2
 
     @property
     def fence_delay_ms(self) -> int:
@@ -116,6 +118,8 @@ class Faults:
             deadtime_ms=self.deadtime_ms,
             initdead_ms=2 * self.deadtime_ms,
             auto_failback=self.auto_failback,
+            failback_delay_ms=self.failback_delay_ms,
+            monitor_failures=self.monitor_failures,
             can_fence=self.can_fence,
             fence_delay_ms=self.fence_delay_ms,
             fence_power_on=self.fence_power_on,
@@ -175,4 +179,6 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         kinds=kinds,
         device_modes=tuple(mode for mode in DEVICE_MODES if rng.random() < 0.6) or ("fail",),
         later_exams=seed >= LATER_EXAMS_SEED,
+        failback_delay_ms=Random(f"failback-{seed}").choice((0, 0, 20_000)),
+        monitor_failures=Random(f"failures-{seed}").choice((1, 2, 2, 3)),
     )

@@ -265,6 +265,18 @@ class NoLookAfterMaintenance(TracedCore):
         self._change(maintenance=number, agreed=agreed)
 
 
+class CountDiesWithItsLife(TracedCore):
+    """Forgets with each restart of failoverd how often a group's monitor failed (rule 15)."""
+
+    def __init__(
+        self, config: CoreConfig, *, boot_id: str, nonce: str, stored: NodeRecord | None, now_ms: int
+    ) -> None:
+        if stored is not None:
+            groups = tuple(replace(group, failures=0, failed_ms=0) for group in stored.groups)
+            stored = replace(stored, groups=groups)
+        super().__init__(config, boot_id=boot_id, nonce=nonce, stored=stored, now_ms=now_ms)
+
+
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
     return True
 
@@ -538,6 +550,14 @@ PLANTED = (
     ),
     Planted(
         name="request-no-hold-off", rule="hold-off", core_class=ForgetsTheHoldOff, kinds=("request",), outcome=False
+    ),
+    Planted(
+        name="count-dies-with-its-life",
+        rule="15",
+        core_class=CountDiesWithItsLife,
+        kinds=("crash_daemon", "resource_dies"),
+        changes=(("monitor_failures", 2),),
+        outcome=False,
     ),
     Planted(
         name="x-epoch-counts-when-durable",

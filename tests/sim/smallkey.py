@@ -63,6 +63,7 @@ TIMES = frozenset(
     {
         "born_ms",
         "peer_since_ms",  # for notes, and for auto_failback, which is off
+        "link_silent_ms",  # for auto_failback
         "silent_since_ms",
         "silence_floor_ms",
         "stalled_at_ms",
@@ -271,8 +272,7 @@ def _group(core: Core) -> tuple[object, ...]:
         group.purpose.value,
         group.next_ms > core.now_ms,
         group.stop_failed,
-        group.restarts,
-        group.restart_window_ms > core.now_ms,
+        core.recent_failures(group),
         group.inherited,
         group.tainted_epoch,
         group.want,
@@ -313,7 +313,8 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
 
 
 _HEAD_FIELDS = tuple(name for name in NodeRecord.__dataclass_fields__ if name not in ("groups", "shots", "drilled"))
-_RECORD_FIELDS = tuple(name for name in GroupRecord.__dataclass_fields__ if name not in ("name", "parked"))
+# No search is as long as failures are counted together: when the last one was is the same to all of them.
+_RECORD_FIELDS = tuple(n for n in GroupRecord.__dataclass_fields__ if n not in ("name", "parked", "failed_ms"))
 
 
 def _group_record(record: GroupRecord) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ class Book:
 
     state: str = "unknown"
     op: int = 0  # in flight; 0 = none
+    failed_ms: int | None = None  # a monitor failed, and it is to be restarted in place
     again: bool = False  # looked at although it was known: what maintenance ends with
 
 

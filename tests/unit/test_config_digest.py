@@ -57,6 +57,7 @@ def test_digest_is_sixteen_hex_digits() -> None:
         ("deadtime 10\n", "deadtime 10\nwarntime 5\nuse_logd yes\nwatchdog /dev/watchdog1\nlogfile /var/log/x\n"),
         ("password=one plug.pete=1 plug.mclaws=5", 'plug.mclaws=5 plug.pete=1 password="one"'),
         ("deadtime 10\n", "deadtime 10\nfence_delay 16\nauto_failback off\nop_timeout 60\n"),
+        ("deadtime 10\n", "deadtime 10\nmonitor_failures 2\nauto_failback_delay 5\n"),  # it is off
     ],
 )
 def test_spelling_and_what_may_differ_between_nodes_change_nothing(was: str, now: str) -> None:
@@ -69,6 +70,7 @@ def test_spelling_and_what_may_differ_between_nodes_change_nothing(was: str, now
     [
         ("keepalive 1\n", "keepalive 2\n"),
         ("deadtime 10\n", "deadtime 10\nauto_failback on\n"),
+        ("deadtime 10\n", "deadtime 10\nmonitor_failures 3\n"),
         ("deadtime 10\n", "deadtime 10\nboot_alone yes\n"),
         ("deadtime 10\n", "deadtime 10\nfence_action off\n"),
         ("deadtime 10\n", "deadtime 10\nfence_trust ben\n"),
@@ -91,6 +93,11 @@ def test_each_difference_of_meaning_in_ha_cf_is_seen(was: str, now: str) -> None
     assert digest(HA_CF.replace(was, now)) != digest()
 
 
+def test_the_delay_of_auto_failback_counts_where_it_is_on() -> None:
+    on = HA_CF.replace("deadtime 10\n", "deadtime 10\nauto_failback on\n")
+    assert digest(on) == digest(f"{on}auto_failback_delay 60\n") != digest(f"{on}auto_failback_delay 5\n")
+
+
 def test_haresources_spelling_and_meaning() -> None:
     assert digest(resources="PETE \\\n 192.0.2.5 Filesystem::/dev/x::/y\tapache2 # x\nmclaws 192.0.2.6") == digest()
     for changed in (
@@ -99,6 +106,9 @@ def test_haresources_spelling_and_meaning() -> None:
         HARESOURCES.replace("pete", "mclaws"),
         "mclaws 192.0.2.6\npete 192.0.2.5 Filesystem::/dev/x::/y apache2\n",
         HARESOURCES.replace("apache2", "ocf:heartbeat:apache::op_monitor_interval=1"),
+        HARESOURCES.replace("apache2", "apache2::op_monitor_depth=10"),
+        HARESOURCES.replace("apache2", "systemd:apache2"),
+        HARESOURCES.replace("apache2", "lsb:apache2"),
     ):
         assert digest(resources=changed) != digest()
 

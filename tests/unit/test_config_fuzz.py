@@ -149,29 +149,31 @@ SCRIPTS = st.builds(
     st.lists(ARGUMENTS, max_size=3),
 )
 OCF = st.builds(
-    lambda provider, kind, parameters, interval, timeouts: Resource(
+    lambda provider, kind, parameters, interval, depth, timeouts: Resource(
         kind=ResourceKind.OCF,
         provider=provider,
         type=kind,
         parameters=tuple(parameters.items()),
         monitor_interval_ms=interval,
+        monitor_depth=depth,
         timeouts_ms=tuple(timeouts.items()),
     ),
     NAMES,
     NAMES,
     st.dictionaries(NAMES, ARGUMENTS, max_size=3),
     st.none() | st.integers(min_value=0, max_value=60_000),
+    st.integers(min_value=0, max_value=100),
     st.dictionaries(st.sampled_from(["start", "stop"]), st.integers(min_value=1, max_value=60_000)),
 )
 
 
 def write_resource(resource: Resource) -> str:
-    if resource.kind is ResourceKind.SCRIPT:
-        return "::".join([resource.type, *resource.args])
-    words = [f"ocf:{resource.provider}:{resource.type}"]
+    words = [resource.agent, *resource.args]
     words += [f"{name}={value}" for name, value in resource.parameters]
     if resource.monitor_interval_ms is not None:
         words.append(f"op_monitor_interval={resource.monitor_interval_ms}ms")
+    if resource.monitor_depth:
+        words.append(f"op_monitor_depth={resource.monitor_depth}")
     words += [f"op_{action}_timeout={value}ms" for action, value in resource.timeouts_ms]
     return "::".join(words)
 

@@ -48,12 +48,18 @@ def test_least_file_gets_the_documented_defaults() -> None:
         keepalive_ms=1000, warntime_ms=15_000, deadtime_ms=30_000, initdead_ms=30_000
     )
     assert config.auto_failback is False
+    assert (config.failback_delay_ms, config.monitor_failures) == (60_000, 2)
     assert config.boot_alone is False
     assert config.fence_action is FenceAction.REBOOT
     assert config.fence_delay_ms == 30_000 + 1_000 + 5_000
     assert (config.op_timeout_ms, config.monitor_interval_ms, config.udpport) == (60_000, 10_000, 694)
     assert config.devices_for("pete") == ()
     assert not config.can_fence("pete")
+
+
+def test_when_a_group_moves_by_itself_can_be_said() -> None:
+    config = sound(f"{SOUND}auto_failback on\nauto_failback_delay 5\nmonitor_failures 1\n")
+    assert (config.auto_failback, config.failback_delay_ms, config.monitor_failures) == (True, 5_000, 1)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,10 @@ BAD_LINES = [
     ("warntime 40", "3:10: warntime 40s must be less than deadtime (30s); use 15s"),
     ("deadtime 10\nwarntime 10", "4:10: warntime 10s must be less than deadtime (10s); use 5s"),
     ("deadtime 10\ninitdead 5", "4:10: initdead 5s must not be less than deadtime (10s); use 20s"),
+    (
+        "monitor_failures 0",
+        "3:18: monitor_failures: 0 is no number of failures; write 2: one restart, then a hand-over",
+    ),
     (
         "auto_failback legacy",
         "3:15: auto_failback: legacy is refused, a returning node would take its resources without asking; "

@@ -114,6 +114,38 @@ def test_group_is_named_after_its_first_resource(resource: str, name: str) -> No
     assert len(group.name.encode()) <= GROUP_NAME_BYTES
 
 
+def test_a_unit_and_an_init_script_spelled_out() -> None:
+    (group,) = sound("pete systemd:nginx::op_stop_timeout=90 lsb:quota:: systemd:app@one.service")
+    assert group.resources == (
+        Resource(kind=ResourceKind.UNIT, type="nginx", timeouts_ms=(("stop", 90_000),)),
+        Resource(kind=ResourceKind.LSB, type="quota"),
+        Resource(kind=ResourceKind.UNIT, type="app@one.service"),
+    )
+    assert group.name == "nginx"
+    agents = [resource.agent for resource in group.resources]
+    assert agents == ["systemd:nginx", "lsb:quota", "systemd:app@one.service"]
+
+
+def test_every_resource_may_have_its_own_monitor_and_timeouts() -> None:
+    (group,) = sound(
+        "pete Filesystem::/dev/x::op_monitor_depth=20::/y::op_monitor_interval=1::op_stop_timeout=300 "
+        "ocf:heartbeat:apache::op_monitor_depth=10"
+    )
+    disk, apache = group.resources
+    assert disk.args == ("/dev/x", "/y")
+    assert (disk.monitor_interval_ms, disk.monitor_depth) == (1_000, 20)
+    assert disk.timeouts_ms == (("stop", 300_000),)
+    assert apache.monitor_depth == 10
+    assert sound("pete Filesystem::/dev/x::/y")[0].resources[0].monitor_depth == 0
+
+
+def test_the_double_colon_of_an_address_in_heartbeats_ipv6addr() -> None:
+    (group,) = sound("pete IPv6addr::2001:DB8::1/64/eth0")
+    assert group.resources == (script("IPv6addr", "2001:DB8::1/64/eth0"),)
+    assert group.name == "2001:db8::1"
+    assert sound("pete IPv6addr::::1")[0].resources[0].args == ("::1",)
+
+
 BAD = [
     (
         "pete Filesystem::/dev/etherd/e0.0::/mnt \\ \n apache2",
@@ -192,8 +224,8 @@ BAD = [
     ),
     (
         "pete ocf:a:b::op_zzz=2",
-        "1:6: unknown option op_zzz; use op_monitor_interval, op_start_timeout, op_stop_timeout, "
-        "op_monitor_timeout",
+        "1:6: unknown option op_zzz; use op_monitor_interval, op_monitor_depth, op_start_timeout, "
+        "op_stop_timeout, op_monitor_timeout",
     ),
     (
         "pete ocf:a:b::op_stop_timeout=0",
@@ -202,6 +234,34 @@ BAD = [
     (
         "pete ocf:a:b::op_monitor_interval=often",
         "1:6: op_monitor_interval: often is no time; write seconds as 10 or 10s, or use 500ms, 200000us",
+    ),
+    (
+        "pete ocf:a:b::op_stop_timeout=1::op_stop_timeout=2",
+        "1:6: parameter op_stop_timeout is given twice; keep one",
+    ),
+    ("pete nfs::op_start_timout=2", "1:6: unknown option op_start_timout; use op_start_timeout"),
+    (
+        "pete ocf:a:b::op_monitor_depth=deep",
+        "1:6: op_monitor_depth: deep is no depth; write a number such as 10 or 20, or nothing for 0",
+    ),
+    (
+        "pete ocf:a:b::op_monitor_depth=101",
+        "1:6: op_monitor_depth: 101 is no depth; write a number such as 10 or 20, or nothing for 0",
+    ),
+    (
+        "pete systemd:nginx::op_monitor_depth=10",
+        "1:6: systemd:nginx has no depth, its status is all there is; remove op_monitor_depth",
+    ),
+    ("pete systemd:nginx::a::b", "1:6: systemd:nginx takes no arguments; remove a::b"),
+    ("pete systemd:", "1:6: nothing is no name; write systemd:NAME, without a path"),
+    ("pete lsb:/etc/init.d/x", "1:6: /etc/init.d/x is no name; write lsb:NAME, without a path"),
+    (
+        "pete IPv6addr::192.0.2.1",
+        "1:6: IPv6addr needs an IPv6 address; write IPv6addr::ADDRESS/64/eth0, or ADDRESS alone",
+    ),
+    (
+        "pete IPv6addr::2001:db8::1/64\nmclaws nfs ocf:heartbeat:IPv6addr::ipv6addr=2001:db8::1",
+        "2:12: address 2001:db8::1 stands twice; it is in group 2001:db8::1 already, line 1; keep one",
     ),
     (
         "pete 192.0.2.1 nfs\nmclaws nfs IPaddr2::192.0.2.1/24",

@@ -46,6 +46,7 @@ def search(tmp_path: Path) -> Search:
         ocf_own=(str(tmp_path / "own"), str(tmp_path / "installed")),
         ocf_root=str(tmp_path / "ocf"),
         scripts=(str(tmp_path / "resource.d"), str(tmp_path / "init.d")),
+        init=str(tmp_path / "init.d"),
         units=(str(tmp_path / "units"),),
         systemctl=str(program(tmp_path / "systemctl")),
     )
@@ -114,6 +115,73 @@ def test_a_unit_stands_in_where_no_script_is(search: Search, tmp_path: Path) -> 
     assert caller.argv("monitor")[1] == "show"
     assert caller.argv("monitor")[-1] == "nginx.service"
     assert only_caller("pete app@one\n", search).args == ("app@one.service",)
+
+
+def test_a_unit_spelled_out_is_meant_even_where_a_script_is(search: Search, tmp_path: Path) -> None:
+    program(tmp_path / "init.d" / "nginx")
+    program(tmp_path / "units" / "nginx.service", 0o644)
+    caller = only_caller("pete systemd:nginx\n", search)
+    assert (caller.kind, caller.args) == (CallKind.UNIT, ("nginx.service",))
+    assert only_caller("pete nginx\n", search).kind is CallKind.SCRIPT
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [(0, Finding.RUNNING), (3, Finding.STOPPED), *((code, Finding.DOUBT) for code in (1, 2, 4, 7, 127, -9))],
+)
+def test_an_init_script_spelled_out_is_judged_by_its_code(
+    search: Search, tmp_path: Path, code: int, found: Finding
+) -> None:
+    script = program(tmp_path / "init.d" / "quota")
+    program(tmp_path / "resource.d" / "quota")
+    caller = only_caller("pete lsb:quota\n", search)
+    assert caller.argv("monitor") == (str(script), "status")
+    assert caller.finding(ended(code, out="quota is not running"))[0] is found
+
+
+def test_heartbeats_names_are_clusterlabs_agents_where_no_script_is(search: Search, tmp_path: Path) -> None:
+    agent = program(tmp_path / "ocf" / "resource.d" / "heartbeat" / "Raid1")
+    program(tmp_path / "units" / "Raid1.service", 0o644)
+    line = "pete Raid1::/etc/mdadm.conf::/dev/md0::op_stop_timeout=90\n"
+    caller = only_caller(line, search)
+    assert (caller.kind, caller.program, caller.provider) == (CallKind.OCF, str(agent), "heartbeat")
+    assert dict(caller.parameters) == {"raidconf": "/etc/mdadm.conf", "raiddev": "/dev/md0"}
+    assert caller.timeout_ms("stop") == 90_000
+    script = program(tmp_path / "resource.d" / "Raid1")
+    assert only_caller(line, search).argv("start") == (str(script), "/etc/mdadm.conf", "/dev/md0", "start")
+
+
+def test_of_heartbeats_names_what_lacks_or_does_not_fit_is_said(search: Search, tmp_path: Path) -> None:
+    program(tmp_path / "ocf" / "resource.d" / "heartbeat" / "LVM")
+    _, problems = plan_groups(config_of("pete Raid1::a::b LVM drbddisk::r0 systemd:no lsb:no\n"), "pete", search)
+    raid, lvm, drbd, unit, init = problems
+    assert f"no agent {tmp_path}/ocf/resource.d/heartbeat/Raid1, and there is no systemd unit Raid1.service" in raid
+    assert lvm.endswith("LVM: the arguments do not fit; write LVM::VOLGRPNAME")
+    assert "it comes with drbd-utils" in drbd
+    assert unit.endswith("there is no systemd unit no.service; install it or correct the name")
+    assert f"no init script 'no': {tmp_path}/init.d/no does not exist" in init
+
+
+def test_the_depth_is_for_the_recurring_monitor_alone(search: Search, tmp_path: Path) -> None:
+    program(tmp_path / "resource.d" / "Xinetd")
+    line = "pete Filesystem::/dev/x::/y::op_monitor_depth=20 Xinetd::tftp::op_monitor_depth=10\n"
+    plans, problems = plan_groups(config_of(line), "pete", search)
+    assert problems == ()
+    disk, script = plans[0].callers
+    assert disk.environment("monitor", 10_000)["OCF_CHECK_LEVEL"] == "20"
+    assert disk.environment("monitor")["OCF_CHECK_LEVEL"] == "0"
+    assert disk.environment("start")["OCF_CHECK_LEVEL"] == "0"
+    assert script.environment("monitor", 10_000)["OCF_CHECK_LEVEL"] == "10"
+    assert "OCF_CHECK_LEVEL" not in script.environment("monitor")
+
+
+def test_degraded_is_running_with_words(search: Search) -> None:
+    caller = only_caller("pete 10.0.0.9\n", search)
+    bad = ended(190, err="ocf-exit-reason:one path of two\n")
+    assert caller.finding(bad) == (Finding.RUNNING, "")
+    assert caller.degraded(bad) == "one path of two (exit 190, degraded)"
+    assert caller.degraded(ended(0)) == ""
+    assert caller.degraded(ended(190, failure="killed")) == ""
 
 
 def test_everything_missing_is_said_at_once_with_place_and_remedy(search: Search, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ start) wrong lie-start && exit 0
   wrong straggler && { setsid sleep 300 & } ;;
 stop) wrong lie-stop && exit 0
   [ -e "$OCF_RESKEY_name.pid" ] && kill "$(cat "$OCF_RESKEY_name.pid")"; rm -f "$OCF_RESKEY_name.pid" ;;
-monitor) [ -e "$OCF_RESKEY_name.pid" ] && exit 0; exit 7 ;;
+monitor) [ -e "$OCF_RESKEY_name.pid" ] || exit 7
+  wrong degraded && { echo "ocf-exit-reason:one path of two" >&2; exit 190; } ;;
 esac
 exit 0
 """
@@ -58,6 +59,7 @@ class Bench:
         self.mount = cgroup2_mount(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
         self.space = CgroupSpace(self.node, (self.mount,))
         self.failed: list[MonitorFailed] = []
+        self.warnings: list[str] = []
         agent = folder / "Dummy"
         agent.write_text(AGENT)
         agent.chmod(0o755)
@@ -77,7 +79,7 @@ class Bench:
             )
             for name in ("left", "right")
         )
-        return GroupRunner(GroupPlan("web", callers), self.space, self.failed.append, Calls())
+        return GroupRunner(GroupPlan("web", callers), self.space, self.failed.append, Calls(), self.warnings.append)
 
     def wrong(self, name: str, what: str) -> Path:
         path = self.folder / f"{name}.{what}"
@@ -148,6 +150,28 @@ def test_a_failed_start_says_how_far_it_came(bench: Bench) -> None:
     bench.wrong("right", "fail-start")
     failed = run(bench.runner().start(1, bench.permission()))
     assert isinstance(failed, StartFailed) and [call.resource for call in failed.calls] == ["left", "right"]
+
+
+def test_degraded_is_shown_once_and_nothing_else_follows(bench: Bench) -> None:
+    async def story() -> None:
+        runner = bench.runner()
+        mark = bench.wrong("left", "degraded")
+        assert await runner.start(1, bench.permission()) == Started("web", 1)
+        sentence = "group web: left runs degraded: one path of two (exit 190, degraded)"
+        assert runner.degraded() == (sentence,)
+        assert (await runner.probe(2)).outcome is ProbeOutcome.RUNNING
+        assert bench.warnings == [f"{sentence}; nothing is done about it, repair it"]
+        assert bench.failed == []
+        mark.unlink()
+        await runner.probe(3)
+        assert runner.degraded() == ()
+        bench.wrong("left", "degraded")
+        await runner.probe(4)
+        assert runner.degraded() == (sentence,)
+        assert await runner.stop(5) == Stopped("web", 5)
+        assert runner.degraded() == ()
+
+    run(story())
 
 
 def test_a_start_of_what_runs_already_starts_nothing(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from failover_kit.check.managed import ADDRESS_TYPES, BEFORE_ANY_SERVICE, place_
 from failover_kit.check.subject import Subject
 from failover_kit.manager.authkeys import SHORT_KEY_BYTES
 from failover_kit.manager.callers import plan_groups
-from failover_kit.manager.config import AuthMethod, Group, Resource, ResourceKind, is_secret_name
+from failover_kit.manager.config import AuthMethod, Group, Resource, is_secret_name
 
 _EXAMPLE_KEYS = ("SECRET", "secret", "changeme", "PUT_YOUR_SUPER_SECRET_KEY_HERE", "Hello!")
 """Keys that stand in documents: the HOWTO's, Heartbeat's own example, and what people make of them."""
@@ -97,10 +97,10 @@ def _serves(resource: Resource) -> bool:
 
 def shown(resource: Resource) -> str:
     """A resource as haresources has it, without its secrets."""
-    if resource.kind is not ResourceKind.OCF:
-        return "::".join((resource.type, *resource.args))
-    parameters = [f"{name}={'***' if is_secret_name(name) else value}" for name, value in resource.parameters]
+    words = [f"{name}={'***' if is_secret_name(name) else value}" for name, value in resource.parameters]
     if resource.monitor_interval_ms is not None:
-        parameters.append(f"op_monitor_interval={resource.monitor_interval_ms}ms")
-    parameters += [f"op_{action}_timeout={limit_ms}ms" for action, limit_ms in resource.timeouts_ms]
-    return "::".join((f"ocf:{resource.provider}:{resource.type}", *parameters))
+        words.append(f"op_monitor_interval={resource.monitor_interval_ms}ms")
+    if resource.monitor_depth:
+        words.append(f"op_monitor_depth={resource.monitor_depth}")
+    words += [f"op_{action}_timeout={limit_ms}ms" for action, limit_ms in resource.timeouts_ms]
+    return "::".join((resource.agent, *resource.args, *words))

@@ -1,5 +1,8 @@
 """How one resource is called and how its answers are read: OCF agents, haresources and init scripts, units.
 
+A plain name is looked for as one of our agents, then in /etc/ha.d/resource.d and /etc/init.d, then among the
+names that Heartbeat had (``heartbeatnames``), then as a unit of systemd; the first that is there is meant.
+
 Nothing runs here. ``plan_groups`` looks at the host once, when failoverd starts, and finds every program
 the configuration needs, or says all that is missing; nothing is ever executed by guess.
 
@@ -16,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from failover_kit.agents.haresources import parameters_for
-from failover_kit.manager import units
+from failover_kit.manager import heartbeatnames, units
 from failover_kit.manager.actionspace import Cell
 from failover_kit.manager.children import Ended
 from failover_kit.manager.config import ClusterConfig, Group, Resource, ResourceKind
@@ -26,7 +29,7 @@ UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/
 EXIT_REASON_PREFIX = "ocf-exit-reason:"
 
 OCF_SUCCESS, OCF_NOT_RUNNING, OCF_DEGRADED = 0, 7, 190
-LSB_NOT_RUNNING = 3  # LSB Core, init script actions: "program is not running"
+LSB_RUNNING, LSB_NOT_RUNNING = 0, 3  # LSB Core, init script actions; 1 and 2: dead, with something left behind
 
 _OCF_MEANING = {
     1: "error",
@@ -36,6 +39,7 @@ _OCF_MEANING = {
     5: "something it needs is not installed",
     6: "wrong configuration",
     7: "not running",
+    190: "degraded",
 }
 
 
@@ -43,7 +47,8 @@ class CallKind(Enum):
     """Whose calling convention a resource follows."""
 
     OCF = "ocf"
-    SCRIPT = "script"
+    SCRIPT = "script"  # of Heartbeat: what ``status`` prints counts
+    LSB = "lsb"  # an init script by the standard: its exit code counts
     UNIT = "unit"
 
 
@@ -62,6 +67,7 @@ class Search:
     ocf_own: tuple[str, ...]  # agents of our provider
     ocf_root: str = "/usr/lib/ocf"
     scripts: tuple[str, ...] = ("/etc/ha.d/resource.d", "/etc/init.d")
+    init: str = "/etc/init.d"  # for ``lsb:``
     units: tuple[str, ...] = UNIT_FOLDERS
     systemctl: str = "/usr/bin/systemctl"
     fence: tuple[str, ...] = ("/usr/sbin", "/usr/bin")
@@ -99,6 +105,7 @@ class Caller:
     node: str = ""
     ocf_root: str = "/usr/lib/ocf"
     monitor_interval_ms: int
+    monitor_depth: int = 0  # OCF_CHECK_LEVEL of the recurring monitor
     default_timeout_ms: int
     timeouts_ms: tuple[tuple[str, int], ...] = ()
 
@@ -110,7 +117,7 @@ class Caller:
         """The command for start, stop or monitor. ``now``: the stop of a unit shall wait for no other unit."""
         if self.kind is CallKind.OCF:
             return (self.program, action)
-        if self.kind is CallKind.SCRIPT:
+        if self.kind in (CallKind.SCRIPT, CallKind.LSB):
             return (self.program, *self.args, "status" if action == "monitor" else action)
         if action == "monitor":
             return (self.program, "show", f"--property={','.join(units.PROPERTIES)}", self.args[0])
@@ -118,9 +125,14 @@ class Caller:
         return (self.program, action, *mode, self.args[0])
 
     def environment(self, action: str, interval_ms: int = 0) -> dict[str, str]:
-        """What Pacemaker would set, so that any OCF agent feels at home; for scripts what Heartbeat set."""
+        """What Pacemaker would set, so that any OCF agent feels at home; for scripts what Heartbeat set.
+
+        The depth is for the recurring monitor (the one with an interval): a probe, a start and a stop only ask
+        whether it runs. Heartbeat's scripts hand it through to the OCF agents behind them.
+        """
+        depth = self.monitor_depth if action == "monitor" and interval_ms else 0
         if self.kind is not CallKind.OCF:
-            return {"HA_CURHOST": self.node}
+            return {"HA_CURHOST": self.node} | ({"OCF_CHECK_LEVEL": str(depth)} if depth else {})
         environment = {
             "OCF_ROOT": self.ocf_root,
             "OCF_RA_VERSION_MAJOR": "1",
@@ -129,7 +141,7 @@ class Caller:
             "OCF_RESOURCE_INSTANCE": self.instance,
             "OCF_RESOURCE_TYPE": self.type,
             "OCF_RESOURCE_PROVIDER": self.provider,
-            "OCF_CHECK_LEVEL": "0",
+            "OCF_CHECK_LEVEL": str(depth),
             "OCF_RESKEY_CRM_meta_timeout": str(self.timeout_ms(action)),
             "OCF_RESKEY_CRM_meta_interval": str(interval_ms),
             "OCF_RESKEY_CRM_meta_name": action,
@@ -159,11 +171,19 @@ class Caller:
             }.get(ended.code, Finding.DOUBT)
         elif self.kind is CallKind.SCRIPT:
             found = script_finding(ended.stdout, ended.code)
+        elif self.kind is CallKind.LSB:
+            lsb = {LSB_RUNNING: Finding.RUNNING, LSB_NOT_RUNNING: Finding.STOPPED}
+            found = lsb.get(ended.code, Finding.DOUBT)
         else:
             found, reason = unit_finding(units.read(ended.stdout))
             if reason:
                 return found, reason
         return found, "" if found is Finding.RUNNING else self._words(ended)
+
+    def degraded(self, ended: Ended) -> str:
+        """What is wrong with an OCF resource that runs all the same (OCF_DEGRADED), in its words; else ""."""
+        is_so = self.kind is CallKind.OCF and not ended.failure and ended.code == OCF_DEGRADED
+        return self._words(ended) if is_so else ""
 
     def is_queued(self, ended: Ended) -> bool:
         """Whether systemd has a job for this unit, by the answer of a monitor."""
@@ -258,10 +278,21 @@ class _Convention:
 
 def _convention(resource: Resource, search: Search) -> _Convention:
     provider, kind, parameters = resource.provider, resource.type, resource.parameters
+    if resource.kind is ResourceKind.LSB:
+        places = [os.path.join(search.init, kind)]
+        found = _executable(places)
+        if not found:
+            raise _Missing(f"no init script {kind!r}: {_looked(places)}; install it or correct the name")
+        return _Convention(kind=CallKind.LSB, program=found, type=kind)
+    if resource.kind is ResourceKind.UNIT:
+        convention = _unit(kind, search)
+        if convention is None:
+            raise _Missing(f"there is no systemd unit {_unit_name(kind)}; install it or correct the name")
+        return convention
     if resource.kind is ResourceKind.SCRIPT:
         ours = _own_parameters(resource)
         if ours is None:
-            return _script_or_unit(resource, search)
+            return _by_name(resource, search)
         # IPaddr2 of a haresources line is our IPaddr; there is one agent.
         provider, kind, parameters = OUR_PROVIDER, "IPaddr" if kind == "IPaddr2" else kind, ours
     program = _ocf_agent(provider, kind, search)
@@ -284,6 +315,7 @@ def _caller(place: tuple[ClusterConfig, Group, int], resource: Resource, node: s
         node=node,
         ocf_root=search.ocf_root,
         monitor_interval_ms=config.monitor_interval_ms if interval_ms is None else interval_ms,
+        monitor_depth=resource.monitor_depth,
         default_timeout_ms=config.op_timeout_ms,
         timeouts_ms=resource.timeouts_ms,
     )
@@ -308,24 +340,54 @@ def _ocf_agent(provider: str, kind: str, search: Search) -> str:
     return found
 
 
-def _script_or_unit(resource: Resource, search: Search) -> _Convention:
-    """A script where one is, else the systemd unit of that name."""
+def _by_name(resource: Resource, search: Search) -> _Convention:
+    """A script where one is, else the agent that Heartbeat's script of that name ran, else the unit."""
     name = resource.type
     places = [os.path.join(folder, name) for folder in search.scripts]
     found = _executable(places)
     if found:
         return _Convention(kind=CallKind.SCRIPT, program=found, args=resource.args, type=name)
-    unit = name if name.endswith((".service", ".mount", ".target")) else f"{name}.service"
-    units = [os.path.join(folder, _template(unit)) for folder in search.units]
-    if any(os.path.lexists(path) for path in units) and os.access(search.systemctl, os.X_OK):
+    agent = os.path.join(search.ocf_root, "resource.d", heartbeatnames.PROVIDER, name)
+    if name in heartbeatnames.NAMES and _executable([agent]):
+        return _heartbeats(resource, agent)
+    unit = _unit(name, search)
+    if unit is not None:
         if resource.args:
             extra = "::".join(resource.args)
             raise _Missing(f"{name} is a systemd unit and takes no arguments; remove {extra}")
-        return _Convention(kind=CallKind.UNIT, program=search.systemctl, args=(unit,), type=name)
+        return unit
+    lacking = f", no agent {agent}" if name in heartbeatnames.NAMES else ""
+    advice = heartbeatnames.ADVICE.get(name, "install it on this node or correct the name")
     raise _Missing(
-        f"no script {name!r}: {_looked(places)}, and there is no systemd unit {unit}; "
-        "install it on this node or correct the name"
+        f"no script {name!r}: {_looked(places)}{lacking}, and there is no systemd unit {_unit_name(name)}; {advice}"
     )
+
+
+def _heartbeats(resource: Resource, agent: str) -> _Convention:
+    try:
+        parameters = heartbeatnames.parameters_for(resource.type, resource.args)
+    except ValueError as error:
+        raise _Missing(f"{resource.type}: {error}") from None
+    return _Convention(
+        kind=CallKind.OCF,
+        program=agent,
+        type=resource.type,
+        provider=heartbeatnames.PROVIDER,
+        parameters=tuple(parameters.items()),
+    )
+
+
+def _unit(name: str, search: Search) -> _Convention | None:
+    """The unit of that name, if systemd knows one."""
+    unit = _unit_name(name)
+    files = [os.path.join(folder, _template(unit)) for folder in search.units]
+    if not any(os.path.lexists(path) for path in files) or not os.access(search.systemctl, os.X_OK):
+        return None
+    return _Convention(kind=CallKind.UNIT, program=search.systemctl, args=(unit,), type=name)
+
+
+def _unit_name(name: str) -> str:
+    return name if name.endswith((".service", ".mount", ".target")) else f"{name}.service"
 
 
 def _template(unit: str) -> str:

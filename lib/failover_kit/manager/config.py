@@ -28,6 +28,12 @@ LINK_LIMIT = 16
 
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
+FAILBACK_DELAY_MS = 60_000
+"""How long a home node has to be up before auto_failback brings its groups back."""
+
+MONITOR_FAILURES = 2
+"""So many failures of a group and it is handed over: one restart in place, then the other node."""
+
 STONITH_PREFIX = "stonith:"
 
 _SECRET_NAME = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
@@ -303,6 +309,8 @@ class ResourceKind(Enum):
 
     OCF = "ocf"  # environment variables, verb first
     SCRIPT = "script"  # haresources style: positional arguments, verb last; also init scripts and units
+    UNIT = "systemd"  # spelled out: a unit of systemd, whatever scripts there are
+    LSB = "lsb"  # spelled out: an init script, judged by its exit codes alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -310,7 +318,8 @@ class Resource:
     """One word of a haresources line.
 
     ``provider`` is "" and ``args`` are set for SCRIPT; ``parameters`` are set for OCF.
-    ``monitor_interval_ms`` None means the cluster's, 0 no monitoring.
+    ``monitor_interval_ms`` None means the cluster's, 0 no monitoring. ``monitor_depth`` is OCF_CHECK_LEVEL of
+    the recurring monitor.
     ``timeouts_ms`` are the (action, ms) pairs given with ``op_ACTION_timeout``.
     """
 
@@ -320,6 +329,7 @@ class Resource:
     args: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     monitor_interval_ms: int | None = None
+    monitor_depth: int = 0
     timeouts_ms: tuple[tuple[str, int], ...] = ()
     line: int = field(default=0, compare=False)
     column: int = field(default=0, compare=False)
@@ -337,9 +347,15 @@ class Resource:
         return dict(self.timeouts_ms).get(action, default_ms)
 
     def __repr__(self) -> str:
-        head = f"ocf:{self.provider}:{self.type}" if self.kind is ResourceKind.OCF else self.type
-        shown = " ".join(part for part in (head, *self.args, _shown(self.parameters)) if part)
+        shown = " ".join(part for part in (self.agent, *self.args, _shown(self.parameters)) if part)
         return f"<Resource {shown}>"
+
+    @property
+    def agent(self) -> str:
+        """What is called, as haresources has it: ``ocf:heartbeat:Dummy``, ``systemd:nginx``, ``Filesystem``."""
+        if self.kind is ResourceKind.SCRIPT:
+            return self.type
+        return ":".join(part for part in (self.kind.value, self.provider, self.type) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +377,7 @@ class ClusterConfig:
     timing: Timing
     groups: tuple[Group, ...] = ()
     auto_failback: bool = False
+    failback_delay_ms: int = FAILBACK_DELAY_MS
     fence_devices: tuple[FenceDevice, ...] = ()
     fence_levels: tuple[FenceLevel, ...] = ()  # complete: one level at least for each node that can be fenced
     fence_delay_ms: int
@@ -368,6 +385,7 @@ class ClusterConfig:
     boot_alone: bool = False
     op_timeout_ms: int = 60_000
     monitor_interval_ms: int = 10_000
+    monitor_failures: int = MONITOR_FAILURES
     udpport: int = 694
     watchdog_device: str | None = None
     digest: str = ""
@@ -506,6 +524,11 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
         ("fencing", config.fence_action.value, config.fence_delay_ms),
         ("operations", config.op_timeout_ms, config.monitor_interval_ms),
     ]
+    # What is younger than version 1 of the digest, only where it is used: a pair that is being upgraded agrees.
+    if config.auto_failback and config.failback_delay_ms != FAILBACK_DELAY_MS:
+        facts.append(("failback delay", config.failback_delay_ms))
+    if config.monitor_failures != MONITOR_FAILURES:
+        facts.append(("failures", config.monitor_failures))
     facts += _fencing_facts(config, with_secrets)
     for group in config.groups:
         facts.append(("group", group.name, group.home))
@@ -519,6 +542,8 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
                 _meaning(r.parameters, with_secrets),
                 r.monitor_interval_ms,
                 tuple(sorted(r.timeouts_ms)),
+                # Only where it is used: a pair in the middle of an upgrade keeps one digest.
+                *((("depth", r.monitor_depth),) if r.monitor_depth else ()),
             )
             for r in group.resources
         ]

@@ -214,6 +214,8 @@ class Core(OrderDecisions):
             floor_ms = max(self.peer_since_ms, self.silence_floor_ms)
             since_ms = floor_ms if heard_ms is None else max(heard_ms, floor_ms)
             silent = heard_ms is None or self.now_ms - heard_ms >= self.config.deadtime_ms
+            if silent:
+                self.link_silent_ms = self.now_ms
             long_enough = self.now_ms - since_ms >= self.config.deadtime_ms
             if silent:  # what the peer hears there counts anew when both directions may work again
                 self.hearing.unheard_ms.pop(name, None)

@@ -60,8 +60,6 @@ class Group:
     next_ms: int = 0  # not before: the next probe, or the next try of a failed stop
     reason: str = ""  # why the last action failed, or what was found
     stop_failed: bool = False  # a stop failed and none was verified since (rule 17)
-    restarts: int = 0
-    restart_window_ms: int = 0  # end of the time in which restarts are counted together
     inherited: int = 0  # the right this life began with; 0 = none
     tainted_epoch: int = 0  # a right of this epoch came from a false proof
     want: int = 0  # takeover request in our beats
@@ -165,6 +163,7 @@ class CoreBase:
         self.peer_state = PeerState.NEVER_HEARD
         self.peer_since_ms = now_ms
         self.silent_since_ms = now_ms  # when silence was stated; delays count from here
+        self.link_silent_ms = now_ms  # when a link was last found silent
         self.silence_floor_ms = now_ms  # silence is never counted from before this point
         self.stalled_at_ms = now_ms
         self.stalled_counter = -1  # >= 0: paused; facts older than this counter of ours are not fresh
@@ -218,7 +217,7 @@ class CoreBase:
         self.wanted_groups = dict(self.durable_groups)
         if not same_boot:
             for name in self.groups:
-                self._change_group(name, right=0)
+                self._change_group(name, right=0, failures=0, failed_ms=0)
             self._change(boot_id=self.boot_id, contact=False)
         for name, group in self.groups.items():
             self._change_group(name, moving=False)  # an order does not outlive the life it was given to

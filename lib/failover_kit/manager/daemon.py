@@ -205,6 +205,8 @@ def core_config(checked: Checked) -> CoreConfig:
         fence_power_on=config.fence_action is FenceAction.REBOOT,
         boot_alone=config.boot_alone,
         monitor_interval_ms=config.monitor_interval_ms,
+        failback_delay_ms=config.failback_delay_ms,
+        monitor_failures=config.monitor_failures,
         digest=config.digest,
         fencing_digest=config.fencing_digest,
         prove_timeout_ms=config.prove_timeout_ms,
@@ -220,6 +222,7 @@ class Daemon:
         self._store = store
         self._log = log
         self._links: list[Link] = []
+        self._runners: dict[str, GroupRunner] = {}
         self._calls = Calls()
         self._line = SwitchLine()
         self._recent = Recent()
@@ -338,7 +341,10 @@ class Daemon:
                 )
                 for link in self._links
             ),
-            problems=tuple(problem for problem in problems if problem),
+            problems=(
+                *(problem for problem in problems if problem),
+                *(sentence for runner in self._runners.values() for sentence in runner.degraded()),
+            ),
             recent=self._recent.last(),
             remarks=trusted_devices(self._checked.config, self._checked.peer),
             proof_age_ms=proof_age_ms(view.proof, wall_ms),
@@ -368,15 +374,15 @@ class Daemon:
         observing: Observing,
     ) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
-        runners = {
-            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls)
+        self._runners = {
+            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls, self._warn)
             for plan in self._checked.plans
         }
         parts = Parts(
             keys=self._checked.loaded.authkeys,
             links=self._links,
             store=self._store,
-            runners=runners,
+            runners=self._runners,
             fencer=fencer,
             say=self._say,
             journal=journal,

@@ -21,9 +21,8 @@ from failover_kit.manager.events import (
 from failover_kit.manager.records import GroupClaim
 from failover_kit.manager.states import GroupState, GroupTrigger
 
-# A monitor that fails again within this time after a restart in place is not cured by another restart.
-RESTART_WINDOW_MS = 600_000
-RESTART_LIMIT = 1
+# Failures are counted together until this time has passed without one.
+FAILURES_EXPIRE_MS = 600_000
 
 
 class GroupDecisions(CoreBase):
@@ -150,23 +149,25 @@ class GroupDecisions(CoreBase):
             text = f"group {group.name}: {group.reason}; nothing is done about it in maintenance"
             self._note_once(Level.WARNING, f"maintenance-{group.name}", text)
             return
-        if self.now_ms >= group.restart_window_ms:
-            group.restarts = 0
-        group.restart_window_ms = self.now_ms + RESTART_WINDOW_MS
-        group.restarts += 1
-        if group.restarts <= RESTART_LIMIT:
-            self._note(
-                Level.WARNING, "monitor-failed", f"group {group.name}: {group.reason}; it is restarted in place"
-            )
+        failures, limit = self.recent_failures(group) + 1, self.config.monitor_failures
+        self._change_group(group.name, failures=failures, failed_ms=self.now_ms)
+        count = f", failure {failures} of {limit}" if limit > 2 else ""
+        if failures < limit:
+            text = f"group {group.name}: {group.reason}{count}; it is restarted in place"
+            self._note(Level.WARNING, "monitor-failed", text)
             self._order_stop(group, Purpose.RESTART)
             return
         self._change_group(group.name, failed_here=True)
-        self._note(
-            Level.ALARM,
-            "monitor-failed",
-            f"group {group.name}: {group.reason}, again after a restart; it is given to the other node once",
-        )
+        again = ", again after a restart" if limit == 2 else count
+        text = f"group {group.name}: {group.reason}{again}; it is given to the other node once"
+        self._note(Level.ALARM, "monitor-failed", text)
         self._order_stop(group, Purpose.FAILED_START)
+
+    def recent_failures(self, group: Group) -> int:
+        """Monitors of this group that failed here and still count (rule 15). A boot ends the count, a restart of
+        failoverd does not: else one that fails each time would be restarted for ever."""
+        record = self.wanted_groups[group.name]
+        return record.failures if 0 <= self.now_ms - record.failed_ms < FAILURES_EXPIRE_MS else 0
 
     # --- decisions ---------------------------------------------------------------------------------
 
@@ -204,15 +205,11 @@ class GroupDecisions(CoreBase):
         if claim is None:
             return
         asked = claim.want and (self.hearing.nonce, claim.want) != group.served
-        # Back home when the home node came back after the group was started here; a group that was moved
-        # here while its home node was up stays until somebody moves it.
-        failback = (
-            self.config.auto_failback
-            and group.config.home == self.config.peer
-            and group.since_ms < self.peer_since_ms
-            and self.now_ms - self.peer_since_ms >= self.config.deadtime_ms
-        )
-        if not (asked or failback) or self.move_refusal(group):
+        if asked:
+            why_not = self.move_refusal(group)
+        else:
+            why_not = self.why_not_home(group) if self.belongs_home(group) else "nobody asks for it"
+        if why_not:
             return
         if asked:
             group.served = (self.hearing.nonce, claim.want)
@@ -220,6 +217,29 @@ class GroupDecisions(CoreBase):
         self._note(Level.INFO, "move", f"group {group.name}: moving to {self.config.peer}, {why}")
         group.purpose = Purpose.MOVE
         self._begin_move(group)
+
+    def belongs_home(self, group: Group) -> bool:
+        """Whether auto_failback wants to bring a group back that runs here: its home node came back after it was
+        started here. A group that was moved here while its home node was up stays until somebody moves it."""
+        return (
+            self.config.auto_failback
+            and group.config.home == self.config.peer
+            and group.since_ms < self.peer_since_ms
+        )
+
+    def why_not_home(self, group: Group) -> str:
+        """"" when a group that belongs home can go now, else why not yet: a move for convenience waits until the
+        home node has shown for a while that it is well, on every link."""
+        why = self.move_refusal(group)
+        if why:
+            return why
+        for name, heard_ms in self.hearing.links.items():
+            if heard_ms is None or self.now_ms - heard_ms >= self.config.deadtime_ms:
+                return f"link {name} is silent"
+        delay_ms = max(self.config.deadtime_ms, self.config.failback_delay_ms)
+        if self.now_ms - max(self.peer_since_ms, self.link_silent_ms) < delay_ms:
+            return f"{self.config.peer} has to be up for {delay_ms / 1000:g} s, and heard on every link"
+        return ""
 
     def _begin_move(self, group: Group) -> None:
         """Stop for a planned move only after the disk took a record: a grant that cannot be written later
@@ -388,6 +408,8 @@ class GroupDecisions(CoreBase):
             held=False,
             moving=False,
             taken_from="",
+            failures=0,
+            failed_ms=0,
         )
         group.purpose = Purpose.NONE
         self._note(

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 from failover_kit.manager.config import (
     BAUD_RATES,
+    FAILBACK_DELAY_MS,
+    MONITOR_FAILURES,
     ClusterConfig,
     FenceAction,
     FenceDevice,
@@ -40,6 +42,7 @@ DEFAULT_DEADTIME_MS = 30_000
 DEFAULT_OP_TIMEOUT_MS = 60_000
 DEFAULT_MONITOR_INTERVAL_MS = 10_000
 DEFAULT_PROVE_TIMEOUT_MS = 600_000
+MOST_FAILURES = 100
 LONGEST_PROVE_TIMEOUT_MS = 1_800_000  # failoverctl waits for an outcome for an hour at most
 
 # PROTOCOL rule 10: D is larger than the slowest issue-to-OFF time + deadtime + one beat interval.
@@ -108,6 +111,7 @@ _TIMES = (
     "op_timeout",
     "monitor_interval",
     "fence_prove_timeout",
+    "auto_failback_delay",
 )
 
 
@@ -122,6 +126,7 @@ class _Lines:
     once: dict[str, Word] = field(default_factory=dict)  # directives that may stand once, and where they did
     noted: set[str] = field(default_factory=set)
     auto_failback: bool = False
+    monitor_failures: int = MONITOR_FAILURES
     boot_alone: bool = False
     fence_action: FenceAction = FenceAction.REBOOT
     watchdog: str | None = None
@@ -239,6 +244,13 @@ def _auto_failback(_name: Word, value: Word, lines: _Lines) -> None:
     lines.auto_failback = boolean(value.text)
 
 
+def _monitor_failures(_name: Word, value: Word, lines: _Lines) -> None:
+    number = whole_number(value.text, MOST_FAILURES)
+    if number is None:
+        raise ValueError(f"{shown(value.text)} is no number of failures; write 2: one restart, then a hand-over")
+    lines.monitor_failures = number
+
+
 def _nice_failback(name: Word, value: Word, lines: _Lines) -> None:
     """The older name: on meant what ``auto_failback off`` means, off was legacy."""
     if not boolean(value.text):
@@ -283,6 +295,7 @@ _SINGLE: dict[str, tuple[Callable[[Word, Word, _Lines], None], str]] = {
     "nice_failback": (_nice_failback, "on"),
     "fence_action": (_fence_action, "reboot"),
     "boot_alone": (_boot_alone, "no"),
+    "monitor_failures": (_monitor_failures, "2"),
     "watchdog": (_watchdog, "/dev/watchdog"),
     "autojoin": (_autojoin, "none"),
     "crm": (_crm, "off"),
@@ -377,6 +390,8 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         links=tuple(lines.link.links),
         timing=timing,
         auto_failback=lines.auto_failback,
+        failback_delay_ms=_given(lines, "auto_failback_delay", FAILBACK_DELAY_MS),
+        monitor_failures=lines.monitor_failures,
         fence_devices=devices,
         fence_levels=levels,
         fence_delay_ms=fence_delay_ms,

@@ -2,9 +2,10 @@
 
 The file is Heartbeat's: ``NODE RESOURCE...``, a backslash at the very end of a line joins the next, a
 resource is ``script::arg::arg`` or a bare IPv4 address. An IPv6 address is written as an argument and without
-its own ``::``, which parts arguments: ``IPaddr::2001:db8:0:0:0:0:0:1/64/eth0``; Heartbeat takes that, too. The
-extension ``ocf:PROVIDER:TYPE::name=value`` calls an OCF agent, with ``op_monitor_interval=10s`` and
-``op_ACTION_timeout=60s`` among the parameters. Which file a script name stands for is looked up at start, never
+its own ``::``, which parts arguments: ``IPaddr::2001:db8:0:0:0:0:0:1/64/eth0``; Heartbeat takes that, too. Our
+extensions: ``ocf:PROVIDER:TYPE::name=value`` calls an OCF agent, ``systemd:UNIT`` and ``lsb:SCRIPT`` say which of
+the two a name is, and every resource takes ``op_monitor_interval=10s``, ``op_monitor_depth=10`` and
+``op_ACTION_timeout=60s`` among its arguments. Which file a script name stands for is looked up at start, never
 here.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from failover_kit.manager.config import (
@@ -26,10 +28,15 @@ from failover_kit.manager.configtext import Report, Word, nearest, shown, split_
 
 ADDRESS_TYPES = ("IPaddr", "IPaddr2")
 OP_ACTIONS = ("start", "stop", "monitor")
+DEEPEST = 100
+"""OCF_CHECK_LEVEL: 0, 10 and 20 are usual; agents know no other that is larger than this."""
+
+_KINDS = {"systemd": ResourceKind.UNIT, "lsb": ResourceKind.LSB}
 
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
 _OCF_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_OPTION = re.compile(r"op_[a-z_]+=.*")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9_.:@+-]")
 
 
@@ -166,7 +173,41 @@ def _resource(word: Word, report: Report) -> Resource | None:
         return None
     if head.startswith("ocf:") or head == "ocf":
         return _ocf(word, head, rest, report)
-    return _script(word, head, tuple(rest), report)
+    options: dict[str, int] = {}
+    args = [item for item in rest if not _OPTION.fullmatch(item)]
+    sound = [_option(word, item, options, report) for item in rest if _OPTION.fullmatch(item)]
+    if head.partition(":")[0] in _KINDS:
+        resource = _spelled_out(word, head, args, report)
+    else:
+        resource = _script(word, head, tuple(args), report)
+    if resource is None or not all(sound):
+        return None
+    if resource.kind is not ResourceKind.SCRIPT and "op_monitor_depth" in options:
+        report.error(word, f"{head} has no depth, its status is all there is; remove op_monitor_depth")
+        return None
+    return _with_options(resource, options)
+
+
+def _spelled_out(word: Word, head: str, args: list[str], report: Report) -> Resource | None:
+    """``systemd:UNIT`` or ``lsb:SCRIPT``, which have no arguments."""
+    kind, _, name = head.partition(":")
+    if not _SCRIPT_NAME.fullmatch(name):
+        report.error(word, f"{shown(name) or 'nothing'} is no name; write {kind}:NAME, without a path")
+        return None
+    if args and args != [""]:  # "::" at the end, with nothing after it
+        report.error(word, f"{head} takes no arguments; remove {shown('::'.join(args))}")
+        return None
+    return Resource(kind=_KINDS[kind], type=name, line=word.line, column=word.column)
+
+
+def _with_options(resource: Resource, options: dict[str, int]) -> Resource:
+    """The resource with what its ``op_`` words say."""
+    return replace(
+        resource,
+        monitor_interval_ms=options.get("op_monitor_interval"),
+        monitor_depth=options.get("op_monitor_depth", 0),
+        timeouts_ms=tuple((name[3:-8], value) for name, value in options.items() if name.endswith("_timeout")),
+    )
 
 
 def _script(word: Word, head: str, args: tuple[str, ...], report: Report) -> Resource | None:
@@ -174,6 +215,12 @@ def _script(word: Word, head: str, args: tuple[str, ...], report: Report) -> Res
     if not _SCRIPT_NAME.fullmatch(head):
         report.error(word, f"{shown(head) or 'nothing'} is no script name; write a file name, without a path")
         return None
+    if head == "IPv6addr":
+        address = "::".join(args)  # the "::" inside the address, put back
+        if not _is_ipv6(address):
+            report.error(word, "IPv6addr needs an IPv6 address; write IPv6addr::ADDRESS/64/eth0, or ADDRESS alone")
+            return None
+        args = (address,)
     if args and not args[-1]:
         args = args[:-1]  # "::" at the end, with nothing after it
     if "" in args:
@@ -222,25 +269,24 @@ def _ocf(word: Word, head: str, rest: list[str], report: Report) -> Resource | N
             what = "a parameter" if is_secret_name(name) else shown(item) or "an empty parameter"
             report.error(word, f"{what} is not name=value; write ocf:{parts[1]}:{parts[2]}::name=value")
             sound = False
-        elif name in parameters or name in options:
+        elif name.startswith("op_"):
+            sound = _option(word, item, options, report) and sound
+        elif name in parameters:
             report.error(word, f"parameter {shown(name)} is given twice; keep one")
             sound = False
-        elif name.startswith("op_"):
-            sound = _option(word, name, value, options, report) and sound
         else:
             parameters[name] = value
     if not sound:
         return None
-    return Resource(
+    resource = Resource(
         kind=ResourceKind.OCF,
         provider=parts[1],
         type=parts[2],
         parameters=tuple(parameters.items()),
-        monitor_interval_ms=options.pop("op_monitor_interval", None),
-        timeouts_ms=tuple((name[3:-8], value) for name, value in options.items()),
         line=word.line,
         column=word.column,
     )
+    return _with_options(resource, options)
 
 
 def _parameter_texts(pieces: list[str]) -> list[str]:
@@ -255,13 +301,26 @@ def _parameter_texts(pieces: list[str]) -> list[str]:
     return joined
 
 
-def _option(word: Word, name: str, value: str, options: dict[str, int], report: Report) -> bool:
-    """``op_monitor_interval`` or ``op_ACTION_timeout``; False after reporting what is wrong."""
-    known = ["op_monitor_interval", *(f"op_{action}_timeout" for action in OP_ACTIONS)]
+def _option(word: Word, item: str, options: dict[str, int], report: Report) -> bool:
+    """``op_monitor_interval``, ``op_monitor_depth`` or ``op_ACTION_timeout``; False when it is wrong; reported."""
+    name, _, value = item.partition("=")
+    known = ["op_monitor_interval", "op_monitor_depth", *(f"op_{action}_timeout" for action in OP_ACTIONS)]
     if name not in known:
         close = nearest(name, known)
         report.error(word, f"unknown option {shown(name)}; use {close or ', '.join(known)}")
-        return False
+    elif name in options:
+        report.error(word, f"parameter {shown(name)} is given twice; keep one")
+    elif name == "op_monitor_depth":
+        if value.isascii() and value.isdigit() and len(value) <= 3 and int(value) <= DEEPEST:
+            options[name] = int(value)
+            return True
+        report.error(word, f"{name}: {shown(value)} is no depth; write a number such as 10 or 20, or nothing for 0")
+    else:
+        return _option_time(word, name, value, options, report)
+    return False
+
+
+def _option_time(word: Word, name: str, value: str, options: dict[str, int], report: Report) -> bool:
     try:
         options[name] = time_ms(value)
     except ValueError as error:
@@ -278,8 +337,10 @@ def _addresses(resource: Resource) -> list[str]:
     named = dict(resource.parameters)
     if resource.type in ADDRESS_TYPES:
         written = resource.args[0] if resource.args else named.get("ip", "")
+    elif resource.type == "IPv6addr":
+        written = resource.args[0] if resource.args else named.get("ipv6addr", "")
     else:
-        written = named.get("ipv6addr", "") if resource.type == "IPv6addr" else ""
+        written = ""
     address = written.partition("/")[0].lower()
     if _is_ipv6(address):
         address = str(IPv6Address(address))  # one spelling: the same address twice must not pass for two

@@ -114,8 +114,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
             )
             return
         for group in wanted:
-            self._change_group(group.name, parked="", failed_here=False)
-            group.restarts = 0
+            self._change_group(group.name, parked="", failed_here=False, failures=0, failed_ms=0)
         for group in rightless:
             self.want_number += 1
             group.want = self.want_number

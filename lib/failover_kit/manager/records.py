@@ -38,6 +38,8 @@ class CoreConfig:
     fence_power_on: bool  # fence_action reboot: power is owed back after OFF was read
     fence_retry_ms: int = 5_000
     boot_alone: bool = False
+    failback_delay_ms: int = 0  # the home node must be up for so long, and for deadtime, before a group goes home
+    monitor_failures: int = 2  # that many failures of a started group and it is handed over; the others restart it
     monitor_interval_ms: int = 10_000  # also how often an unknown group is probed again
     stop_retry_ms: int = 5_000
     move_timeout_ms: int = 180_000  # bound of a planned move, from order to outcome
@@ -60,6 +62,8 @@ class GroupRecord:
     taken_from: str = ""  # boot the right was taken from by a proof, until the first start succeeded (rule 9)
     moving: bool = False  # a planned move was ordered: shows that the disk takes records before the stop
     failed_here: bool = False  # failed to start here since its last success
+    failures: int = 0  # monitors that failed in this boot, until they expire or the group is handed over (rule 15)
+    failed_ms: int = 0  # when the last of them did
     unlooked: bool = False  # since maintenance ended, the peer was neither seen stopped nor proved off (rule 19)
     parked: str = ""  # why the group is not started here until an operator says so; "" = not parked
 
@@ -191,6 +195,7 @@ class GroupView:
     grant: int
     parked: str
     failed_here: bool
+    failures: int = 0  # monitors that failed here lately; at CoreConfig.monitor_failures it is handed over
     doing: str  # one sentence: what is going on or why nothing is
     since_ms: int  # when the state was entered
 

@@ -42,14 +42,25 @@ class GroupRunner:
     """
 
     def __init__(
-        self, plan: GroupPlan, space: ActionSpace, report: Callable[[MonitorFailed], None], calls: Calls
+        self,
+        plan: GroupPlan,
+        space: ActionSpace,
+        report: Callable[[MonitorFailed], None],
+        calls: Calls,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.plan = plan
         self._space = space
         self._report = report
         self._calls = calls
+        self._warn = warn
+        self._degraded: dict[str, str] = {}  # what runs and is not well, by instance
         self._watch: list[asyncio.Task[None]] = []
         self._stuck: dict[str, Cell] = {}  # monitors in uninterruptible sleep, by instance
+
+    def degraded(self) -> tuple[str, ...]:
+        """A sentence for each resource that runs degraded (OCF exit code 190). Nothing is decided by it."""
+        return tuple(self._degraded.values())
 
     # --- the three actions ---------------------------------------------------------------------------
 
@@ -228,7 +239,20 @@ class GroupRunner:
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
         """One monitor and what it found."""
         ended = await self._look(op, caller, interval_ms)
-        return (Finding.DOUBT, ended) if isinstance(ended, str) else caller.finding(ended)
+        if isinstance(ended, str):
+            return Finding.DOUBT, ended
+        self._note_degraded(caller, caller.degraded(ended))
+        return caller.finding(ended)
+
+    def _note_degraded(self, caller: Caller, words: str) -> None:
+        """Said when it begins or changes, and kept for status until a monitor says otherwise."""
+        if not words:
+            self._degraded.pop(caller.instance, None)
+            return
+        sentence = f"group {self.plan.name}: {caller.name} runs degraded: {words}"
+        if self._degraded.get(caller.instance) != sentence:
+            self._degraded[caller.instance] = sentence
+            self._warn(f"{sentence}; nothing is done about it, repair it")
 
     async def _look(self, op: int, caller: Caller, interval_ms: int = 0) -> Ended | str:
         """One call of a monitor, or why there was none; whatever it left behind is killed.

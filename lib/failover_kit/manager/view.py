@@ -118,6 +118,7 @@ def _group(core: OrderDecisions, group: Group) -> GroupView:
         grant=record.grant,
         parked=record.parked,
         failed_here=record.failed_here,
+        failures=core.recent_failures(group),
         doing=_doing(core, group),
         since_ms=group.since_ms,
     )
@@ -130,7 +131,7 @@ def _doing(core: OrderDecisions, group: Group) -> str:
         case GroupState.STARTED if core.in_maintenance():
             return group.reason or f"ran here under epoch {record.right} when maintenance began"
         case GroupState.STARTED:
-            return f"runs here under epoch {record.right}"
+            return f"runs here under epoch {record.right}{_but(core, group)}"
         case GroupState.STARTING:
             return f"is being started here under epoch {record.right}"
         case GroupState.STOPPING:
@@ -147,6 +148,15 @@ def _doing(core: OrderDecisions, group: Group) -> str:
             looked = "is looked at when maintenance ends" if core.in_maintenance() else "is being looked at"
             return group.reason or looked
     return _stopped_because(core, group)
+
+
+def _but(core: OrderDecisions, group: Group) -> str:
+    """What is to be known of a group that runs here: failures that count, and why it is not at home."""
+    failures = core.recent_failures(group)
+    limit = core.config.monitor_failures
+    said = f"; monitor failures: {failures}, handed over at {limit}" if failures else ""
+    why = core.why_not_home(group) if core.belongs_home(group) else ""
+    return f"{said}; not yet back on {core.config.peer}: {why}" if why else said
 
 
 def _stopped_because(core: OrderDecisions, group: Group) -> str:
