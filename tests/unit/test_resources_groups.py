@@ -186,7 +186,7 @@ def test_a_stop_of_what_is_stopped_succeeds(bench: Bench) -> None:
 
 def test_without_permission_nothing_is_forked(bench: Bench) -> None:
     answer = run(bench.runner().start(1, bench.permission("this node has no right to it")))
-    assert answer == StartFailed("web", 1, "left", "not started: this node has no right to it")
+    assert answer == StartFailed("web", 1, "", "left was not started: this node has no right to it")
     assert bench.acts() == []
 
 
@@ -197,7 +197,7 @@ def test_permission_is_asked_before_each_start(bench: Bench) -> None:
         return next(answers), Freshness(boottime_ms(), 60_000)
 
     answer = run(bench.runner().start(1, permission))
-    assert answer == StartFailed("web", 1, "right", "not started: it is granted to the peer")
+    assert answer == StartFailed("web", 1, "", "right was not started: it is granted to the peer")
     assert bench.acts() == ["left start"]
 
 

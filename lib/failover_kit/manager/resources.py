@@ -34,6 +34,10 @@ Permission = Callable[[], tuple[str, Freshness]]
 """Asked in the loop right before each fork of a start: "" or why not, and how long the answer is good."""
 
 
+class _Refused(Exception):
+    """The core does not allow the start any more."""
+
+
 class GroupRunner:
     """One group's resources on this node.
 
@@ -101,8 +105,10 @@ class GroupRunner:
             began_ms = boottime_ms()
             try:
                 reason = await self._start_one(op, caller, permission)
-            except TooOld as error:
-                reason = str(error)
+            except (TooOld, _Refused) as error:
+                # No fault of the resource: what was started is stopped, and all is started when it may be.
+                calls.append(Call(caller.name, began_ms, boottime_ms()))
+                return StartFailed(name, op, "", str(error), tuple(calls))
             calls.append(Call(caller.name, began_ms, boottime_ms()))
             if reason:
                 return StartFailed(name, op, caller.name, reason, tuple(calls))
@@ -117,7 +123,7 @@ class GroupRunner:
             return f"not started, its state is in doubt: {reason}"
         refusal, freshness = permission()
         if refusal:
-            return f"not started: {refusal}"
+            raise _Refused(f"{caller.name} was not started: {refusal}")
         deadline = Deadline(caller.timeout_ms("start"))
         cell = self._cell(op, caller, "start")
         if isinstance(cell, str):
