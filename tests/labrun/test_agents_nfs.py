@@ -380,3 +380,38 @@ def test_locks_of_nfsv3_and_nfsv4_survive_a_move_and_a_power_cut(lab: Lab) -> No
     writers.end(lab.pete)
     release(lab.pete)
     lab.pete.run(["xfs_repair", "-n", DEVICE], timeout_s=PATIENCE_S)
+
+
+MOUNTED = {
+    "device": f"{ADDRESS}:{POINT}/data",
+    "directory": "/n5",
+    "fstype": "nfs",
+    "options": "vers=4.1,hard,timeo=10,retrans=2",
+}
+"""A server's directory as a resource: hard, so that what uses it waits for ever for a server that is silent."""
+
+
+@pytest.mark.release
+def test_a_mounted_server_that_falls_silent_hangs_neither_monitor_nor_stop(lab: Lab) -> None:
+    """Issues #344, #423: soft mounts hang, too, and fuser hangs on a server that has nothing to do with it."""
+    pete, mclaws = lab.pete, lab.mclaws
+    take(pete)
+    try:
+        does(mclaws, "Filesystem", "monitor", 7, **MOUNTED)
+        does(mclaws, "Filesystem", "start", **MOUNTED)
+        does(mclaws, "Filesystem", "monitor", OCF_CHECK_LEVEL="20", **MOUNTED)
+        mclaws.sh("setsid sh -c 'cd /n5 && exec 3>held && while echo x >&3; do sleep 1; done' >/dev/null 2>&1 &")
+        does(pete, "IPaddr", "stop", **address_at(ADDRESS))  # as a dead server: nobody answers, nobody refuses
+        does(mclaws, "Filesystem", "monitor", **MOUNTED)
+        deep = agent(mclaws, "Filesystem", "monitor", OCF_CHECK_LEVEL="20", **MOUNTED)
+        assert deep.code == 1 and "/n5" in deep.stderr, deep.stderr
+        does(mclaws, "Filesystem", "stop", **MOUNTED)
+        assert " /n5 " not in mclaws.get("/proc/mounts").decode()
+        does(mclaws, "Filesystem", "monitor", 7, **MOUNTED)
+        started = agent(mclaws, "Filesystem", "start", **MOUNTED)
+        assert started.code == 1 and "ocf-exit-reason" in started.stderr, started.stderr
+        does(mclaws, "Filesystem", "stop", **MOUNTED)
+        assert " /n5 " not in mclaws.get("/proc/mounts").decode()
+    finally:
+        does(pete, "IPaddr", "start", **address_at(ADDRESS))
+        release(pete)
