@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from failover_kit.agents.haresources import agents, parameters_for
-from failover_kit.ocf.manpage import crm_example, haresources_word, page, page_name, pcs_example, prose
+from failover_kit.ocf.manpage import crm_example, haresources_word, page, page_name, pcs_example
 from failover_kit.spec.parameter import check_all, wrong_parameters
+from failover_kit.spec.roff import prose
 
 TOP = Path(__file__).resolve().parents[2]
 AGENTS = agents()

@@ -5,22 +5,20 @@ Written by tools/manpages.py when the project is installed; no agent imports thi
 
 from __future__ import annotations
 
-import textwrap
 from importlib import import_module
 
-from failover_kit import VERSION
 from failover_kit.ocf import codes
 from failover_kit.ocf.usage import arguments, facts, verbs
+from failover_kit.spec.roff import definitions, escaped, header, literal, paragraphs, prose, references, verbatim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from failover_kit.ocf.agent import Agent
 
 PROVIDER = "failover-kit"
 NODE = "pete"
-LINE = 78
 # What every agent's page refers to.
 _RELATED = ("crm_resource(8)", "ocf-tester(8)")
 
@@ -54,46 +52,21 @@ def page(agent: Agent, date: str = "") -> str:
     """The whole page, a newline at its end. ``date`` (2026-11-26) is that of the source, if it is known."""
     text = import_module(agent.text_module)
     lines = [
-        f'.TH "{page_name(agent).upper()}" "7" "{date}" "{PROVIDER} {VERSION}" "OCF agents"',
-        ".nh",
-        ".ad l",
+        *header(page_name(agent), 7, date, "OCF agents"),
         ".SH NAME",
-        f"{literal(page_name(agent))} \\- {_escaped(agent.shortdesc)}",
+        f"{literal(page_name(agent))} \\- {escaped(agent.shortdesc)}",
         *_synopsis(agent),
         ".SH DESCRIPTION",
-        *_paragraphs(text.LONGDESC),
+        *paragraphs(text.LONGDESC),
         *_parameters(agent, text.PARAMETERS),
         *_actions(agent),
         *_exit_status(),
         *_examples(agent, text.EXAMPLE),
         *_files(agent),
         ".SH SEE ALSO",
-        ",\n".join(_reference(name) for name in (*text.SEE_ALSO, *_RELATED)),
+        *references((*text.SEE_ALSO, *_RELATED)),
     ]
     return "\n".join(lines) + "\n"
-
-
-_SIGNS = {"\\": "\\e", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq"}
-
-
-def _escaped(text: str) -> str:
-    """``text`` without an escape sequence in it."""
-    return "".join(_SIGNS.get(sign, sign if sign.isascii() else f"\\[u{ord(sign):04X}]") for sign in text)
-
-
-def literal(text: str) -> str:
-    """What is typed as it stands: its hyphens are those of ASCII."""
-    return _escaped(text).replace("-", "\\-")
-
-
-def prose(text: str) -> str:
-    """Running text: lines of a length that people read, none of which is taken for a request."""
-    lines = textwrap.wrap(_escaped(" ".join(text.split())), LINE, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"\\&{line}" if line.startswith(".") else line for line in lines)
-
-
-def _paragraphs(text: str) -> list[str]:
-    return "\n.PP\n".join(prose(paragraph) for paragraph in text.strip().split("\n\n")).split("\n")
 
 
 def _synopsis(agent: Agent) -> list[str]:
@@ -129,22 +102,16 @@ def _actions(agent: Agent) -> list[str]:
 
 
 def _exit_status() -> list[str]:
-    lines = [".SH EXIT STATUS"]
-    for code, meaning in _EXIT_STATUS:
-        lines += [".TP", f".B {code}", prose(meaning)]
-    return [*lines, ".PP", prose("With every failure the reason stands on stderr, in one line.")]
+    lines = definitions((str(code), meaning) for code, meaning in _EXIT_STATUS)
+    return [".SH EXIT STATUS", *lines, ".PP", prose("With every failure the reason stands on stderr, in one line.")]
 
 
 def _examples(agent: Agent, example: dict[str, str]) -> list[str]:
     lines = [".SH EXAMPLES", "With pcs:"]
-    lines += _verbatim(pcs_example(agent, example))
-    lines += [".PP", "With crm:", *_verbatim(crm_example(agent, example))]
+    lines += verbatim(pcs_example(agent, example))
+    lines += [".PP", "With crm:", *verbatim(crm_example(agent, example))]
     lines += [".PP", prose("In haresources, for failoverd and for Heartbeat:")]
-    return lines + _verbatim([f"{NODE} {haresources_word(agent, example)}"])
-
-
-def _verbatim(lines: Iterable[str]) -> list[str]:
-    return [".PP", ".nf", ".RS 4", *(literal(line) for line in lines), ".RE", ".fi"]
+    return lines + verbatim([f"{NODE} {haresources_word(agent, example)}"])
 
 
 def pcs_example(agent: Agent, example: dict[str, str]) -> list[str]:
@@ -193,12 +160,4 @@ def _files(agent: Agent) -> list[str]:
         ),
         (state, "What it keeps until the next boot; elsewhere with HA_RSCTMP."),
     )
-    lines = [".SH FILES"]
-    for path, meaning in rows:
-        lines += [".TP", f".I {literal(path)}", prose(meaning)]
-    return lines
-
-
-def _reference(name: str) -> str:
-    title, _, section = name.rstrip(")").partition("(")
-    return f"\\fB{literal(title)}\\fR({section})"
+    return [".SH FILES", *definitions(rows, "I")]
