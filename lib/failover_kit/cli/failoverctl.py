@@ -352,14 +352,26 @@ COMMANDS: tuple[Subcommand, ...] = (
     ),
 )
 
+# What --help says of each, and what failoverctl(8) adds.
+EXIT_STATUS: tuple[tuple[ExitCode, str, str], ...] = (
+    (ExitCode.DONE, "done", "The order was carried out, and its outcome was seen."),
+    (ExitCode.FAILED, "failed", "The order was tried and failed, and stderr says why; or what was looked at is not in order."),
+    (ExitCode.USAGE, "usage", "The arguments cannot be meant, or a question was not answered. Nothing was done."),
+    (ExitCode.REFUSED, "refused as unsafe", "The order could harm the data or the service now. Nothing was done."),
+    (ExitCode.PERMISSION, "no permission", "failoverctl must run as root, or may not read or write a file."),
+    (ExitCode.NO_DAEMON, "no daemon", "failoverd does not run on this node, or does not answer."),
+    (ExitCode.CONFIGURATION, "configuration", "The configuration cannot be used."),
+    (ExitCode.TIMED_OUT, "timed out", "No outcome within --timeout. The order goes on; see failoverctl status."),
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of COMMANDS."""
     parser = argparse.ArgumentParser(
         prog="failoverctl",
         description="Ask failoverd of this node, and give it orders.",
-        epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused as unsafe, 4 no permission, 5 no daemon, "
-        "6 configuration, 7 timed out. status has its own: 0 healthy, 1 degraded, 2 no service.",
+        epilog=f"Exit codes: {', '.join(f'{code.value} {brief}' for code, brief, _ in EXIT_STATUS)}. "
+        "status has its own: 0 healthy, 1 degraded, 2 no service.",
     )
     parser.add_argument("--version", action="version", version=f"failoverctl {VERSION}")
     parser.add_argument(

@@ -11,6 +11,16 @@ from failover_kit import VERSION
 from failover_kit.manager import configfiles, daemon, host
 
 EXIT_BUG = 70
+# What --help says of each, and what failoverd(8) adds.
+EXIT_STATUS = (
+    (0, "left in good order", "Told to end, it handed over or stopped its groups first. With --check: all is well."),
+    (daemon.EXIT_FAILED, "cannot run here", "This node lacks something; the reason stands on stderr."),
+    (2, "usage", "An option is unknown or lacks its value."),
+    (daemon.EXIT_SECOND, "a failoverd runs already", "With this state directory, on this node."),
+    (daemon.EXIT_PERMISSION, "not root", "It mounts, sets addresses and cuts power, so it runs as root."),
+    (daemon.EXIT_CONFIGURATION, "configuration", "All that is wrong in the files was said, each with its line."),
+    (EXIT_BUG, "a bug", "Resources were left as they are; the next failoverd adopts them."),
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,8 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="failoverd",
         description="Runs the groups of haresources on one of two nodes. Stays in the foreground.",
-        epilog="Exit codes: 0 left in good order, 1 cannot run here, 2 usage, 3 a failoverd runs already, 4 not "
-        "root, 6 configuration, 70 a bug.",
+        epilog=f"Exit codes: {', '.join(f'{code} {brief}' for code, brief, _ in EXIT_STATUS)}.",
     )
     options.add_argument(
         "--config-dir", default=configfiles.CONFIG_DIR, help="ha.cf, haresources, authkeys (%(default)s)"

@@ -35,8 +35,11 @@ def literal(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Running text: lines of a length that people read, none of which is taken for a request."""
-    lines = textwrap.wrap(escaped(" ".join(text.split())), LINE, break_long_words=False, break_on_hyphens=False)
+    """Running text: lines of a length that people read, none of which is taken for a request. Options and paths
+    in it are literal.
+    """
+    words = " ".join(literal(word) if word.lstrip("('\"")[:1] in ("-", "/") else escaped(word) for word in text.split())
+    lines = textwrap.wrap(words, LINE, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"\\&{line}" if line.startswith(".") else line for line in lines)
 
 

@@ -1,0 +1,103 @@
+"""Completion for bash, from the parsers: a script in which everything stands that argparse knows.
+
+Written by tools/manpages.py when the project is installed, so that a press of the tabulator key starts no Python and
+asks no daemon. It needs bash 4 and no library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterable
+
+from failover_kit.cli.manpage import verbs_of
+
+# What a value is, by the last part of its name in the usage; all others are for people to know.
+_FILES = frozenset(("FILE", "PATH", "DEVICE"))
+_DIRECTORIES = frozenset(("DIR", "DIRECTORY"))
+
+_SCRIPT = """\
+# bash completion for {name}, made from the declarations that also make its --help and its manual page.
+
+# What may follow: of a command all options, of an option or a position what a value of it is.
+{function}_knows() {{
+    case $1 in
+{cases}
+    *) return 1 ;;
+    esac
+}}
+
+{function}_offer() {{
+    case $1 in
+    @file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    @directory) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur") ;;
+    esac
+}}
+
+{function}() {{
+    local cur=${{COMP_WORDS[COMP_CWORD]}} verb='' wanted='' known words word i position=0
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${{COMP_WORDS[i]}}
+        if [[ $word == [=:] ]]; then  # readline parts words here; what comes next is the rest of the last one
+            [[ $wanted ]] || ((i++))
+        elif [[ $wanted ]]; then
+            wanted=''
+        elif [[ $word == -?* ]]; then
+            known='' && {function}_knows "$verb $word" && wanted=$known
+        elif known='' && {function}_knows "$verb @verbs" && [[ " $known " == *" $word "* ]]; then
+            verb+=${{verb:+ }}$word position=0
+        else
+            ((position++))
+        fi
+    done
+    [[ $cur == [=:] ]] && cur=''
+    if [[ $wanted ]]; then
+        {function}_offer "$wanted"
+    elif [[ ${{COMP_WORDS[COMP_CWORD - 1]}} == [=:] || ${{COMP_WORDS[COMP_CWORD]}} == [=:] ]]; then
+        return  # inside of a word of which nothing is known
+    elif [[ $cur != -* ]] && known='' && {{ {function}_knows "$verb @verbs" || {function}_knows "$verb @$position"; }}; then
+        {function}_offer "$known"
+    else
+        known='' && {function}_knows "$verb @options" && {function}_offer "$known"
+    fi
+}}
+
+complete -F {function} {name}
+"""
+
+
+def bash(parser: argparse.ArgumentParser) -> str:
+    """The script for the command of ``parser``, a newline at its end."""
+    cases = "\n".join(f"    {shlex.quote(what)}) known={shlex.quote(words)} ;;" for what, words in _rows(parser, ""))
+    return _SCRIPT.format(name=parser.prog, function=f"_{parser.prog}", cases=cases)
+
+
+def _rows(parser: argparse.ArgumentParser, verb: str) -> Iterable[tuple[str, str]]:
+    """``VERB @options``, ``VERB @verbs``, ``VERB --option`` and ``VERB @POSITION`` with what is offered there."""
+    options = [action for action in parser._actions if action.option_strings]
+    yield f"{verb} @options", " ".join(name for action in options for name in action.option_strings)
+    for action in options:
+        if action.nargs != 0:
+            for name in action.option_strings:
+                yield f"{verb} {name}", _offered(action) or "@nothing"
+    below = verbs_of(parser)
+    if below:
+        yield f"{verb} @verbs", " ".join(below)
+    else:
+        positions = [action for action in parser._actions if not action.option_strings]
+        for number, action in enumerate(positions):
+            offered = _offered(action)
+            if offered:
+                yield f"{verb} @{number}", offered
+    for name, child in below.items():
+        yield from _rows(child, f"{verb} {name}".strip())
+
+
+def _offered(action: argparse.Action) -> str:
+    if action.choices is not None:
+        return " ".join(str(choice) for choice in action.choices)
+    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    last = name.rpartition("_")[2]
+    return "@file" if last in _FILES else "@directory" if last in _DIRECTORIES else ""
