@@ -14,6 +14,7 @@ BINDIR   = $(PREFIX)/bin
 UNITDIR  = /lib/systemd/system
 DOCDIR   = $(PREFIX)/share/doc/failover-kit
 MANDIR   = $(PREFIX)/share/man
+BASHDIR  = $(PREFIX)/share/bash-completion/completions
 SEEDS    = 10000
 ARGS     =
 
@@ -77,7 +78,7 @@ peers: ## what users asked of ClusterLabs' agents, tried with both sides (root; 
 
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
 	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
 	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
@@ -96,7 +97,8 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
 	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
-	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)/man7
+	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)
+	$(PYTHON) -IB tools/completions.py $(DESTDIR)$(BASHDIR)
 	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory

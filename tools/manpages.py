@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -I
-"""Write the manual pages of the resource agents into a directory: tools/manpages.py DIRECTORY.
+"""Write the manual pages into man7 (agents) and man8 (commands) of a directory: tools/manpages.py DIRECTORY.
 
 The date in them is SOURCE_DATE_EPOCH, which Debian's packaging sets; without it there is none, so that the same
 source makes the same pages.
@@ -12,15 +12,20 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 
 from failover_kit.agents.haresources import agents
+from failover_kit.cli import manuals
 from failover_kit.ocf.manpage import page, page_name
 
 
 def main(directory: str) -> None:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     date = time.strftime("%Y-%m-%d", time.gmtime(int(epoch))) if epoch else ""
-    for agent in agents():
-        with open(f"{directory}/{page_name(agent)}.7", "w", encoding="ascii") as file:
-            file.write(page(agent, date))
+    texts = {f"man7/{page_name(agent)}.7": page(agent, date) for agent in agents()}
+    texts |= {f"man8/{name}.8": text for name, text in manuals.pages(date).items()}
+    for name, text in texts.items():
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,22 @@ def test_the_installed_stonith_knows_its_own_plugins_and_runs(tree: pathlib.Path
     assert ours | {"wti_nps"} <= set(done.stdout.split())
 
 
+def test_every_command_and_agent_has_its_manual_page(tree: pathlib.Path) -> None:
+    pages = {p.relative_to(tree / "usr/share/man").as_posix() for p in (tree / "usr/share/man").rglob("*.?")}
+    agents = {p.name for p in (tree / "usr/lib/ocf/resource.d/failover-kit").iterdir()}
+    commands = {p.name for p in (tree / "usr/sbin").iterdir()}
+    assert pages == {f"man7/ocf_failover-kit_{name}.7" for name in agents} | {f"man8/{name}.8" for name in commands}
+
+
+def test_completion_is_where_bash_completion_looks_by_name(tree: pathlib.Path) -> None:
+    scripts = tree / "usr/share/bash-completion/completions"
+    assert {p.name for p in scripts.iterdir()} == {"failoverctl", "failoverd"}
+    for script in scripts.iterdir():
+        asked = ["bash", "--norc", "-uc", f'. "$1"; complete -p {script.name}', "bash", str(script)]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == f"complete -F _{script.name} {script.name}\n"
+
+
 def test_the_three_example_files_load(tree: pathlib.Path) -> None:
     examples = tree / "usr/share/doc/failover-kit/examples"
     assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example", "failoverd.init"}

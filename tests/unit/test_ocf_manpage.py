@@ -70,6 +70,7 @@ def test_mandoc_lint(agent):
 def test_text_is_never_a_request_or_an_escape():
     assert prose(".so /etc/passwd") == "\\&.so /etc/passwd"
     assert prose("'x \\n ü") == "\\(aqx \\en \\[u00FC]"
+    assert prose("with --dry-run (-n), a well-known /a-b") == "with \\-\\-dry\\-run (\\-n), a well-known /a\\-b"
     lines = prose("word " * 15 + "abc .TH " * 30).splitlines()
     assert not [line for line in lines if line.startswith(".")]
     assert max(map(len, lines)) <= 80
@@ -87,6 +88,9 @@ def test_examples_are_right(agent):
 def test_the_tool_writes_one_file_for_each(tmp_path):
     argv = [sys.executable, "-I", TOP / "tools/manpages.py", tmp_path]
     subprocess.run(argv, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": "86400"}, timeout=60)
-    assert {file.name for file in tmp_path.iterdir()} == {f"{page_name(agent)}.7" for agent in AGENTS}
-    for file in tmp_path.iterdir():
-        assert '"7" "1970-01-02" "failover-kit ' in file.read_text()
+    assert {file.name for file in tmp_path.iterdir()} == {"man7", "man8"}
+    assert {file.name for file in (tmp_path / "man7").iterdir()} == {f"{page_name(agent)}.7" for agent in AGENTS}
+    commands = {"failoverctl.8", "failoverd.8", "fence_wti_ips800.8"}
+    assert {file.name for file in (tmp_path / "man8").iterdir()} == commands
+    for file in tmp_path.glob("man?/*"):
+        assert f'"{file.suffix[1:]}" "1970-01-02" "failover-kit ' in file.read_text()

@@ -1,6 +1,6 @@
 """Completion for bash, from the parsers: a script in which everything stands that argparse knows.
 
-Written by tools/manpages.py when the project is installed, so that a press of the tabulator key starts no Python and
+Written by tools/completions.py when the project is installed: a press of the tabulator key starts no Python and
 asks no daemon. It needs bash 4 and no library.
 """
 
@@ -19,8 +19,10 @@ _DIRECTORIES = frozenset(("DIR", "DIRECTORY"))
 _SCRIPT = """\
 # bash completion for {name}, made from the declarations that also make its --help and its manual page.
 
-# What may follow: of a command all options, of an option or a position what a value of it is.
+# Sets known to what can stand there, or fails: VERB @verbs, VERB @options, VERB @POSITION, and the value of
+# VERB --option. @file and @directory are found on the disk; @value is for people to know.
 {function}_knows() {{
+    known=''
     case $1 in
 {cases}
     *) return 1 ;;
@@ -29,6 +31,7 @@ _SCRIPT = """\
 
 {function}_offer() {{
     case $1 in
+    @value) ;;
     @file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     @directory) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
     *) mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur") ;;
@@ -36,31 +39,36 @@ _SCRIPT = """\
 }}
 
 {function}() {{
-    local cur=${{COMP_WORDS[COMP_CWORD]}} verb='' wanted='' known words word i position=0
+    local cur=${{COMP_WORDS[COMP_CWORD]}} verb='' wanted='' inside='' known word i position=0
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${{COMP_WORDS[i]}}
-        if [[ $word == [=:] ]]; then  # readline parts words here; what comes next is the rest of the last one
-            [[ $wanted ]] || ((i++))
+        if [[ $word == +([=:]) ]]; then  # readline parts words here: what comes next is the rest of the last one
+            [[ $wanted ]] || ((++i < COMP_CWORD)) || inside=yes
         elif [[ $wanted ]]; then
             wanted=''
         elif [[ $word == -?* ]]; then
-            known='' && {function}_knows "$verb $word" && wanted=$known
-        elif known='' && {function}_knows "$verb @verbs" && [[ " $known " == *" $word "* ]]; then
-            verb+=${{verb:+ }}$word position=0
+            {function}_knows "$verb $word" && wanted=$known
+        elif ((position == 0)) && {function}_knows "$verb @verbs" && [[ " $known " == *" $word "* ]]; then
+            verb+=${{verb:+ }}$word
         else
-            ((position++))
+            ((++position))
         fi
     done
-    [[ $cur == [=:] ]] && cur=''
-    if [[ $wanted ]]; then
+    if [[ $cur == +([=:]) ]]; then
+        cur=''
+        [[ $wanted ]] || inside=yes
+    fi
+    if [[ $inside ]]; then
+        return
+    elif [[ $wanted ]]; then
         {function}_offer "$wanted"
-    elif [[ ${{COMP_WORDS[COMP_CWORD - 1]}} == [=:] || ${{COMP_WORDS[COMP_CWORD]}} == [=:] ]]; then
-        return  # inside of a word of which nothing is known
-    elif [[ $cur != -* ]] && known='' && {{ {function}_knows "$verb @verbs" || {function}_knows "$verb @$position"; }}; then
+    elif [[ $cur != -* ]] && ((position == 0)) && {function}_knows "$verb @verbs"; then
         {function}_offer "$known"
-    else
-        known='' && {function}_knows "$verb @options" && {function}_offer "$known"
+    elif [[ $cur != -* ]] && {function}_knows "$verb @$position"; then
+        {function}_offer "$known"
+    elif {function}_knows "$verb @options"; then
+        {function}_offer "$known"
     fi
 }}
 
@@ -70,18 +78,18 @@ complete -F {function} {name}
 
 def bash(parser: argparse.ArgumentParser) -> str:
     """The script for the command of ``parser``, a newline at its end."""
-    cases = "\n".join(f"    {shlex.quote(what)}) known={shlex.quote(words)} ;;" for what, words in _rows(parser, ""))
-    return _SCRIPT.format(name=parser.prog, function=f"_{parser.prog}", cases=cases)
+    cases = [f"    {shlex.quote(place)}) known={shlex.quote(words)} ;;" for place, words in _rows(parser, "")]
+    return _SCRIPT.format(name=parser.prog, function=f"_{parser.prog}", cases="\n".join(cases))
 
 
 def _rows(parser: argparse.ArgumentParser, verb: str) -> Iterable[tuple[str, str]]:
-    """``VERB @options``, ``VERB @verbs``, ``VERB --option`` and ``VERB @POSITION`` with what is offered there."""
+    """The places that the script knows of, and what is offered there."""
     options = [action for action in parser._actions if action.option_strings]
     yield f"{verb} @options", " ".join(name for action in options for name in action.option_strings)
     for action in options:
         if action.nargs != 0:
             for name in action.option_strings:
-                yield f"{verb} {name}", _offered(action) or "@nothing"
+                yield f"{verb} {name}", _offered(action) or "@value"
     below = verbs_of(parser)
     if below:
         yield f"{verb} @verbs", " ".join(below)

@@ -355,7 +355,7 @@ COMMANDS: tuple[Subcommand, ...] = (
 # What --help says of each, and what failoverctl(8) adds.
 EXIT_STATUS: tuple[tuple[ExitCode, str, str], ...] = (
     (ExitCode.DONE, "done", "The order was carried out, and its outcome was seen."),
-    (ExitCode.FAILED, "failed", "The order was tried and failed, and stderr says why; or what was looked at is not in order."),
+    (ExitCode.FAILED, "failed", "The order failed, and stderr says why; or what was looked at is not in order."),
     (ExitCode.USAGE, "usage", "The arguments cannot be meant, or a question was not answered. Nothing was done."),
     (ExitCode.REFUSED, "refused as unsafe", "The order could harm the data or the service now. Nothing was done."),
     (ExitCode.PERMISSION, "no permission", "failoverctl must run as root, or may not read or write a file."),

@@ -13,7 +13,7 @@ from failover_kit.manager import configfiles, daemon, host
 EXIT_BUG = 70
 # What --help says of each, and what failoverd(8) adds.
 EXIT_STATUS = (
-    (0, "left in good order", "Told to end, it handed over or stopped its groups first. With --check: all is well."),
+    (0, "left in good order", "Told to end, it handed over or stopped its groups first. With --check: all right."),
     (daemon.EXIT_FAILED, "cannot run here", "This node lacks something; the reason stands on stderr."),
     (2, "usage", "An option is unknown or lacks its value."),
     (daemon.EXIT_SECOND, "a failoverd runs already", "With this state directory, on this node."),

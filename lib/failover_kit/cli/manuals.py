@@ -1,4 +1,4 @@
-"""failoverctl(8), failoverd(8), fence_wti_ips800(8): what their declarations do not say, and the pages made of both.
+"""failoverctl(8), failoverd(8), fence_wti_ips800(8): what no declaration says, and the pages made of both.
 
 Imported by tools/manpages.py alone.
 """
@@ -34,8 +34,8 @@ FAILOVERCTL = Manual(
 failoverctl talks to failoverd(8) of the node it runs on, which talks to the other node. What it prints is the state
 first, then why, then what to do. An order returns when its outcome is known, and not before.
 
-Some commands need no running failoverd: check, init, explain, budget and replay read files, switch talks to the power
-switch itself, and watch runs on a third machine. Every command has --help.
+Some commands need no running failoverd: check, init, explain, budget and replay read files, switch talks to the
+power switch itself, and watch runs on a third machine. Every command has --help.
 """,
     exit_status=tuple(
         (code.value, _sentences(brief, meaning)) for code, brief, meaning in failoverctl.EXIT_STATUS
@@ -77,20 +77,25 @@ switch itself, and watch runs on a third machine. Every command has --help.
             ("failoverctl switch setup --ip 192.0.2.219 --name 1=pete --name 5=mclaws",),
         ),
     ),
-    see_also=("failoverd(8)", "fence_wti_ips800(8)", "ocf_failover-kit_Filesystem(7)", "ocf_failover-kit_IPaddr(7)"),
+    see_also=(
+        "failoverd(8)",
+        "fence_wti_ips800(8)",
+        "ocf_failover-kit_Filesystem(7)",
+        "ocf_failover-kit_IPaddr(7)",
+    ),
 )
 
 FAILOVERD = Manual(
     name="failoverd",
     purpose="run the groups of haresources on one of two nodes",
     description="""
-failoverd runs on both nodes of a pair, hears the other one over every link of ha.cf, and runs each group of haresources
-on one node at a time. A node that falls silent is only silent: its groups start here when its power was cut and every
-one of its plugs reads OFF, or when an administrator has declared it dead with failoverctl confirm-dead.
+failoverd runs on both nodes of a pair, hears the other one over every link of ha.cf, and runs each group of
+haresources on one node at a time. A node that falls silent is only silent: its groups start here when its power was
+cut and every one of its plugs reads OFF, or when an administrator has declared it dead with failoverctl confirm-dead.
 
-It stays in the foreground; failoverd.service starts it. SIGTERM and SIGINT make it hand its groups over, or stop them
-when there is nobody to take them, and end. The configuration is read at the start only: SIGHUP says so. A failoverd
-that is killed leaves what runs alone, and the next one adopts it.
+It stays in the foreground; failoverd.service starts it. SIGTERM and SIGINT make it hand its groups over, or stop
+them when there is nobody to take them, and end. The configuration is read at the start only: SIGHUP says so. A
+failoverd that is killed leaves what runs alone, and the next one adopts it.
 """,
     exit_status=tuple((code, _sentences(brief, meaning)) for code, brief, meaning in failoverd.EXIT_STATUS),
     files=(
@@ -112,7 +117,7 @@ that is killed leaves what runs alone, and the next one adopts it.
 FENCE_ACTIONS = (
     ("on", "Done when every plug named was read ON, in a screen asked for after the command."),
     ("off", "Done when every plug named was read OFF in such a screen."),
-    ("reboot", "The default: all off, read back, then all on. When only the second failed: done, and an error line."),
+    ("reboot", "Default. All off, read back, then all on. Done, with an error line, when only the second failed."),
     ("status", "Print Status: ON (a plug has power) or Status: OFF (none has)."),
     ("list", "Print number and name of each plug, and the plug groups."),
     ("list-status", "The same with the state of each."),

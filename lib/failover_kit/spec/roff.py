@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LINE = 78
-_SIGNS = {"\\": "\\e", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq"}
+# The last one has no sign on a terminal that knows ASCII only.
+_SIGNS = {"\\": "\\e", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq", "…": "..."}
 
 
 def header(name: str, section: int, date: str, manual: str) -> list[str]:
@@ -38,8 +39,8 @@ def prose(text: str) -> str:
     """Running text: lines of a length that people read, none of which is taken for a request. Options and paths
     in it are literal.
     """
-    words = " ".join(literal(word) if word.lstrip("('\"")[:1] in ("-", "/") else escaped(word) for word in text.split())
-    lines = textwrap.wrap(words, LINE, break_long_words=False, break_on_hyphens=False)
+    words = [literal(word) if word.lstrip("('\"").startswith(("-", "/")) else escaped(word) for word in text.split()]
+    lines = textwrap.wrap(" ".join(words), LINE, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"\\&{line}" if line.startswith(".") else line for line in lines)
 
 

@@ -1,0 +1,21 @@
+#!/usr/bin/python3 -I
+"""Write the commands' completion for bash into a directory, a file for each: tools/completions.py DIRECTORY."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+
+from failover_kit.cli import completion, failoverctl, failoverd
+
+
+def main(directory: str) -> None:
+    for parser in (failoverctl.build_parser(), failoverd.parser()):
+        with open(f"{directory}/{parser.prog}", "w", encoding="ascii") as file:
+            file.write(completion.bash(parser))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: tools/completions.py DIRECTORY")
+    main(sys.argv[1])
