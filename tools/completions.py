@@ -10,9 +10,14 @@ from failover_kit.cli import completion, failoverctl, failoverd
 
 
 def main(directory: str) -> None:
-    for parser in (failoverctl.build_parser(), failoverd.parser()):
-        with open(f"{directory}/{parser.prog}", "w", encoding="ascii") as file:
-            file.write(completion.bash(parser))
+    scripts = {
+        "failoverctl": completion.of_parser(failoverctl.build_parser()),
+        "failoverd": completion.of_parser(failoverd.parser()),
+        "fence_wti_ips800": completion.of_fence_agent("fence_wti_ips800"),
+    }
+    for name, script in scripts.items():
+        with open(f"{directory}/{name}", "w", encoding="ascii") as file:
+            file.write(script)
 
 
 if __name__ == "__main__":

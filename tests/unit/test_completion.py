@@ -7,7 +7,7 @@ import pexpect
 import pytest
 
 from failover_kit.cli import failoverctl, failoverd
-from failover_kit.cli.completion import bash
+from failover_kit.cli.completion import of_fence_agent, of_parser
 from failover_kit.cli.manpage import verbs_of
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
@@ -39,13 +39,18 @@ CASES = {
     "a directory": (["failoverctl", "explain", "--journal", ""], ["a.dir", "status"]),
     "the daemon's": (["failoverd", "--state-dir", "=", "a"], ["a.dir"]),
     "the daemon's options": (["failoverd", "--ch"], ["--check"]),
+    "the fence agent's": (["fence_wti_ips800", "--ssh"], ["--ssh", "--ssh-options", "--ssh-path"]),
+    "its actions": (["fence_wti_ips800", "--action", "=", "li"], ["list", "list-status"]),
+    "its short options": (["fence_wti_ips800", "-x", "-k", "a"], ["a file", "a.dir"]),
+    "its flags take nothing": (["fence_wti_ips800", "-x", "--pl"], ["--plug", "--plug-separator"]),
 }
 
 ASK = 'COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); "_$1" && printf "%s\\n" "${COMPREPLY[@]}"'
 
 
 def script():
-    return bash(failoverctl.build_parser()) + bash(failoverd.parser())
+    parsers = (failoverctl.build_parser(), failoverd.parser())
+    return "".join(map(of_parser, parsers)) + of_fence_agent("fence_wti_ips800")
 
 
 @pytest.mark.parametrize(("words", "offered"), CASES.values(), ids=CASES.keys())

@@ -1,4 +1,4 @@
-"""Completion for bash, from the parsers: a script in which everything stands that argparse knows.
+"""Completion for bash, from the declarations: a script in which all stands that --help knows.
 
 Written by tools/completions.py when the project is installed: a press of the tabulator key starts no Python and
 asks no daemon. It needs bash 4 and no library.
@@ -11,10 +11,12 @@ import shlex
 from collections.abc import Iterable
 
 from failover_kit.cli.manpage import verbs_of
+from failover_kit.fence.options import ACTIONS, OPTIONS
 
 # What a value is, by the last part of its name in the usage; all others are for people to know.
-_FILES = frozenset(("FILE", "PATH", "DEVICE"))
+_FILES = frozenset(("FILE", "PATH", "DEVICE", "FILENAME", "DEBUGFILE"))
 _DIRECTORIES = frozenset(("DIR", "DIRECTORY"))
+_UNKNOWN = "@value"
 
 _SCRIPT = """\
 # bash completion for {name}, made from the declarations that also make its --help and its manual page.
@@ -76,36 +78,55 @@ complete -F {function} {name}
 """
 
 
-def bash(parser: argparse.ArgumentParser) -> str:
+def of_parser(parser: argparse.ArgumentParser) -> str:
     """The script for the command of ``parser``, a newline at its end."""
-    cases = [f"    {shlex.quote(place)}) known={shlex.quote(words)} ;;" for place, words in _rows(parser, "")]
-    return _SCRIPT.format(name=parser.prog, function=f"_{parser.prog}", cases="\n".join(cases))
+    return _script(parser.prog, _of_parser(parser, ""))
 
 
-def _rows(parser: argparse.ArgumentParser, verb: str) -> Iterable[tuple[str, str]]:
+def of_fence_agent(name: str) -> str:
+    """The script for the fence agent called ``name``."""
+    return _script(name, _of_fence_agent())
+
+
+def _script(name: str, places: Iterable[tuple[str, str]]) -> str:
+    cases = [f"    {shlex.quote(place)}) known={shlex.quote(words)} ;;" for place, words in places]
+    return _SCRIPT.format(name=name, function=f"_{name}", cases="\n".join(cases))
+
+
+def _of_parser(parser: argparse.ArgumentParser, verb: str) -> Iterable[tuple[str, str]]:
     """The places that the script knows of, and what is offered there."""
     options = [action for action in parser._actions if action.option_strings]
     yield f"{verb} @options", " ".join(name for action in options for name in action.option_strings)
     for action in options:
         if action.nargs != 0:
             for name in action.option_strings:
-                yield f"{verb} {name}", _offered(action) or "@value"
+                yield f"{verb} {name}", _value(action)
     below = verbs_of(parser)
     if below:
         yield f"{verb} @verbs", " ".join(below)
     else:
-        positions = [action for action in parser._actions if not action.option_strings]
-        for number, action in enumerate(positions):
-            offered = _offered(action)
-            if offered:
-                yield f"{verb} @{number}", offered
+        for number, action in enumerate(action for action in parser._actions if not action.option_strings):
+            if _value(action) != _UNKNOWN:
+                yield f"{verb} @{number}", _value(action)
     for name, child in below.items():
-        yield from _rows(child, f"{verb} {name}".strip())
+        yield from _of_parser(child, f"{verb} {name}".strip())
 
 
-def _offered(action: argparse.Action) -> str:
+def _value(action: argparse.Action) -> str:
     if action.choices is not None:
         return " ".join(str(choice) for choice in action.choices)
-    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    return _kind(action.metavar if isinstance(action.metavar, str) else action.dest.upper())
+
+
+def _kind(name: str) -> str:
     last = name.rpartition("_")[2]
-    return "@file" if last in _FILES else "@directory" if last in _DIRECTORIES else ""
+    return "@file" if last in _FILES else "@directory" if last in _DIRECTORIES else _UNKNOWN
+
+
+def _of_fence_agent() -> Iterable[tuple[str, str]]:
+    spellings = {option: [f"-{option.short}"] * bool(option.short) + [f"--{option.long}"] for option in OPTIONS}
+    yield " @options", " ".join(name for names in spellings.values() for name in names)
+    for option, names in spellings.items():
+        if option.value:
+            for name in names:
+                yield f" {name}", " ".join(ACTIONS) if option.name == "action" else _kind(option.value.upper())

@@ -91,7 +91,8 @@ FAILOVERD = Manual(
     description="""
 failoverd runs on both nodes of a pair, hears the other one over every link of ha.cf, and runs each group of
 haresources on one node at a time. A node that falls silent is only silent: its groups start here when its power was
-cut and every one of its plugs reads OFF, or when an administrator has declared it dead with failoverctl confirm-dead.
+cut and every one of its plugs reads OFF, or when an administrator has said with failoverctl confirm-dead that it is
+off.
 
 It stays in the foreground; failoverd.service starts it. SIGTERM and SIGINT make it hand its groups over, or stop
 them when there is nobody to take them, and end. The configuration is read at the start only: SIGHUP says so. A
