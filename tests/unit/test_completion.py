@@ -24,6 +24,7 @@ CASES = {
     "choices once": (["failoverctl", "maintenance", "on", "o"], []),
     "a verb's name is no verb twice": (["failoverctl", "standby", "watch", "--o"], []),
     "an unknown verb": (["failoverctl", "stats", "sta"], []),
+    "options of what is no verb": (["failoverctl", "stats", "status", "--"], ["--help", "--version", "--socket"]),
     "verbs of a verb": (["failoverctl", "switch", ""], ["setup", "show", "console"]),
     "below them": (["failoverctl", "switch", "setup", "--set-"], ["--set-address", "--set-mask", "--set-gateway"]),
     "choices of an option": (["failoverctl", "switch", "setup", "--confirmation", ""], ["on", "off"]),

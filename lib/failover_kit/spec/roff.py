@@ -39,9 +39,13 @@ def prose(text: str) -> str:
     """Running text: lines of a length that people read, none of which is taken for a request. Options and paths
     in it are literal.
     """
-    words = (literal(word) if word.lstrip("('\"").startswith(("-", "/")) else escaped(word) for word in text.split())
-    lines = textwrap.wrap(" ".join(words), LINE, break_long_words=False, break_on_hyphens=False)
+    words = " ".join(_word(word) for word in text.split())
+    lines = textwrap.wrap(words, LINE, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"\\&{line}" if line.startswith(".") else line for line in lines)
+
+
+def _word(word: str) -> str:
+    return literal(word) if word.lstrip("('\"").startswith(("-", "/")) else escaped(word)
 
 
 def paragraphs(text: str) -> list[str]:
