@@ -41,7 +41,7 @@ power switch itself, and watch runs on a third machine. Every command has --help
         (code.value, _sentences(brief, meaning)) for code, brief, meaning in failoverctl.EXIT_STATUS
     ),
     exit_note="A command that means something else by a code says so above. status has its own: 0 healthy, "
-    "1 degraded, 2 no service; and 4, 5 or 7 when nobody answers.",
+    "1 degraded, 2 no service; and 4, 5 or 7 when nobody answers. 130: interrupted; a given order goes on.",
     environment=(("NO_COLOR", "With any text: no colour. Off a terminal there is none anyway."),),
     files=(
         (client.DEFAULT_SOCKET, "Where failoverd listens."),
