@@ -1,5 +1,6 @@
 """The OCF contract: verbs, exit codes, reasons, deadlines, metadata. No host is looked at."""
 
+import re
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
@@ -24,6 +25,11 @@ RIGHT = {
     "Filesystem": {"device": "/dev/sdz9", "directory": "/no/where"},
     "exportfs": {"directory": "/no/where", "clientspec": "*", "fsid": "1"},
 }  # fmt: skip
+
+
+# Where an agent reads a parameter, directly or as an option of a daemon's; the name may be made of parts.
+READS = re.compile(r'(?:values\.(?:text|number|flag)\(|option\(call, "[^"]*", )f?"([^"]+)"')
+NOT_READ = ("Accepted and not used", "Refused", "Only as no")
 
 
 def make(**handlers):
@@ -337,11 +343,11 @@ class TestMetadata:
 
         stem = agent.text_module.rpartition(".")[2].removesuffix("_text")
         sources = "".join(path.read_text() for path in Path(package.__path__[0]).glob(f"{stem}*.py"))
-        sources = sources.replace("'", '"')
+        read = READS.findall(sources.replace("'", '"'))
+        names = re.compile("|".join(re.sub(r"\\?\{.*?\}", r"\\w+", re.escape(name)) for name in read))
         for parameter in agent.parameters:
-            if parameter.shortdesc == "Accepted and not used":
-                continue
-            assert any(f'values.{kind}("{parameter.name}")' in sources for kind in ("text", "number", "flag"))
+            if parameter.shortdesc not in NOT_READ:
+                assert names.fullmatch(parameter.name), parameter.name
 
     def test_every_default_passes_its_own_check(self, agent):
         for parameter in agent.parameters:
