@@ -87,7 +87,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """Answer to ``Start``: a resource failed or timed out; some of the group may run."""
+    """Answer to ``Start``: a resource failed or timed out; some of the group may run.
+
+    ``resource`` is "" when none is at fault: the start was not allowed any more, or the order was too old.
+    """
 
     group: str
     op: int
