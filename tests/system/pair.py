@@ -82,6 +82,7 @@ class Cable:
 
     def __init__(self) -> None:
         self.pulled = False
+        self.deaf: int | None = None  # the side whose receiving wire is broken
         self.passed: list[bytes] = []  # what the first side said
         pairs = [os.openpty() for _ in range(2)]
         self.masters = [pair[0] for pair in pairs]
@@ -102,8 +103,9 @@ class Cable:
                 data = os.read(fd, 4096)
                 if fd == self.masters[0]:
                     self.passed.append(data)
-                if not self.pulled:
-                    self.inject(1 - self.masters.index(fd), data)
+                to = 1 - self.masters.index(fd)
+                if not self.pulled and to != self.deaf:
+                    self.inject(to, data)
 
     def inject(self, side: int, data: bytes) -> None:
         """Make ``side`` (0, 1) receive these bytes."""

@@ -33,9 +33,12 @@ def both_test_their_links(pair: Pair, seconds: str) -> list[tuple[int, dict[str,
     for process in running:
         out, err = process.communicate(timeout=PATIENCE_S)
         assert out, err.decode()
-        rows = {"udp" if row["link"] == "eth1" else "serial": row for row in json.loads(out)["links"]}
-        answers.append((process.returncode, rows))
+        answers.append((process.returncode, by_kind(out)))
     return answers
+
+
+def by_kind(out: str | bytes) -> dict[str, dict[str, Any]]:
+    return {"udp" if row["link"] == "eth1" else "serial": row for row in json.loads(out)["links"]}
 
 
 def directions(rows: dict[str, dict[str, Any]]) -> dict[str, tuple[bool, bool | None]]:
@@ -75,7 +78,17 @@ def test_with_daemons_both_directions_come_from_what_both_hear(pair: Pair) -> No
     assert done.returncode == 0, done.stderr
     assert [(row["to_here"], row["to_there"]) for row in json.loads(done.stdout)["links"]] == [(True, True)] * 2
 
-    pair.cable.pulled = True
+    pair.cable.deaf = 1  # one wire of two: nobody but the other node knows
+    wait_until("the other node says so", lambda: any(link["peer_hears"] is False for link in first.view()["links"]))
+    done = subprocess.run(check(first, "--links"), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert directions(by_kind(done.stdout)) == {"udp": (True, True), "serial": (True, False)}
+    assert (done.returncode, done.stderr) == (1, "")
+    wait_until("it is called by its name", lambda: any(link["one_way"] for link in first.view()["links"]))
+    done = subprocess.run(check(first), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    (found,) = [row for row in json.loads(done.stdout)["findings"] if row["id"] == "link-one-way"]
+    assert found["fact"].startswith(f"{second.name} does not hear {first.name} on ")
+
+    pair.cable.deaf, pair.cable.pulled = None, True
     wait_until("the first node misses it", lambda: any(link["up"] is False for link in first.view()["links"]))
     done = subprocess.run(check(first), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 1

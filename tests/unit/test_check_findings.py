@@ -70,6 +70,10 @@ def asked(status_view: dict[str, object], **more: object) -> Change:
     return change
 
 
+def one_way_link(*, up: bool) -> LinkView:
+    return LinkView(name="ttyS0", up=up, heard_ago_ms=20_000, peer_hears=not up, one_way="in words")
+
+
 def foreign_service(name: str) -> Change:
     """A script of its own at the end of the group, before the address."""
     return both(haresources("IPaddr::", f"{name} IPaddr::"), has(f"/etc/init.d/{name}", "#!/bin/sh\n", 0o755))
@@ -184,6 +188,8 @@ CASES: list[tuple[str, Change, str]] = [
         asked({**PROVED, "links": (LinkView(name="ttyS0", up=False, heard_ago_ms=20_000),)}),
         "ha.cf:7",
     ),
+    ("link-one-way", asked({**PROVED, "links": (one_way_link(up=True),)}), "ha.cf:7"),
+    ("link-one-way", asked({**PROVED, "links": (one_way_link(up=False),)}), "ha.cf:7"),
     (
         "boot-enabled",
         link("/etc/systemd/system/multi-user.target.wants/nfs-server.service"),
@@ -285,7 +291,6 @@ ELSEWHERE = {
     *CLEAN_ADVICE,
     # test_check_pair.py:
     "link-address",
-    "link-one-way",
     "disk-differs",
     "exports-differ",
     "fsid-differs",

@@ -104,9 +104,10 @@ def test_old_facts_from_a_file_say_nothing_about_the_clock(pair: tuple[World, Wo
     assert "clock-differs" not in {f.id for f in compare(*pair, piped=False)}
 
 
-def heard(world: World, up: bool, name: str = "eth1") -> None:
+def heard(world: World, up: bool, name: str = "eth1", one_way: str = "") -> None:
     proof = ProofView(state=ProofState.PROVED, wall_ms=1)
-    links = (LinkView(name="ttyS0", up=True, heard_ago_ms=1), LinkView(name=name, up=up, heard_ago_ms=30_000))
+    other = LinkView(name=name, up=up, heard_ago_ms=30_000, one_way=one_way)
+    links = (LinkView(name="ttyS0", up=True, heard_ago_ms=1), other)
     with_status(world, status_of(HEALTHY), links=links, proof=proof)
 
 
@@ -116,9 +117,12 @@ def test_a_link_that_one_node_hears_and_the_other_does_not(pair: tuple[World, Wo
         heard(world, up=number != deaf)
     found = [f for f in compare(*pair) if f.id == "link-one-way"]
     names = ("pete", "mclaws") if deaf == 0 else ("mclaws", "pete")
-    assert [f.fact for f in found] == [
-        f"{names[0]} does not hear {names[1]} on eth1, and {names[1]} hears {names[0]}"
-    ]
+    fact = f"{names[0]} does not hear {names[1]} on eth1, and {names[1]} hears {names[0]}"
+    assert [f.fact for f in found] == [fact]
+    for number, world in enumerate(pair):  # each node's failoverd knows it, too, and it is said once
+        heard(world, up=number != deaf, one_way="in words")
+    (found,) = [f for f in compare(*pair) if f.id.startswith("link-")]
+    assert (found.id, found.fact) == ("link-one-way", fact)
     for world in pair:
         heard(world, up=True)
     assert "link-one-way" not in {f.id for f in compare(*pair)}

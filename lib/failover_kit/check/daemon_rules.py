@@ -1,4 +1,4 @@
-"""Findings that failoverd's status has: links as they are, the last proof drill."""
+"""Findings that failoverd's status has: links as they are in both directions, the last proof drill."""
 
 from __future__ import annotations
 
@@ -30,19 +30,29 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 
 def links(subject: Subject, status: Status) -> Iterator[Finding]:
-    """Links on which nothing is heard, while the peer is there or not; and what is wrong on this side of one."""
+    """Links on which one node or both hear nothing, and what is wrong on this side of one."""
     lines = {link.name: link.line for link in subject.loaded.config.links}
     errors = {link.name: link.error for link in status.links}
     for link in status.view.links:
         place = f"ha.cf:{lines.get(link.name, 0)}"
         if errors.get(link.name):
             yield found("link-silent", place, f"{link.name}: {errors[link.name]}", "repair it; it is tried again")
+        elif link.one_way:
+            deaf, speaker = (subject.peer, subject.node) if link.up else (subject.node, subject.peer)
+            yield one_way(place, deaf, speaker, link.name)
         elif not link.up:
             since = (
                 f"for {link.heard_ago_ms // 1000} s" if link.heard_ago_ms is not None else "since failoverd started"
             )
             fact = f"nothing of {subject.peer} was heard on {link.name} {since}"
             yield found("link-silent", place, fact, "look at the cable, then: failoverctl check --links")
+
+
+def one_way(place: str, deaf: str, speaker: str, name: str) -> Finding:
+    """A link on which ``deaf`` does not hear ``speaker``, which hears it."""
+    fact = f"{deaf} does not hear {speaker} on {name}, and {speaker} hears {deaf}"
+    remedy = f"look at the wire from {speaker} to {deaf}, the firewall on {deaf}, and the address"
+    return found("link-one-way", place, fact, remedy)
 
 
 def _proof(subject: Subject, status: Status) -> Iterator[Finding]:

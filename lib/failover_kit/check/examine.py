@@ -100,8 +100,10 @@ def compared(subject: Subject, own: Facts, peer: Facts | None, *, piped: bool = 
     """The findings of both nodes and of the comparison, what both say of the common files once."""
     if peer is None:
         return in_order((*own.findings, pair_rules.not_compared(subject)))
-    pair = pair_rules.findings(subject, own, peer, piped=piped)
-    return in_order((*_merged(own.findings, peer.findings), *pair))
+    pair = tuple(pair_rules.findings(subject, own, peer, piped=piped))
+    said = {finding.id for finding in pair} & {"link-one-way"}  # each node's failoverd says it, too
+    alone = [finding for finding in _merged(own.findings, peer.findings) if finding.id not in said]
+    return in_order((*alone, *pair))
 
 
 def _merged(own: tuple[Finding, ...], peer: tuple[Finding, ...]) -> Iterable[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from failover_kit.check.daemon_rules import one_way
 from failover_kit.check.findings import Finding, found
 from failover_kit.check.link_rules import own_links
 from failover_kit.check.nodefacts import Facts, HeardFact, LineFact
@@ -139,9 +140,7 @@ def _one_way(own: Facts, peer: Facts) -> Iterator[Finding]:
     for mine, other in _same_links(own.links, peer.links):
         if mine.heard is not None and other.heard is not None and mine.heard != other.heard:
             deaf, speaker = (peer.node, own.node) if mine.heard else (own.node, peer.node)
-            fact = f"{deaf} does not hear {speaker} on {mine.name}, and {speaker} hears {deaf}"
-            remedy = f"look at the wire from {speaker} to {deaf}, the firewall on {deaf}, and the address"
-            yield found("link-one-way", "ha.cf", fact, remedy)
+            yield one_way("ha.cf", deaf, speaker, mine.name)
 
 
 def heard_there(subject: Subject, peer: Facts) -> dict[str, bool | None]:

@@ -177,7 +177,7 @@ def _test_links(subject: Subject, options: argparse.Namespace) -> int:
 def _links_of_daemon(
     subject: Subject, peer: Facts | None, all_found: tuple[Finding, ...], options: argparse.Namespace
 ) -> int:
-    """failoverd runs here, or the other node's facts say what it hears: both directions from what both hear."""
+    """failoverd runs here, or the other node's facts say what it hears: both directions from what both say."""
     from failover_kit.check.linktest import Tried
     from failover_kit.check.pair_rules import heard_there
 
@@ -187,14 +187,15 @@ def _links_of_daemon(
     tried = []
     for link in status.view.links if status is not None else ():
         remark = remarks.get(link.name, "").partition(": ")[2]
-        tried.append(Tried(link.name, bool(link.up), there.get(link.name), remark))
+        # With facts of the other node, its own word; else what its beats say of this link.
+        to_there = there.get(link.name) if peer is not None else link.peer_hears
+        tried.append(Tried(link.name, bool(link.up), to_there, remark))
     if not tried:
         return _complain(ExitCode.NO_DAEMON, f"{subject.silence}; without --peer-facts links are tested directly")
-    code = _print_links(subject, tuple(tried), options)
-    if peer is None:
+    if any(link.to_there is None for link in tried):
         command = f"ssh {subject.peer} failoverctl check --facts | failoverctl check --links --peer-facts -"
-        _say(f"the other direction is what {subject.peer} hears: run {command}")
-    return code
+        _say(f"what {subject.peer} hears is not in its beats now; its own facts have it: {command}")
+    return _print_links(subject, tuple(tried), options)
 
 
 def _print_links(subject: Subject, tried: tuple[Tried, ...], options: argparse.Namespace) -> int:
