@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +107,66 @@ def test_the_switch_is_read_only_when_asked_for_and_by_failoverd(pair: Pair) -> 
     asked = set(pair.switch_log())
     assert {"status 1", "status 2"} <= asked
     assert not any(line.startswith(("on", "off", "reboot")) for line in asked)
+
+
+SSHD = 'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec /usr/sbin/sshd -D -e -f "$1"'
+PORT = 2222
+
+
+@contextlib.contextmanager
+def sshd(node: Node, folder: Path, forced: str) -> Iterator[Path]:
+    """The real one on ``node``, for one key that may run ``forced``; gives the client's configuration."""
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "keys").write_text(f'restrict,command="{forced}" {(folder / "user.pub").read_text()}')
+    (folder / "known").write_text(f"[10.77.0.2]:{PORT} {(folder / 'host.pub').read_text()}")
+    (folder / "sshd").write_text(
+        f"Port {PORT}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/keys\nStrictModes no\nUsePAM no\n"
+        "PidFile none\nPermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
+    )
+    client = folder / "client"
+    client.write_text(
+        f"Host {node.name}\nHostName 10.77.0.2\nPort {PORT}\nUser root\nIdentityFile {folder}/user\n"
+        f"IdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
+    )
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/run/netns/{node.namespace}", "unshare", "-m", "sh", "-c", SSHD, "sh", folder / "sshd"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )  # fmt: skip
+    try:
+        yield client
+    finally:
+        server.kill()
+        server.wait(PATIENCE_S)
+
+
+def test_both_nodes_by_one_command_over_ssh(pair: Pair, tmp_path: Path) -> None:
+    first, second = pair.nodes
+    ask = check(second, "--facts")[2:]  # sshd is in its namespace already
+    with sshd(second, tmp_path, " ".join(ask)) as client:
+
+        def both(*words: str) -> subprocess.CompletedProcess[str]:
+            argv = check(first, "--ssh", *words, "--ssh-config", str(client))
+            return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+        wait_until("sshd answers", lambda: both().returncode != 5)
+        config = second.home / "ha.d" / "ha.cf"
+        config.write_text(config.read_text().replace("deadtime 2", "deadtime 3"))
+        done = both()
+        assert done.returncode == 1, done.stderr
+        found = {row["id"] for row in json.loads(done.stdout)["findings"]}
+        assert "files-differ" in found and "not-compared" not in found
+
+        stranger = both("no-such-host.invalid")
+        assert (stranger.returncode, stranger.stdout) == (5, "")
+        assert "no-such-host.invalid" in stranger.stderr and "try by hand" in stranger.stderr
+
+        (tmp_path / "known").write_text("")
+        unknown = both()
+        assert (unknown.returncode, unknown.stdout) == (5, "")
+        assert "Host key verification failed" in unknown.stderr
+
+    (tmp_path / "user").unlink()
+    gone = both()
+    assert (gone.returncode, gone.stdout) == (5, "")

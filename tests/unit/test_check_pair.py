@@ -149,7 +149,7 @@ def test_another_version(pair: tuple[World, World]) -> None:
 
 def test_without_the_other_node_the_command_is_named(pair: tuple[World, World]) -> None:
     finding = pair_rules.not_compared(pair[0].subject())
-    assert finding.fix == "run: ssh mclaws failoverctl check --facts | failoverctl check --peer-facts -"
+    assert finding.fix == "run: failoverctl check --ssh"
     assert finding.severity is Severity.ADVICE
 
 

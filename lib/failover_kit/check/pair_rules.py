@@ -32,8 +32,7 @@ def findings(subject: Subject, own: Facts, peer: Facts, *, piped: bool) -> Itera
 
 
 def not_compared(subject: Subject) -> Finding:
-    command = f"ssh {subject.peer} failoverctl check --facts | failoverctl check --peer-facts -"
-    return found("not-compared", "", f"{subject.peer} was not looked at", f"run: {command}")
+    return found("not-compared", "", f"{subject.peer} was not looked at", "run: failoverctl check --ssh")
 
 
 def _files(own: Facts, peer: Facts) -> Iterator[Finding]:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 HELP = "find what is wrong with the pair before it matters"
 EXPLANATION = (
     "Looks at the three files, at this node and, with the facts of the other one, at both; writes nothing and "
-    "switches nothing. Both nodes: ssh PEER failoverctl check --facts | failoverctl check --peer-facts - . "
-    "Exit code: 0 nothing but advice, 1 errors or warnings, 6 the configuration cannot be used."
+    "switches nothing. Both nodes: failoverctl check --ssh . "
+    "Exit code: 0 nothing but advice, 1 errors or warnings, 5 the other node did not answer, "
+    "6 the configuration cannot be used."
 )
 STATUS_LIMIT_MS = 5_000
 SWITCH_LIMIT_MS = 120_000
+SSH_LIMIT_MS = 60_000
 TEST_LIMIT_S = 20.0
 
 
@@ -42,7 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--explain", metavar="ID", help="say why a kind of finding matters; all: list them")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--peer-facts", metavar="FILE", help="compare with these of the other node; - for stdin")
+    other.add_argument(
+        "--ssh",
+        nargs="?",
+        const="",
+        metavar="HOST",
+        help="look at the other node, too: run check --facts there over ssh (HOST: its name for ssh)",
+    )
     other.add_argument("--local", action="store_true", help="this node only, and do not remark that")
+    parser.add_argument("--ssh-config", default="", metavar="FILE", help="for --ssh: a file for ssh -F")
     parser.add_argument(
         "--switch",
         action="store_true",
@@ -80,22 +90,19 @@ def _checked(options: argparse.Namespace) -> int:
     from failover_kit.check import daemon_rules, examine, findings, nodefacts
 
     subject = _subject(options)
-    if options.links and subject.status is None and options.peer_facts is None:
+    asked = options.peer_facts is not None or options.ssh is not None
+    if options.links and subject.status is None and not asked:
         return _test_links(subject, options)
     own = examine.own_facts(subject)
     if options.facts:
         sys.stdout.write(nodefacts.write(own))
         return ExitCode.DONE.value
-    peer: Facts | None = None
-    if options.peer_facts is not None:
-        try:
-            peer = _peer_facts(options.peer_facts)
-        except (OSError, UnicodeDecodeError, nodefacts.NoFacts) as error:
-            return _complain(ExitCode.USAGE, f"--peer-facts {options.peer_facts}: {error}")
-        if peer.node != subject.peer:
-            text = f"these are facts of {peer.node}; the other node is {subject.peer}: run check --facts there"
-            return _complain(ExitCode.USAGE, f"--peer-facts {options.peer_facts}: {text}")
-    all_found = examine.compared(subject, own, peer, piped=options.peer_facts == "-")
+    try:
+        peer = _peer(options, subject)
+    except _NoPeer as error:
+        return _complain(error.code, str(error))
+    fresh = options.peer_facts == "-" or options.ssh is not None
+    all_found = examine.compared(subject, own, peer, piped=fresh)
     if options.switch:
         all_found = findings.in_order((*all_found, *daemon_rules.switch(_ask_switch(options))))
     if options.local:
@@ -131,6 +138,58 @@ def _host(options: argparse.Namespace) -> Host:
         config_dir=os.path.abspath(options.config_dir),
         node=options.node,
     )
+
+
+class _NoPeer(Exception):
+    """There are no facts of the other node; ``code`` is the exit code."""
+
+    def __init__(self, code: ExitCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def _peer(options: argparse.Namespace, subject: Subject) -> Facts | None:
+    """The facts of the other node, None when they are not asked for. _NoPeer when they are not to be had."""
+    from failover_kit.check import nodefacts
+
+    if options.ssh is not None:
+        where = options.ssh or subject.peer
+        peer, code = _facts_over_ssh(where, options.ssh_config), ExitCode.NO_DAEMON
+    elif options.peer_facts is not None:
+        where, code = f"--peer-facts {options.peer_facts}", ExitCode.USAGE
+        try:
+            peer = _peer_facts(options.peer_facts)
+        except (OSError, UnicodeDecodeError, nodefacts.NoFacts) as error:
+            raise _NoPeer(code, f"{where}: {error}") from None
+    else:
+        return None
+    if peer.node != subject.peer:
+        text = f"these are facts of {peer.node}; the other node is {subject.peer}: run check --facts there"
+        raise _NoPeer(ExitCode.USAGE, f"{where}: {text}")
+    return peer
+
+
+def _facts_over_ssh(host: str, config: str) -> Facts:
+    """Ask the other node's failoverctl. _NoPeer with what ssh or it said."""
+    from failover_kit.check import nodefacts
+    from failover_kit.spec import ssh
+    from failover_kit.spec.deadline import Deadline
+    from failover_kit.spec.process import CommandMissing, CommandTimeout
+    from failover_kit.spec.process import run as run_command
+
+    by_hand = f"try by hand: ssh {host} failoverctl check --facts"
+    try:
+        result = run_command([*ssh.argv(config), host, "failoverctl check --facts"], Deadline(SSH_LIMIT_MS))
+    except CommandMissing as error:
+        raise _NoPeer(ExitCode.NO_DAEMON, str(error)) from None
+    except CommandTimeout:
+        text = f"{host}: no answer within {SSH_LIMIT_MS // 1000} s; {by_hand}"
+        raise _NoPeer(ExitCode.NO_DAEMON, text) from None
+    try:
+        return nodefacts.read(result.stdout)
+    except nodefacts.NoFacts as error:
+        said = ssh.last_words(result) or str(error)
+        raise _NoPeer(ExitCode.NO_DAEMON, f"{host}: {said}; {by_hand}") from None
 
 
 def _peer_facts(where: str) -> Facts:
@@ -191,9 +250,10 @@ def _links_of_daemon(
         to_there = there.get(link.name) if peer is not None else link.peer_hears
         tried.append(Tried(link.name, bool(link.up), to_there, remark))
     if not tried:
-        return _complain(ExitCode.NO_DAEMON, f"{subject.silence}; without --peer-facts links are tested directly")
+        text = f"{subject.silence}; without --ssh and --peer-facts links are tested directly"
+        return _complain(ExitCode.NO_DAEMON, text)
     if any(link.to_there is None for link in tried):
-        command = f"ssh {subject.peer} failoverctl check --facts | failoverctl check --links --peer-facts -"
+        command = "failoverctl check --links --ssh"
         _say(f"what {subject.peer} hears is not in its beats now; its own facts have it: {command}")
     return _print_links(subject, tuple(tried), options)
 

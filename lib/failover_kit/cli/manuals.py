@@ -62,7 +62,7 @@ power switch itself, and watch runs on a third machine. Every command has --help
         ),
         Example(
             "What is wrong with the pair (on pete, of pete and mclaws):",
-            ("ssh mclaws failoverctl check --facts | failoverctl check --peer-facts -",),
+            ("failoverctl check --ssh",),
         ),
         Example(
             "Read the plugs of both nodes; cut the power of the passive one to prove that it can be done:",

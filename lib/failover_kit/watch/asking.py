@@ -1,8 +1,4 @@
-"""From the watcher to the nodes, over ssh; and which node is to be asked.
-
-ssh brings what a request needs: both sides proved by keys, nothing to replay, an address in the log. It is called
-so that it can neither ask a person nor accept a host it does not know.
-"""
+"""From the watcher to the nodes, over ssh; and which node is to be asked."""
 
 from __future__ import annotations
 
@@ -12,22 +8,12 @@ from dataclasses import dataclass
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer
 from failover_kit.manager.codec import CodecError
+from failover_kit.spec import ssh
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CommandMissing, CommandResult, CommandTimeout, run
 from failover_kit.watch.gate import Seen, read_answer
 
-CONNECT_S = 5
 STATUS_MS = 10_000
-
-_SSH = (
-    "ssh", "-T", "-a", "-x",
-    "-o", "BatchMode=yes",
-    "-o", f"ConnectTimeout={CONNECT_S}",
-    "-o", "ConnectionAttempts=1",
-    "-o", "StrictHostKeyChecking=yes",
-    "-o", "ServerAliveInterval=5",
-    "-o", "ServerAliveCountMax=3",
-)  # fmt: skip
 
 
 class AskError(Exception):
@@ -60,7 +46,7 @@ class Nodes:
         """``config`` is a file for ``ssh -F``, "" for the user's own; ``order_ms`` the wait for a takeover."""
         self._destinations = tuple(destinations)
         self._group = group
-        self._argv = [*_SSH, *(("-F", config) if config else ())]
+        self._argv = ssh.argv(config)
         self._order_ms = order_ms
         self._execute = execute
 
@@ -87,14 +73,14 @@ class Nodes:
 
     def _ask(self, destination: str, words: str, limit_ms: int) -> Seen | Answer:
         try:
-            result = self._execute([*self._argv, "--", destination, words], Deadline(limit_ms))
+            result = self._execute([*self._argv, destination, words], Deadline(limit_ms))
         except CommandMissing as error:
             raise AskError(ExitCode.FAILED, str(error)) from None
         except CommandTimeout:
             text = f"{destination}: no answer within {limit_ms / 1000:g} s; what was asked may go on, see its log"
             raise AskError(ExitCode.TIMED_OUT, text) from None
-        if result.code == 255 or not result.stdout:  # ssh(1): 255 if an error occurred
-            raise AskError(ExitCode.NO_DAEMON, f"{destination} is not reached: {_line(result)}")
+        if result.code == ssh.ERROR or not result.stdout:
+            raise AskError(ExitCode.NO_DAEMON, f"{destination} is not reached: {ssh.last_words(result)}")
         try:
             return read_answer(result.stdout)
         except CodecError as error:
@@ -120,8 +106,3 @@ def choose(seen: dict[str, Seen], problems: Sequence[str]) -> Target:
             return Target(destination, one.node, first.active, first.epoch)
     other = first.peer if first.node == first.active else first.node
     raise AskError(ExitCode.NO_DAEMON, f"{other}, which would take over, does not answer: " + "; ".join(problems))
-
-
-def _line(result: CommandResult) -> str:
-    """ssh's own words, without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in result.last_line())[:200]
