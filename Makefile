@@ -16,6 +16,7 @@ DOCDIR   = $(PREFIX)/share/doc/failover-kit
 MANDIR   = $(PREFIX)/share/man
 BASHDIR  = $(PREFIX)/share/bash-completion/completions
 SEEDS    = 10000
+WORKERS  = 2
 ARGS     =
 
 .PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers install clean
@@ -42,11 +43,12 @@ lab: ## the same machines, left running to try things on; prints how to get in (
 lab-down: ## end that lab; nothing of it stays but its cache (.lab/cache)
 	@$(PYTHON) tests/lab down $(ARGS)
 
-test: ## everything that is checked before a change lands (root)
+test: ## everything that is checked before a change lands (root; ARGS=tests/unit: part of it)
 	@sh tools/setup.sh test
 	@sh tools/venv.sh
 	@$(MAKE) --no-print-directory lint
-	$(VENV)/pytest -m 'not release' $(ARGS)
+	$(VENV)/pytest -m 'not release and not alone' -n $(WORKERS) --dist loadfile $(ARGS)
+	[ -n "$(ARGS)" ] || $(VENV)/pytest -m 'alone and not release' tests/labrun
 
 lab-test: ## the release check of agents, units and disasters in virtual machines (root)
 	@sh tools/setup.sh test

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,14 @@ def pytest_configure() -> None:
     # Who starts a run in the background may have these ignored, and the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The directory that the nodes of all tests share goes when the last worker has ended."""
+    if not hasattr(session.config, "workerinput"):
+        for place in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{place}/failover-kit")
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,22 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab import main, needs, start
 from lab.image import cache
 from lab.places import Places
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Emulated processors take all there is: whatever runs beside them is slow, and so are they."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")

@@ -221,8 +221,6 @@ class Node:
             wait_until("the node's processes are gone", lambda: not self.processes(), 20)
             for folder, _, _ in sorted(os.walk(self.cgroup), reverse=True):
                 Path(folder).rmdir()
-            with contextlib.suppress(OSError):
-                self.cgroup.parent.rmdir()
         subprocess.run(["ip", "netns", "delete", self.namespace], check=False, capture_output=True)
 
 
