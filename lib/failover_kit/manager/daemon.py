@@ -166,10 +166,11 @@ def _serial_problems(config: ClusterConfig) -> list[str]:
     """Devices that are no serial lines, and beats that do not fit (PROTOCOL rule 22)."""
     names = [group.name for group in config.groups]
     links = len(in_beat_order(config.links))
-    too_long = wire.frame_fits(config.nodes, names, links=links)
+    pings = len(config.pings)
+    too_long = wire.frame_fits(config.nodes, names, links=links, pings=pings)
     if too_long:
         return [f"haresources: {too_long}"]
-    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links)
+    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links, pings=pings)
     problems: list[str] = []
     for link in config.links:
         if not isinstance(link, SerialLink):
@@ -210,6 +211,9 @@ def core_config(checked: Checked) -> CoreConfig:
         digest=config.digest,
         fencing_digest=config.fencing_digest,
         prove_timeout_ms=config.prove_timeout_ms,
+        pings=tuple(ping.name for ping in config.pings),
+        deadping_ms=config.deadping_ms,
+        ping_failover=config.ping_failover,
     )
 
 
