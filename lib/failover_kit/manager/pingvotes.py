@@ -51,8 +51,9 @@ class PingVotes(CoreBase):
         return sum(map(bool, reached))
 
     def reaches_told(self) -> int | None:
-        """What the next beat says of it: only to a peer with the same files, whose ping nodes are the same. An older
-        version has another digest as soon as there are ping nodes: it is not sent a line it cannot read.
+        """What the next beat says of it: only to a peer with the same files, whose ping nodes are the same.
+
+        An older version has another digest as soon as there are ping nodes: it is not sent a line it cannot read.
         """
         beat = self.hearing.beat
         return self.reaches() if beat is not None and beat.digest == self.config.digest else None
