@@ -50,6 +50,8 @@ from failover_kit.manager.links_base import Link
 from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.observing import Observing
+from failover_kit.manager.pinger import Pinger
+from failover_kit.manager.pinging import pace_of
 from failover_kit.manager.records import CoreConfig, CoreGroup, NodeRecord
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
@@ -278,8 +280,12 @@ class Daemon:
             shared=[link.name for link in self._checked.links if is_shared(link)],
         )
 
+        pace = pace_of(self._checked.config.deadping_ms, self._checked.config.timing.deadtime_ms)
+        pinger = Pinger(self._checked.config.pings, pace, shell.feed, self._warn)
+
         def status() -> Status:
-            return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
+            problems = (space.weakness, journal.error, self._watchdog_problem(), pinger.problem)
+            return self._status(shell, receiver, problems)
 
         control = ControlServer(
             shell.command,
@@ -296,11 +302,13 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
+            pinger.start()
             observing.start(status)
             host.notify(self._ready())
             return await shell.ended
         finally:
             host.notify("STOPPING=1")
+            pinger.close()
             await shell.close()
             self._leave_watchdog(core)
             await control.close()
