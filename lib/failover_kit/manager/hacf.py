@@ -169,6 +169,10 @@ def _directive(name: Word, line: str, end: int, lines: _Lines) -> None:
         _WHOLE_LINE[name.text](name, line, end, lines)
         return
     values = split_words(line.partition("#")[0], name.line, commas=True, start=end)
+    if name.text == "respawn" and any(value.text.rpartition("/")[2] == "ipfail" for value in values):
+        remedy = "write ping_failover on, and moves follow ping nodes"
+        lines.report.note(name, f"respawn of ipfail has no meaning here: {remedy}")
+        return
     if name.text in WITHOUT_MEANING:
         if name.text not in lines.noted:
             lines.noted.add(name.text)
