@@ -164,6 +164,9 @@ def _but(core: OrderDecisions, group: Group) -> str:
     limit = core.config.monitor_failures
     said = f"; monitor failures: {failures}, handed over at {limit}" if failures else ""
     why = core.why_not_home(group) if core.belongs_home(group) else ""
+    if core.config.ping_failover and core.pings.fewer_since_ms is not None:
+        waits = core.why_not_for_pings(group) or core.move_refusal(group)
+        said += f"; not yet moved to {core.config.peer}, which reaches more ping nodes: {waits}" if waits else ""
     return f"{said}; not yet back on {core.config.peer}: {why}" if why else said
 
 
