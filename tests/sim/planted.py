@@ -604,6 +604,7 @@ PLANTED = (
         core_class=PingIsProof,
         kinds=("cut_all", "ping_lost"),
         changes=(("pings", 1),),
+        seeds=4,
     ),
     Planted(
         name="ping-shoots-first",
@@ -612,6 +613,7 @@ PLANTED = (
         kinds=("cut_all", "mains_cut"),
         changes=(("pings", 1),),
         outcome=False,
+        seeds=4,
     ),
     Planted(
         name="ping-one-turn-more",
@@ -620,6 +622,7 @@ PLANTED = (
         kinds=("isolate",),
         changes=(("pings", 1),),
         outcome=False,
+        seeds=10,
     ),
     Planted(
         name="ping-no-bound",
@@ -628,6 +631,7 @@ PLANTED = (
         kinds=("ping_lost",),
         changes=(("pings", 1),),
         outcome=False,
+        seeds=12,
     ),
     Planted(
         name="ping-moves-to-fewer",
@@ -636,6 +640,7 @@ PLANTED = (
         kinds=("ping_lost", "standby", "takeover"),
         changes=(("pings", 2),),
         outcome=False,
+        seeds=4,
     ),
     Planted(
         name="ping-no-rest",
@@ -644,6 +649,7 @@ PLANTED = (
         kinds=("ping_lost",),
         changes=(("pings", 2), ("ping_failover", True), ("auto_failback", False), ("stability_ms", 20_000)),
         outcome=False,
+        seeds=4,
     ),
     Planted(
         name="count-dies-with-its-life",
