@@ -199,7 +199,8 @@ def _why_no_takeover(core: OrderDecisions) -> str:
         return f"{peer} is not fenced: {core.shot_last}"
     if core.peer_state is PeerState.SILENT:
         left_s = max(0, core.silent_shot_at_ms() - core.now_ms) / 1000
-        return core.shot_refusal() or f"{peer} is silent and is fenced in {left_s:.1f} s unless it answers"
+        later = ", later than usual: no ping node answers here" if core.pings.cut_off else ""
+        return core.shot_refusal() or f"{peer} is silent and is fenced in {left_s:.1f} s unless it answers{later}"
     return f"{peer} is {core.peer_state.value}"
 
 
