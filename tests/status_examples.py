@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from failover_kit.manager.records import ClusterView, GroupView, LinkView
+from failover_kit.manager.records import ClusterView, GroupView, LinkView, PingView
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.status import LinkHealth, Status
 
@@ -71,6 +71,19 @@ SILENT = dataclasses.replace(
         "if mclaws is off for certain, run: failoverctl confirm-dead mclaws",
     ),
 )  # fmt: skip
+
+
+PINGS = dataclasses.replace(
+    HEALTHY,
+    pings=(
+        PingView(name="192.0.2.1", reached=True, since_ms=NOW_MS - 61_000),
+        PingView(name="printers", reached=False, since_ms=NOW_MS - 5_000),
+        PingView(name="2001:db8::1", reached=None, since_ms=NOW_MS - 1_000),
+    ),
+    peer_reaches=2,
+    health="degraded",
+    reason="ping node printers does not answer",
+)
 
 
 def status_of(view: ClusterView = HEALTHY, **fields: Any) -> Status:

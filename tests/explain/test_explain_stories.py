@@ -45,6 +45,8 @@ REVIEWED = {
     "links-lost-one-at-a-time": "mclaws",
     "full-disk": "pete",
     "maintenance": "pete",
+    "ping-isolated-and-power-cut": "mclaws",
+    "ping-failover": "pete",
 }
 """Stories whose text is kept, and the node that tells it."""
 

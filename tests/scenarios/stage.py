@@ -32,6 +32,7 @@ PLACES = {
     "{node}": r"(?P<node>pete|mclaws)",
     "{target}": r"(?P<target>\w+)",
     "{link}": r"(?P<link>eth1|ttyS0)",
+    "{ping}": r"(?P<ping>gateway|printer)",
     "{group}": r"(?P<group>cluster|archive)",
     "{epoch}": r"(?P<epoch>\d+)",
     "{seconds}": r"(?P<seconds>\d+(?:\.\d+)?)",
@@ -198,6 +199,26 @@ class Stage:
     def same_configuration(self, node: str) -> None:
         self.node(node).digest = self.world.config.digest
 
+    def pings(self, node: str, pings: tuple[str, ...], *, answer: bool) -> None:
+        there = self.node(node)
+        for ping in pings:
+            if ping not in self.world.config.pings:
+                raise StageError(f"there is no ping node {ping}")
+            if answer:
+                there.lost_ms.pop(ping, None)
+            else:
+                there.lost_ms.setdefault(ping, self.world.now_ms)
+        there.pings_change()
+
+    def isolate(self, node: str) -> None:
+        """Its network fails as a whole."""
+        self.cut(BOTH)
+        self.pings(node, self.world.config.pings, answer=False)
+
+    def all_answer(self) -> None:
+        for node in NODES:
+            self.pings(node, self.world.config.pings, answer=True)
+
     # --- orders and status -------------------------------------------------------------------------
 
     def order(self, node: str, verb: Verb, *, group: str = "", target: str = "") -> None:
@@ -262,6 +283,8 @@ COMMANDS = (
         lambda s, seconds: s.configure(auto_failback=True, failback_delay_ms=int(float(seconds) * 1000)),
     ),
     Entry("monitor_failures {count}", lambda s, count: s.configure(monitor_failures=int(count))),
+    Entry("ping nodes gateway and printer", lambda s: s.configure(pings=("gateway", "printer"), deadping_ms=2_000)),
+    Entry("ping_failover on", lambda s: s.configure(ping_failover=True)),
     Entry("two groups: cluster at home on pete, archive on mclaws", Stage.two_groups),
     Entry("start both nodes", Stage.start_both),
     Entry("start {node} alone", lambda s, node: s.boot_at_once(node)),
@@ -278,6 +301,10 @@ COMMANDS = (
     Entry("cut link {link}", lambda s, link: s.cut((link,))),
     Entry("cut both links from {node}", lambda s, node: s.cut(BOTH, (node,))),
     Entry("heal links", Stage.heal),
+    Entry("{ping} does not answer {node}", lambda s, ping, node: s.pings(node, (ping,), answer=False)),
+    Entry("{ping} answers {node} again", lambda s, ping, node: s.pings(node, (ping,), answer=True)),
+    Entry("the network of {node} fails: both links, and no ping node answers it", Stage.isolate),
+    Entry("every ping node answers both", Stage.all_answer),
     Entry("stop of {group} {how} on {node}", Stage.stop_does),
     Entry("start of {group} {how} on {node}", Stage.start_does),
     Entry("monitor of {group} fails on {node}", Stage.monitor_fails),

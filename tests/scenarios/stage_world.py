@@ -36,6 +36,7 @@ from failover_kit.manager.events import (
     MonitorFailed,
     Persisted,
     PersistFailed,
+    PingsSeen,
     PlugsRead,
     PowerOnDone,
     Probed,
@@ -68,6 +69,7 @@ ACTION_TIMEOUT_MS = 10_000
 PLUG_READ_MS = 300
 PLUG_SWITCH_MS = 700
 BOOT_MS = 20_000
+ECHO_MS = 250  # until a ping node that answers is known to
 
 CONFIG = CoreConfig(
     node="",
@@ -175,6 +177,9 @@ class Node:
         self.watched: dict[str, int] = {}
         self.orders: dict[int, str] = {}
         self.power_on_op = 0
+        self.lost_ms: dict[str, int] = {}  # since when ping nodes do not answer it
+        self.seen = PingsSeen(())
+        self.answered = False  # some ping node did, in this life of failoverd
 
     def peer(self) -> Node:
         return next(node for node in self.world.nodes.values() if node is not self)
@@ -218,7 +223,33 @@ class Node:
             stored=self.record,
             now_ms=self.world.now_ms,
         )
+        self.seen, self.answered = PingsSeen((None,) * len(self.world.config.pings)), False
         self.handle(Tick())
+        self.pings_change()
+
+    # --- ping nodes --------------------------------------------------------------------------------
+
+    def pings_change(self) -> None:
+        """Something answers or does not any more: failoverd finds out in its time."""
+        if self.core is not None and self.world.config.pings:
+            quiet_ms, deadping_ms = self.world.config.deadtime_ms // 2, self.world.config.deadping_ms
+            for wait_ms in (ECHO_MS, quiet_ms, deadping_ms):
+                self.later(wait_ms, self.look)
+
+    def look(self) -> None:
+        now_ms, config = self.world.now_ms, self.world.config
+        lost_ms = [self.lost_ms.get(ping) for ping in config.pings]
+        lost = [None if at is None else now_ms - max(at, self.core.born_ms if self.core else 0) for at in lost_ms]
+        self.answered = self.answered or None in lost
+        reached = tuple(
+            True if for_ms is None else False if for_ms >= config.deadping_ms else was
+            for for_ms, was in zip(lost, self.seen.reached, strict=True)
+        )
+        silent = all(for_ms is not None and for_ms >= config.deadtime_ms // 2 for for_ms in lost)
+        seen = PingsSeen(reached, quiet=self.answered and silent)
+        if seen != self.seen:
+            self.seen = seen
+            self.handle(seen)
 
     def end_daemon(self) -> None:
         """failoverd and the agents it was running are gone; what they started stays."""

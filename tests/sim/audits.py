@@ -32,6 +32,7 @@ from failover_kit.manager.events import (
     MonitorFailed,
     Persisted,
     PersistFailed,
+    PingsSeen,
     PlugsRead,
     PowerOnDone,
     Probed,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 FAILURES_EXPIRE_MS = 600_000  # docs/design/0036
+PING_REST_MS = 300_000  # docs/design/0038
 RUNNING_STATES = (GroupState.STARTING, GroupState.STARTED)
 
 
@@ -76,6 +78,7 @@ class Audits:
         self.starts = 0
         self.restarts: dict[tuple[int, str], list[int]] = {}  # monitors that failed in this boot
         self.drills = 0  # that ended well
+        self.ping_moves: dict[str, int] = {}  # when a group was last moved by ping_failover
 
     def check(self, condition: bool, text: str) -> None:
         """Raise a Violation unless ``condition``."""
@@ -210,6 +213,8 @@ class Audits:
                 self._reply(machine, witness, action)
             elif isinstance(action, Note) and action.code == "monitor-failed":
                 self._monitor_failed(machine, witness, event, action)
+            elif isinstance(action, Note) and action.code == "move":
+                self._move(machine, daemon, witness, action)
 
     def _request(
         self, machine: Machine, witness: Witness, event: Command, terms: Terms, actions: list[Action]
@@ -288,6 +293,9 @@ class Audits:
                     witness.drill.power = True
                 witness.device_op = 0
                 witness.power_on_op = 0
+            case PingsSeen():
+                witness.reached = event.reached
+                witness.quiet_ms = (witness.quiet_ms or witness.last_ms) if event.quiet else None
             case Command():
                 self._command(machine, witness, event)
             case _:
@@ -389,6 +397,7 @@ class Audits:
             witness.handed_node is None or witness.handed_node.shots != action.record.shots
         ):
             witness.turns = self._turns(daemon, witness)  # a shot was decided
+            witness.quiet_turns = self._quiet_turns(daemon, witness)
         witness.handed_node = action.record
 
     def _record(
@@ -687,6 +696,34 @@ class Audits:
             self.fail(machine, "rule 5: shoots a peer that left, and has every right itself")
         if silent_ms < min(self._turns(daemon, witness), witness.turns) * config.fence_delay_ms:
             self.fail(machine, f"rule 10: shoots after {silent_ms} ms of silence, before its turn")
+        # What was told before the silence counts in it; the peer's own word may say that the ping nodes are down.
+        quiet = witness.quiet_ms is not None and witness.quiet_ms <= witness.last_ms - silent_ms
+        down = beat is not None and beat.reached == 0 and beat.digest == config.digest
+        least = min(self._quiet_turns(daemon, witness), witness.quiet_turns)
+        if quiet and not down and silent_ms < least * config.fence_delay_ms:
+            self.fail(machine, f"ping: reaches nobody and shoots after {silent_ms} ms, before turn {least}")
+
+    def _quiet_turns(self, daemon: Daemon, witness: Witness) -> int:
+        """The turns of a node that reaches no ping node: none of them is a turn the other can have."""
+        if daemon.config.groups[0].home == daemon.config.node:
+            return 3
+        return 2 if self._turns(daemon, witness) == 0 else 4
+
+    def _move(self, machine: Machine, daemon: Daemon, witness: Witness, action: Note) -> None:
+        """No planned move goes where fewer ping nodes are reached; none for their sake more often than in 5 min."""
+        beat, here = witness.beat, witness.reached
+        there = beat.reached if beat is not None else None
+        known = bool(here) and None not in here and there is not None
+        if known and there is not None and there < sum(map(bool, here)):
+            self.fail(machine, f"ping: {there} are reached there, {sum(map(bool, here))} here: {action.text}")
+        if not action.text.endswith("(ping_failover)"):
+            return
+        if not known or there is None or there <= sum(map(bool, here)) or not daemon.config.ping_failover:
+            self.fail(machine, f"ping: {there} are reached there, {here} here: {action.text}")
+        now, name = self.world.now, action.text.split()[1]
+        if now - self.ping_moves.get(name, -PING_REST_MS) < PING_REST_MS:
+            self.fail(machine, f"ping: again within {PING_REST_MS} ms: {action.text}")
+        self.ping_moves[name] = now
 
     def _turns(self, daemon: Daemon, witness: Witness) -> int:
         """How many fence delays this node has to wait by rule 10, on what is known now."""

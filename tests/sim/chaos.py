@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from failover_kit.manager.events import ShutdownRequested, Terms, Verb
 from failover_kit.manager.records import NodeRecord
+from sim import pings
 from sim.faults import AGENT_MODES, ANY_FAULT_MEETS_DRILL_SEED
 from sim.machine import Machine
 from sim.world import World
@@ -108,6 +109,29 @@ class Chaos:
             start = self.rng.randrange(len(link.old))
             for entry in list(link.old)[start : start + self.rng.randint(1, 20)]:
                 self.world.at(self.rng.randint(0, 2_000), self.world.replay, link, entry)
+
+    def ping_lost(self) -> None:
+        """One ping node, or all, do not answer one node, or both."""
+        machines = self.world.machines if self.rng.random() < 0.3 else [self._machine()]
+        numbers = list(range(self.faults.pings))
+        if numbers and self.rng.random() < 0.5:
+            numbers = [self.rng.choice(numbers)]
+        for machine in machines:
+            for number in numbers:
+                pings.lose(machine, number)
+                self._undo(pings.find, machine, number)
+
+    def isolate(self) -> None:
+        """One node's network fails as a whole: no link, no ping node; sometimes not quite at once."""
+        machine = self._machine()
+        for number in range(self.faults.pings):
+            self.world.at(self.rng.choice((0, 0, self.faults.deadtime_ms)), self._lose, machine, number)
+        self.cut_all()
+
+    def _lose(self, machine: Machine, number: int) -> None:
+        if self.running:
+            pings.lose(machine, number)
+            self._undo(pings.find, machine, number)
 
     # --- nodes -------------------------------------------------------------------------------------
 

@@ -40,7 +40,16 @@ FAULT_KINDS = (
 )
 
 # Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
-LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000, "maintain": 30_000, "request": 40_000}
+LATER_KINDS = {
+    "crash_loop": 5_000,
+    "prove": 9_000,
+    "maintain": 30_000,
+    "request": 40_000,
+    "ping_lost": 50_000,
+    "isolate": 50_000,
+}
+# From this seed on a pair may have ping nodes.
+PINGS_SEED = 50_000
 # From this seed on the exam may be one of those added later, too.
 LATER_EXAMS_SEED = 9_000
 # From this seed on a drill may meet every kind of fault, not only those first thought of.
@@ -95,6 +104,8 @@ class Faults:
     later_exams: bool = False
     failback_delay_ms: int = 0
     monitor_failures: int = 2
+    pings: int = 0  # ping nodes
+    ping_failover: bool = False
 
     @property
     def fence_delay_ms(self) -> int:
@@ -128,6 +139,9 @@ class Faults:
             digest=digest,
             fencing_digest="switch",
             prove_timeout_ms=self.prove_timeout_ms,
+            pings=tuple(f"gateway{number}" for number in range(1, self.pings + 1)),
+            deadping_ms=self.deadtime_ms,
+            ping_failover=self.ping_failover,
         )
 
     def describe(self) -> str:
@@ -181,4 +195,6 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         later_exams=seed >= LATER_EXAMS_SEED,
         failback_delay_ms=Random(f"failback-{seed}").choice((0, 0, 20_000)),
         monitor_failures=Random(f"failures-{seed}").choice((1, 2, 2, 3)),
+        pings=Random(f"pings-{seed}").choice((0, 1, 2)) if seed >= PINGS_SEED else 0,
+        ping_failover=seed >= PINGS_SEED and Random(f"ping-failover-{seed}").random() < 0.3,
     )

@@ -12,7 +12,8 @@ from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.events import ShutdownRequested, Verb
 from failover_kit.manager.records import ClusterView, GroupView, ProofState
 from failover_kit.manager.states import GroupState
-from sim.audits import Violation
+from sim import pings
+from sim.audits import PING_REST_MS, Violation
 from sim.machine import Machine
 from sim.world import World
 
@@ -34,6 +35,8 @@ def heal(world: World) -> None:
         machine.disk.fails = False
         machine.disk.slow = False
         machine.device_mode = "ok"
+        for number in range(world.faults.pings):
+            pings.find(machine, number)
         machine.agent_mode.clear()
         machine.enabled = True
         machine.mains = True
@@ -177,7 +180,8 @@ def failover_bound_ms(world: World) -> int:
 def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
     holder = holder_of(world, world.faults.groups[0][0])
-    subject = world.rng.choice(SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS)
+    subjects = SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS
+    subject = world.rng.choice(subjects + PING_SUBJECTS if world.faults.pings else subjects)
     world.say("exam", subject.__name__)
     subject(world, holder)
     converge(world)
@@ -418,5 +422,104 @@ def debt_outlives_its_boot(world: World, holder: Machine) -> None:
     expect(world, all(victim.outlets), f"the power of {victim.name} was not given back after {holder.name} booted")
 
 
+# --- ping nodes ------------------------------------------------------------------------------------
+
+
+def _no_network(world: World, machine: Machine) -> None:
+    for number in range(world.faults.pings):
+        pings.lose(machine, number)
+
+
+def _found_again(world: World) -> None:
+    for machine in world.machines:
+        for number in range(world.faults.pings):
+            pings.find(machine, number)
+
+
+def _cut_off_bound_ms(world: World) -> int:
+    """A node that reaches nobody waits two turns longer, and no more."""
+    return failover_bound_ms(world) + 2 * world.faults.fence_delay_ms
+
+
+def ping_power(world: World, holder: Machine) -> None:
+    """L1: the holder's power fails, and the survivor's ping nodes with it."""
+    survivor = holder.peer
+    if not world.faults.can_fence:
+        return
+    _no_network(world, survivor)
+    holder.mains = False
+    holder.power_changed()
+    parked = {group.name for group in seen_groups(survivor) if group.parked}
+    world.run_until(world.now + _cut_off_bound_ms(world))
+    for name, _ in world.faults.groups:
+        if name not in parked:
+            expect(world, survivor.resources[name].level == 2, f"L1, ping: {name} does not run on {survivor.name}")
+    holder.mains = True
+    holder.power_changed()
+    _found_again(world)
+
+
+def ping_links(world: World, holder: Machine) -> None:
+    """L3: all links cut, and one node, or both, cut off: exactly one survives; of one, it is the other."""
+    faults = world.faults
+    if not faults.can_fence:
+        return
+    shots = world.shots
+    parked = {group.name for machine in world.machines for group in seen_groups(machine) if group.parked}
+    alone = world.rng.choice((None, *world.machines))
+    for machine in world.machines if alone is None else [alone]:
+        _no_network(world, machine)
+    for link in world.links:
+        link.cut = [True, True]
+    world.run_until(world.now + _cut_off_bound_ms(world))
+    most = 2 if faults.boot_alone else 1
+    fired = world.shots - shots
+    expect(world, 1 <= fired <= most, f"L3, ping: {fired} shots after all links were cut")
+    told = fired == 1 and not parked and faults.deadtime_ms >= 6 * faults.keepalive_ms
+    for name, _ in faults.groups:
+        running = [machine for machine in world.machines if machine.resources[name].level == 2]
+        expect(world, len(running) == 1 or name in parked, f"L3, ping: {name} runs on {len(running)} nodes")
+        if alone is not None and told:
+            expect(world, running == [alone.peer], f"ping: {name} runs on {alone.name}, which is cut off")
+    for link in world.links:
+        link.cut = [False, False]
+    _found_again(world)
+
+
+def ping_standby(world: World, holder: Machine) -> None:
+    """A planned move to a node that reaches fewer is refused, and done when it reaches as many."""
+    if world.faults.auto_failback or world.faults.ping_failover:
+        return
+    pings.lose(holder.peer, 0)
+    world.run_until(world.now + 3 * world.faults.deadtime_ms)
+    placed = placement(world)
+    number = world.command(holder, Verb.STANDBY)
+    world.run_until(world.now + 1_000)
+    reply = world.replies.get(number)
+    expect(world, reply is not None and reply.code is ExitCode.REFUSED, f"ping: standby was answered {reply}")
+    expect(world, placement(world) == placed, "ping: a refused standby moved something")
+    pings.find(holder.peer, 0)
+    world.run_until(world.now + 3 * world.faults.deadtime_ms)
+    standby(world, holder)
+
+
+def ping_moves(world: World, holder: Machine) -> None:
+    """ping_failover: a holder that reaches fewer gives its groups away, without a shot; else nothing moves."""
+    faults = world.faults
+    seen = seen_groups(holder.peer)
+    able = not any(group.failed_here or group.parked for group in seen) and not faults.auto_failback
+    shots = world.shots
+    held = [name for name, resource in holder.resources.items() if resource.active]
+    pings.lose(holder, 0)
+    moves_ms = PING_REST_MS + 4 * faults.deadtime_ms
+    world.run_until(world.now + moves_ms + (faults.start_ms + faults.stop_ms) * len(held) + 20_000)
+    expect(world, world.shots == shots, "ping: a ping node that does not answer led to a shot")
+    for name in held if able else ():
+        there = holder.peer.resources[name].level == 2
+        expect(world, there is faults.ping_failover, f"ping: {name} runs on {holder.peer.name}: {there}")
+    pings.find(holder, 0)
+
+
+PING_SUBJECTS = (ping_power, ping_links, ping_standby, ping_moves)
 LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

@@ -180,6 +180,7 @@ class Machine:
         self.booting = False
         self.digest = "cfg"
         self.agent_mode: dict[str, str] = {}  # verb -> fail or hang
+        self.lost_ms: list[int | None] = [None] * world.faults.pings  # since when ping nodes do not answer it
         self.device_mode = "ok"  # how the switch treats orders about this machine's plugs
         self.state_lost = False
         self.switch_job: SwitchJob | None = None  # a fence agent that outlived its daemon

@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
-from failover_kit.manager import law
+from failover_kit.manager import law, pingvotes
 from failover_kit.manager.coredata import Drill, Group, Order, Proof, Purpose
 from failover_kit.manager.drill import DrillDecisions
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
 from failover_kit.manager.hearing import Hearing, Verdict
+from failover_kit.manager.law import shoot_delay_ms
 from failover_kit.manager.records import Beat, CoreConfig, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 from sim import liveness
@@ -45,6 +46,52 @@ class ForgetsTheHoldOff(TracedCore):
 
     def _held_off(self, group: Group, hold_off_ms: int) -> str:
         return ""
+
+
+# --- ping nodes --------------------------------------------------------------------------------------
+
+
+class PingIsProof(TracedCore):
+    """Takes over from a silent peer without a shot as long as it reaches its own ping nodes (rule 5)."""
+
+    def _choose_shot(self) -> None:
+        if self.peer_state is PeerState.SILENT and self.reaches() and self.proof is None:
+            self._peer_becomes(PeerTrigger.PROOF)
+            self.proof = Proof(self.wanted.peer_boot_id, self.counter, self.now_ms)
+            return
+        super()._choose_shot()
+
+
+class CutOffForEver(TracedCore):
+    """Does not shoot as long as it reaches no ping node."""
+
+    def silent_shot_at_ms(self) -> int:
+        return super().silent_shot_at_ms() + (10**9 if self.pings.cut_off else 0)
+
+
+class ReachesSoShoots(TracedCore):
+    """Takes its own ping nodes for leave to shoot first (rule 10)."""
+
+    def silent_shot_at_ms(self) -> int:
+        return max(self.silent_since_ms, self.shot_next_ms) if self.reaches() else super().silent_shot_at_ms()
+
+
+class MovesToFewer(TracedCore):
+    """Does not look at ping nodes in planned moves."""
+
+    def fewer_there(self) -> str:
+        return ""
+
+    def fewer_here(self) -> str:
+        return ""
+
+
+def _one_turn_more(
+    config: CoreConfig, *, mine_active: bool, peer_active: bool, cut_off: bool = False
+) -> int:
+    """One D more where nobody is reached: the turn that the other node may have (rule 10)."""
+    delay_ms = shoot_delay_ms(config, mine_active=mine_active, peer_active=peer_active)
+    return delay_ms + config.fence_delay_ms if cut_off else delay_ms
 
 
 # --- Heartbeat's four double activations (heartbeat.md §0.1) ---------------------------------------
@@ -291,7 +338,7 @@ class Planted:
     name: str
     rule: str
     core_class: type[TracedCore] = TracedCore
-    patches: tuple[tuple[object, str, Callable[..., object]], ...] = ()
+    patches: tuple[tuple[object, str, object], ...] = ()
     kinds: tuple[str, ...]
     changes: tuple[tuple[str, object], ...] = ()  # to the drawn options
     seeds: int = 60  # within so many it must be caught
@@ -550,6 +597,59 @@ PLANTED = (
     ),
     Planted(
         name="request-no-hold-off", rule="hold-off", core_class=ForgetsTheHoldOff, kinds=("request",), outcome=False
+    ),
+    Planted(
+        name="ping-is-proof",
+        rule="5, ping",
+        core_class=PingIsProof,
+        kinds=("cut_all", "ping_lost"),
+        changes=(("pings", 1),),
+        seeds=4,
+    ),
+    Planted(
+        name="ping-shoots-first",
+        rule="10, ping",
+        core_class=ReachesSoShoots,
+        kinds=("cut_all", "mains_cut"),
+        changes=(("pings", 1),),
+        outcome=False,
+        seeds=4,
+    ),
+    Planted(
+        name="ping-one-turn-more",
+        rule="10, ping",
+        patches=((law, "shoot_delay_ms", _one_turn_more),),
+        kinds=("isolate",),
+        changes=(("pings", 1),),
+        outcome=False,
+        seeds=10,
+    ),
+    Planted(
+        name="ping-no-bound",
+        rule="L1, ping",
+        core_class=CutOffForEver,
+        kinds=("ping_lost",),
+        changes=(("pings", 1),),
+        outcome=False,
+        seeds=12,
+    ),
+    Planted(
+        name="ping-moves-to-fewer",
+        rule="vote, ping",
+        core_class=MovesToFewer,
+        kinds=("ping_lost", "standby", "takeover"),
+        changes=(("pings", 2),),
+        outcome=False,
+        seeds=4,
+    ),
+    Planted(
+        name="ping-no-rest",
+        rule="rest, ping",
+        patches=((pingvotes, "PING_REST_MS", 0),),
+        kinds=("ping_lost",),
+        changes=(("pings", 2), ("ping_failover", True), ("auto_failback", False), ("stability_ms", 20_000)),
+        outcome=False,
+        seeds=4,
     ),
     Planted(
         name="count-dies-with-its-life",

@@ -39,6 +39,7 @@ from failover_kit.manager.events import (
 )
 from failover_kit.manager.records import PlugState
 from sim.devices import SwitchJob
+from sim.pings import Pinger
 
 if TYPE_CHECKING:
     from sim.machine import Machine, Resource
@@ -61,6 +62,7 @@ class Daemon:
         self.believed = ""  # the peer's life the core takes for current
         self.watch: dict[str, int] = {}  # group -> op its monitors belong to
         self.job: SwitchJob | None = None
+        self.pinger = Pinger(self)
         self.timer_at = -1  # world time of the armed timer; -1 = none
         self.config = self.world.faults.config(machine.index, machine.digest)
         self.core = self.world.core_class(
@@ -78,6 +80,7 @@ class Daemon:
             self.machine.switch_job.kill()
             self.machine.switch_job = None
         self.handle(Tick())
+        self.pinger.changed()
 
     def die(self) -> None:
         """SIGKILL to failoverd alone. Its children go on, or not."""

@@ -83,6 +83,9 @@ class Witness:
         self.fence_began_ms = 0
         self.fence_if_off = False
         self.turns = 2  # rule 10, when the shot was decided
+        self.reached: tuple[bool | None, ...] = ()
+        self.quiet_ms: int | None = None  # since when no ping node answers, after some did
+        self.quiet_turns = 0  # what follows from that for its turn, when the shot was decided
         self.unsettled = stored is not None and stored.shot_pending  # rule 12: a shot without a look at the plugs
         self.device_op = 0
         self.power_on_op = 0

@@ -15,7 +15,7 @@ from failover_kit.check.findings import Severity
 from failover_kit.check.probes import Disk, Mounted
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer
-from failover_kit.manager.records import LinkView, ProofState, ProofView
+from failover_kit.manager.records import LinkView, PingView, ProofState, ProofView
 from failover_kit.manager.states import GroupState
 from status_examples import HEALTHY, WEB, status_of
 
@@ -123,6 +123,19 @@ CASES: list[tuple[str, Change, str]] = [
     ("ucast-no-address", ha_cf("ucast eth1 192.168.1.1\nucast eth1 192.168.1.2", "ucast eth1"), "ha.cf:8"),
     ("link-interface", lambda w: w.probes.interfaces.pop("eth1"), "ha.cf:8"),
     ("link-interface", lambda w: w.probes.interfaces.update(eth1=()), "ha.cf:8"),
+    ("ping-own", ha_cf("baud", "ping 192.0.2.1 192.0.2.220\nbaud"), "ha.cf:6"),
+    ("ping-own", ha_cf("baud", "ping_group g 192.0.2.1 192.0.2.218\nbaud"), "ha.cf:6"),
+    ("ping-peer", ha_cf("baud", "ping 192.0.2.1 192.168.1.2\nbaud"), "ha.cf:6"),
+    ("ping-peer", ha_cf("baud", "ping 192.0.2.1 192.0.2.217\nbaud"), "ha.cf:6"),
+    ("ping-one", ha_cf("baud", "ping 192.0.2.1\nbaud"), "ha.cf:6"),
+    (
+        "ping-silent",
+        both(
+            ha_cf("baud", "ping 192.0.2.1\nping_group g 192.0.2.2 192.0.2.3\nbaud"),
+            asked({**PROVED, "pings": (PingView(name="g", reached=False, since_ms=0),)}),
+        ),
+        "ha.cf:7",
+    ),
     ("serial-device", lambda w: w.tree.devices.remove("/dev/ttyS0"), "ha.cf:7"),
     (
         "serial-shared",
@@ -416,6 +429,8 @@ NOT_FOUND: list[tuple[str, Change]] = [
     ),
     ("fence-proof-old", asked(PROVED, proof_age_ms=1000)),
     ("address-first", haresources("IPaddr::", "IPaddr::192.0.2.221/24/eth0 IPaddr::")),
+    ("ping-one", ha_cf("baud", "ping_group g 192.0.2.1 192.0.2.2\nbaud")),
+    ("ping-own", ha_cf("baud", "ping 192.0.2.1 192.0.2.2\nbaud")),
 ]
 
 

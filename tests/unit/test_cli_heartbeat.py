@@ -162,6 +162,29 @@ def test_the_long_hbstatus(daemon: FakeDaemon, capsys: Captured) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "out"),
+    [
+        ("listnodes", 0, "mclaws\npete\n192.0.2.1\n2001:db8::1\nprinters\n"),
+        ("listnodes -p", 0, "192.0.2.1\n2001:db8::1\nprinters\n"),
+        ("listnodes -n", 0, "mclaws\npete\n"),
+        ("nodestatus 192.0.2.1", 0, "ping\n"),
+        ("nodestatus printers", 1, "dead\n"),
+        ("nodestatus 2001:db8::1", 1, "init\n"),
+        ("nodestatus pete", 0, "active\n"),
+        ("nodetype printers", 0, "ping\n"),
+        ("nodetype -m printers", 0, "The node printers's type: ping\n"),
+        ("nodetype pete", 0, "normal\n"),
+        ("listhblinks printers", 11, ""),
+    ],
+)
+def test_ping_nodes_are_nodes_of_their_own_type(
+    daemon: FakeDaemon, capsys: Captured, words: str, code: int, out: str
+) -> None:
+    daemon.status = status_examples.status_of(status_examples.PINGS)
+    assert asked(daemon, capsys, *words.split()) == (code, out)
+
+
 @pytest.mark.parametrize("state", list(PeerState))
 def test_silent_is_not_dead_and_only_proof_is(daemon: FakeDaemon, capsys: Captured, state: PeerState) -> None:
     daemon.status = status_examples.status_of(

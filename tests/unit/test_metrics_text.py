@@ -156,6 +156,16 @@ def test_a_silent_peer_is_unclean_and_what_is_not_known_is_left_out() -> None:
     assert {labels["node"] for labels in resources} == {"pete"}
 
 
+def test_ping_nodes() -> None:
+    samples = rendered(status_examples.status_of(status_examples.PINGS))
+    assert value(samples, "failover_kit_ping_reached", ping="192.0.2.1") == 1
+    assert value(samples, "failover_kit_ping_reached", ping="printers") == 0
+    assert value(samples, "failover_kit_ping_reached", ping="2001:db8::1") is None
+    assert value(samples, "failover_kit_peer_pings_reached") == 2
+    assert value(samples, "failover_kit_cut_off") == 0
+    assert value(rendered(), "failover_kit_peer_pings_reached") is None
+
+
 def test_troubles_of_this_node() -> None:
     links = (LinkHealth(name="ttyS0", error="no carrier", refused=7), LinkHealth(name="eth1", error="", refused=0))
     status = status_examples.status_of(links=links, problems=("the journal cannot be written",))

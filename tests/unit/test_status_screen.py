@@ -27,7 +27,7 @@ from failover_kit.manager.status import (
     assess,
     proof_age_ms,
 )
-from status_examples import HEALTHY, NOW_MS, SILENT, WEB, status_of
+from status_examples import HEALTHY, NOW_MS, PINGS, SILENT, WEB, status_of
 
 PLAIN = Style()
 PAINTED = Style(colour=True, width=0)
@@ -72,6 +72,19 @@ def test_a_link_that_works_in_one_direction_says_which() -> None:
     text = render(status_of(dataclasses.replace(HEALTHY, links=(mute, deaf))), PLAIN)
     assert "ttyS0  ONE WAY  0.4 s ago  we hear mclaws there, it does not hear us\n" in text
     assert "eth1   ONE WAY  9.0 s ago  mclaws hears us there, we do not hear it\n" in text
+
+
+def test_ping_nodes_have_a_table_where_there_are_some() -> None:
+    assert (
+        "ping node    state      since\n"
+        "192.0.2.1    answers    61 s\n"
+        "printers     SILENT     5.0 s\n"
+        "2001:db8::1  not known  1.0 s\n"
+        "mclaws reaches 2 of 3\n"
+    ) in render(status_of(PINGS), PLAIN)
+    unknown = dataclasses.replace(PINGS, peer_reaches=None)
+    assert "mclaws reaches a number not known\n" in render(status_of(unknown), PLAIN)
+    assert "ping node" not in render(status_of(), PLAIN)
 
 
 def test_a_running_call_shows_the_end_of_its_time() -> None:

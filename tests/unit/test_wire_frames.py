@@ -103,7 +103,7 @@ def test_every_field_of_a_beat_is_on_the_wire() -> None:
     other: dict[str, object] = {
         "node": "x", "boot_id": "x", "nonce": "x", "counter": 7, "echoes": (("x", 1),), "hears": False,
         "ready": False, "leaving": True, "links": (True,), "digest": "x", "maintenance": 7, "still": True,
-        "groups": (),
+        "reached": 0, "groups": (),
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(Beat)}
     for name, value in other.items():

@@ -65,6 +65,18 @@ TOPICS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
             Rule("link-one-way", "error", "a link carries beats in one direction only",
                  "A broken wire, a firewall on one node, or a wrong address: the deaf side has one link less, "
                  "and the other one does not see it."),
+            Rule("ping-own", "error", "a ping node is this node, or an address of the cluster",
+                 "It answers wherever the cluster's address is: the node that has the service reaches it and the "
+                 "other one does not, so every planned move is refused."),
+            Rule("ping-peer", "warning", "a ping node is the other node",
+                 "It is silent when that node is: what shall tell a node that has failed from a network that has "
+                 "failed tells the same as the heartbeat."),
+            Rule("ping-one", "advice", "one ping node only",
+                 "While it is rebooted or replaced the pair is degraded, and a node whose peer fails at that "
+                 "moment waits longer before it takes over."),
+            Rule("ping-silent", "warning", "a ping node does not answer this node",
+                 "Planned moves to the node that reaches fewer are refused, and a node that reaches none waits "
+                 "longer before it takes over."),
             Rule("serial-device", "error", "the serial device of a link is missing or is none",
                  "failoverd does not start here."),
             Rule("serial-shared", "error", "a login or the kernel's console is on the serial line",

@@ -15,6 +15,7 @@ from failover_kit.check import (
     link_rules,
     node_rules,
     pair_rules,
+    ping_rules,
 )
 from failover_kit.check.findings import Finding, found, in_order
 from failover_kit.check.nodefacts import Facts, facts_of
@@ -29,6 +30,7 @@ from failover_kit.manager.status import Status
 _RULES = (
     file_rules.findings,
     link_rules.findings,
+    ping_rules.findings,
     fence_rules.findings,
     boot_rules.findings,
     disk_rules.findings,

@@ -52,7 +52,8 @@ def _serial(subject: Subject, link: SerialLink) -> Iterator[Finding]:
         fact = f"{link.device} does not exist" if mode is None else f"{link.device} is no character device"
         yield found("serial-device", place, fact, "correct the name, or load the driver of the port")
     config = subject.loaded.config
-    frame_bytes = wire.max_frame_bytes(config.nodes, [group.name for group in config.groups])
+    groups = [group.name for group in config.groups]
+    frame_bytes = wire.max_frame_bytes(config.nodes, groups, pings=len(config.pings))
     refusal = serial_fits(frame_bytes, link.baud, config.timing.keepalive_ms)
     if refusal:
         fact, _, remedy = refusal.rpartition("; ")

@@ -1,7 +1,7 @@
 """cl_status: Heartbeat's questions, answered from failoverd's status in Heartbeat's words and exit codes.
 
 Codes and words are those of cl_status(1) and of tools/cl_status.c of Heartbeat 3.0.6. Where failoverd has no such
-thing (sites, clients, ping nodes) the answer says so in Heartbeat's terms. One word is new: a node that is not
+thing (sites, clients) the answer says so in Heartbeat's terms. One word is new: a node that is not
 heard is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as "dead" does there.
 """
 
@@ -32,9 +32,9 @@ Usage: cl_status <sub-command> [<options>] [<parameters>]
 
 Sub-commands (each takes -m for a sentence instead of a word):
 hbstatus [-v]                             whether failoverd runs on this machine; -v: and all nodes and links
-listnodes [-n|-p] [-v]                    the nodes; -p: ping nodes, of which there are none; -v: with their links
-nodestatus <node-name>                    active, init, silent or dead
-nodetype <node-name>                      normal
+listnodes [-n|-p] [-v]                    the nodes; -n: without ping nodes; -p: these alone; -v: with their links
+nodestatus <node-name>                    active, init, silent or dead; of a ping node ping, init or dead
+nodetype <node-name>                      normal or ping
 nodeweight <node-name>                    100, Heartbeat's default
 nodesite <node-name>                      fails: there are no sites
 listhblinks [-v] <node-name>              the links to the node
@@ -49,9 +49,9 @@ Exit codes: 0 yes, 1 no, 11 wrong parameters, 12 no answer within 5 s, 13 not kn
 PARAMETERS = frozenset((
     "apiauth", "auto_failback", "autojoin", "baud", "bcast", "cluster", "compression", "coredumps", "deadping",
     "deadtime", "debug", "debugfile", "enable_config_writes_while_running", "hbgenmethod", "hopfudge", "initdead",
-    "keepalive", "logfacility", "logfile", "mcast", "memreserve", "msgfmt", "nice_failback", "node", "realtime",
-    "rtprio", "serial", "traditional_compression", "ucast", "udpport", "use_logd", "uuidfrom", "warntime",
-    "watchdog",
+    "keepalive", "logfacility", "logfile", "mcast", "memreserve", "msgfmt", "nice_failback", "node", "ping",
+    "realtime", "rtprio", "serial", "traditional_compression", "ucast", "udpport", "use_logd", "uuidfrom",
+    "warntime", "watchdog",
 ))  # fmt: skip
 """Of ha.cf, what may be shown: not the lines of fence devices, where passwords stand."""
 
@@ -92,6 +92,12 @@ class _Question:
         if self.words[0] not in (self.status.view.node, self.status.view.peer):
             raise _Wrong(PARAMETER, "Error. May be due to incorrect node name")
         return self.words[0]
+
+    def any_node(self) -> str:
+        """The node or ping node asked for."""
+        if self.words and self.words[0] in _pings(self.status.view):
+            return self.words[0]
+        return self.node()
 
     def say(self, sentence: str, word: str) -> None:
         print(sentence if self.human else word)
@@ -153,7 +159,15 @@ def _no_answer(argv: Sequence[str], error: ControlError) -> int:
 # --- nodes and links --------------------------------------------------------------------------------------
 
 
+def _pings(view: ClusterView) -> dict[str, str]:
+    """Ping nodes in Heartbeat's words: one that answers has the status "ping"."""
+    return {ping.name: {True: "ping", False: "dead", None: "init"}[ping.reached] for ping in view.pings}
+
+
 def _node_word(view: ClusterView, node: str) -> str:
+    pings = _pings(view)
+    if node in pings:
+        return pings[node]
     return "active" if node == view.node else _PEER_WORDS.get(view.peer_state, "silent")
 
 
@@ -173,14 +187,17 @@ def _print_nodes(question: _Question, *, verbose: bool) -> None:
     view = question.status.view
     if question.human:
         print("The nodes are as follow:")
-    if "-p" in question.options and "-n" not in question.options:
-        return  # there are no ping nodes
-    for node in sorted((view.node, view.peer)):
+    pings = _pings(view)
+    wanted = {"-n", "-p"} & set(question.options) or {"-n", "-p"}
+    names = [view.node, view.peer] if "-n" in wanted else []
+    for node in sorted(names) + (sorted(pings) if "-p" in wanted else []):
         if not verbose:
             print(node)
             continue
-        print(f"\n{node}\t{_node_word(view, node)}\t(nodetype: normal)")
-        _print_links(question.status, node, verbose=True)
+        kind = "ping" if node in pings else "normal"
+        print(f"\n{node}\t{_node_word(view, node)}\t(nodetype: {kind})")
+        if node not in pings:
+            _print_links(question.status, node, verbose=True)
 
 
 def _hbstatus(question: _Question) -> int:
@@ -200,14 +217,16 @@ def _listnodes(question: _Question) -> int:
 
 
 def _nodestatus(question: _Question) -> int:
-    node = question.node()
+    node = question.any_node()
     word = _node_word(question.status.view, node)
     question.say(f"The cluster node {node} is {word}", word)
-    return OK if word == "active" else FAIL
+    return OK if word in ("active", "ping") else FAIL
 
 
 def _nodetype(question: _Question) -> int:
-    question.say(f"The node {question.node()}'s type: normal", "normal")
+    node = question.any_node()
+    kind = "ping" if node in _pings(question.status.view) else "normal"
+    question.say(f"The node {node}'s type: {kind}", kind)
     return OK
 
 

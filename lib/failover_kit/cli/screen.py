@@ -57,6 +57,7 @@ def render(status: Status, style: Style) -> str:
         _nodes(status.view, style),
         _groups(status.view, style),
         _links(status, style),
+        _pings(status.view, style),
         _proof(status, style),
         _now(status, style),
         _recent(status, style),
@@ -151,6 +152,18 @@ def _link_state(link: LinkView) -> Cell:
     if link.one_way:
         return Cell("ONE WAY", _RED)
     return Cell("up", _GREEN) if link.up else Cell("SILENT", _RED)
+
+
+def _pings(view: ClusterView, style: Style) -> str:
+    """Ping nodes, where there are some; what the peer says of them is one number."""
+    if not view.pings:
+        return ""
+    words = {True: Cell("answers", _GREEN), False: Cell("SILENT", _RED), None: Cell("not known", _YELLOW)}
+    rows = [
+        (Cell(ping.name), words[ping.reached], Cell(_since(view, ping.since_ms)), Cell("")) for ping in view.pings
+    ]
+    there = "a number not known" if view.peer_reaches is None else f"{view.peer_reaches} of {len(rows)}"
+    return _table(("ping node", "state", "since", ""), rows, style) + f"{_clean(view.peer)} reaches {there}\n"
 
 
 _PROOF_WORD = {

@@ -100,9 +100,18 @@ def _power_cut(config: ClusterConfig, survivor: str, history: History) -> Case:
             why=f"{'' if home else '2 x '}fence_delay: {survivor} {which} home of the first group (rule 10)",
             measured=history.of(Step.DELAY),
         ),
+        *_cut_off(config, survivor),
         *_fencing(config, victim, history),
         *_starts(config, history),
     ))  # fmt: skip
+
+
+def _cut_off(config: ClusterConfig, survivor: str) -> list[Line]:
+    """What ping nodes cost when they fall with the victim."""
+    if not config.pings:
+        return []
+    why = f"2 x fence_delay, only when no ping node answers {survivor} any more at that moment, either"
+    return [Line(phase="ping nodes", worst_ms=2 * config.fence_delay_ms, why=why)]
 
 
 def _move(config: ClusterConfig, node: str, history: History) -> Case:

@@ -95,7 +95,11 @@ def _delay(episode: Episode) -> list[str]:
         return []
     config = episode.life.config
     mine, theirs = " and ".join(episode.ran_here), " and ".join(episode.ran_there)
-    waited = law.shoot_delay_ms(config, mine_active=bool(mine), peer_active=bool(theirs))
+    cut_off = episode.has("cut-off")
+    waited = law.shoot_delay_ms(config, mine_active=bool(mine), peer_active=bool(theirs), cut_off=cut_off)
+    if cut_off:
+        fact = f"{config.node} reached no ping node and may have been cut off itself"
+        return [f"{fact}, so it waited {span(waited)} for {config.peer} to shoot first (rule 10, ping nodes)"]
     if not waited:
         return [f"{config.node} ran {mine}, so it shot at once (rule 10)"]
     turns = "twice fence_delay" if waited > config.fence_delay_ms else "fence_delay"
@@ -122,6 +126,8 @@ def _decided(episode: Episode, topic: Topic) -> list[str]:
         found.append(f"an operator on {peer}: the request for a takeover came in its beats")
     if move is not None and "auto_failback" in move.text:
         found.append(f"failoverd of {node}: {peer} is its home, and auto_failback is on")
+    if move is not None and "ping_failover" in move.text:
+        found.append(f"failoverd of {node}: {peer} reached more ping nodes, and ping_failover is on")
     if topic is Topic.TAKEOVER and not episode.has("confirmed-dead") and not episode.orders:
         found.append(f"failoverd of {node} by itself: a peer that was read OFF has no right any more (rule 2b)")
     if topic in (Topic.FENCE, Topic.FENCE_FAILED) and not episode.orders:

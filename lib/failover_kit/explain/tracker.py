@@ -47,7 +47,7 @@ OPENS = {
 }  # fmt: skip
 """Notes of level INFO that begin an episode; warnings and alarms do, but for those of ``ASIDE``."""
 
-ASIDE = ("link-", "config-differs")
+ASIDE = ("link-", "ping-", "config-differs")
 """Notes that are no event of their own; told where they fall into an episode."""
 
 

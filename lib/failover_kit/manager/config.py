@@ -26,6 +26,9 @@ SERIAL_SHARE_PERCENT = 80
 LINK_LIMIT = 16
 """A beat tells of each link whether it is heard there; that, too, must fit on a serial line (rule 22)."""
 
+PING_LIMIT = 16
+"""Ping nodes of a pair, and addresses of one: more of them tell nothing that a few do not."""
+
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 
 FAILBACK_DELAY_MS = 60_000
@@ -231,6 +234,18 @@ def in_beat_order(links: Iterable[Link]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PingNode:
+    """Something beside the pair that answers an echo: ``ping ADDRESS``, or ``ping_group NAME ADDRESS...``.
+
+    It is reached while one of its members is. A link-local IPv6 address carries its zone, ``fe80::1%eth1``.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """When a peer is late, silent, or was never there; see ha.cf."""
 
@@ -391,6 +406,9 @@ class ClusterConfig:
     digest: str = ""
     fencing_digest: str = ""  # of devices, plugs, levels and trust alone: what a proof drill is good for
     prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back
+    pings: tuple[PingNode, ...] = ()
+    deadping_ms: int = 30_000  # a ping node that did not answer for so long is silent
+    ping_failover: bool = False  # ipfail: a node that reaches fewer gives its groups to the one that reaches more
 
     def peer_of(self, node: str) -> str:
         """The other node. ValueError when ``node`` is none of the two."""
@@ -529,6 +547,10 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
         facts.append(("failback delay", config.failback_delay_ms))
     if config.monitor_failures != MONITOR_FAILURES:
         facts.append(("failures", config.monitor_failures))
+    if config.pings:
+        # A zone is the name of an interface, which may differ.
+        nodes = sorted((_zoneless(ping.name), sorted(map(_zoneless, ping.members))) for ping in config.pings)
+        facts.append(("pings", nodes, config.deadping_ms, config.ping_failover))
     facts += _fencing_facts(config, with_secrets)
     for group in config.groups:
         facts.append(("group", group.name, group.home))
@@ -548,6 +570,10 @@ def _canonical_lines(config: ClusterConfig, *, with_secrets: bool) -> list[str]:
             for r in group.resources
         ]
     return [repr(fact) for fact in facts]
+
+
+def _zoneless(address: str) -> str:
+    return address.partition("%")[0]
 
 
 def _medium(link: NetworkLink) -> tuple[str, str, int]:

@@ -13,6 +13,7 @@ from failover_kit.manager.events import (
     MonitorFailed,
     Persisted,
     PersistFailed,
+    PingsSeen,
     PlugsRead,
     PowerOnDone,
     Probed,
@@ -117,6 +118,8 @@ class Core(OrderDecisions):
                 self._power_on_done(event)
             case PlugsRead():
                 self._plugs_read(event)
+            case PingsSeen():
+                self._pings_seen(event)
             case Command():
                 self._command(event)
             case ShutdownRequested():
@@ -249,6 +252,7 @@ class Core(OrderDecisions):
         for _ in range(EVALUATION_LIMIT):
             before = (self._version, len(self._out))
             self._check_silence()
+            self._weigh_pings()
             self._decide_maintenance()
             self._decide_groups()
             self._decide_fencing()
@@ -305,6 +309,7 @@ class Core(OrderDecisions):
                     digest=self.config.digest,
                     maintenance=self.durable.maintenance,
                     still=law.keeps_still(self.durable) and self.in_maintenance(),
+                    reached=self.reaches_told(),
                     groups=tuple(self._claim(group) for group in self.groups.values()),
                 )
             )

@@ -136,6 +136,17 @@ class Drill:
 
 
 @dataclass(slots=True)
+class Pings:
+    """What this node knows of its ping nodes, and what it made of it."""
+
+    reached: tuple[bool | None, ...]
+    since_ms: tuple[int, ...]  # when each became so
+    quiet: bool = False  # from PingsSeen
+    cut_off: bool = False  # in the present silence this node seems to be the one without a network
+    fewer_since_ms: int | None = None  # since when the peer reaches more
+
+
+@dataclass(slots=True)
 class Order:
     """An operator's command that waits for its outcome."""
 
@@ -183,6 +194,7 @@ class CoreBase:
         self.device_next_ms = now_ms
         self.plugs_need_on = False  # read after an unproved shot, and not all ON
         self.if_off_tried = False
+        self.pings = Pings((None,) * len(config.pings), (now_ms,) * len(config.pings))
         self.orders: list[Order] = []
         self.shutting_down = False
         self.shutdown_deadline_ms = 0

@@ -50,6 +50,8 @@ from failover_kit.manager.links_base import Link
 from failover_kit.manager.links_receive import FrameReceiver
 from failover_kit.manager.logs import Log, systemd_reads_stderr
 from failover_kit.manager.observing import Observing
+from failover_kit.manager.pinger import Pinger
+from failover_kit.manager.pinging import pace_of
 from failover_kit.manager.records import CoreConfig, CoreGroup, NodeRecord
 from failover_kit.manager.resources import GroupRunner, clear_strangers
 from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
@@ -166,10 +168,11 @@ def _serial_problems(config: ClusterConfig) -> list[str]:
     """Devices that are no serial lines, and beats that do not fit (PROTOCOL rule 22)."""
     names = [group.name for group in config.groups]
     links = len(in_beat_order(config.links))
-    too_long = wire.frame_fits(config.nodes, names, links=links)
+    pings = len(config.pings)
+    too_long = wire.frame_fits(config.nodes, names, links=links, pings=pings)
     if too_long:
         return [f"haresources: {too_long}"]
-    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links)
+    frame_bytes = wire.max_frame_bytes(config.nodes, names, links=links, pings=pings)
     problems: list[str] = []
     for link in config.links:
         if not isinstance(link, SerialLink):
@@ -210,6 +213,9 @@ def core_config(checked: Checked) -> CoreConfig:
         digest=config.digest,
         fencing_digest=config.fencing_digest,
         prove_timeout_ms=config.prove_timeout_ms,
+        pings=tuple(ping.name for ping in config.pings),
+        deadping_ms=config.deadping_ms,
+        ping_failover=config.ping_failover,
     )
 
 
@@ -274,8 +280,12 @@ class Daemon:
             shared=[link.name for link in self._checked.links if is_shared(link)],
         )
 
+        pace = pace_of(self._checked.config.deadping_ms, self._checked.config.timing.deadtime_ms)
+        pinger = Pinger(self._checked.config.pings, pace, shell.feed, self._warn)
+
         def status() -> Status:
-            return self._status(shell, receiver, (space.weakness, journal.error, self._watchdog_problem()))
+            problems = (space.weakness, journal.error, self._watchdog_problem(), pinger.problem)
+            return self._status(shell, receiver, problems)
 
         control = ControlServer(
             shell.command,
@@ -292,11 +302,13 @@ class Daemon:
             for link in self._links:
                 link.start(receiver.take)
             shell.begin()
+            pinger.start()
             observing.start(status)
             host.notify(self._ready())
             return await shell.ended
         finally:
             host.notify("STOPPING=1")
+            pinger.close()
             await shell.close()
             self._leave_watchdog(core)
             await control.close()

@@ -156,6 +156,19 @@ class PlugsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PingsSeen:
+    """Which ping nodes are reached, in the order of ``CoreConfig.pings``: an echo of the last deadping was
+    answered. None is not known: nobody asked for so long yet, or nobody can ask.
+
+    ``quiet``: some answered in this life, and for about half of deadtime none has. That is sooner than ``reached``
+    tells, so that it is known when the peer's silence is. Told when something of it changes.
+    """
+
+    reached: tuple[bool | None, ...]
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """On what terms a watcher asks for a takeover; an order without them is the operator's own."""
 
@@ -199,6 +212,7 @@ Event = (
     | FenceDone
     | PowerOnDone
     | PlugsRead
+    | PingsSeen
     | Command
     | ShutdownRequested
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from failover_kit.manager import law
 from failover_kit.manager.actions import Level, Probe, Start, Stop
-from failover_kit.manager.coredata import CoreBase, Group, Purpose
+from failover_kit.manager.coredata import Group, Purpose
 from failover_kit.manager.events import (
     MonitorFailed,
     Probed,
@@ -18,6 +18,7 @@ from failover_kit.manager.events import (
     StopFailed,
     Stopped,
 )
+from failover_kit.manager.pingvotes import PingVotes
 from failover_kit.manager.records import GroupClaim
 from failover_kit.manager.states import GroupState, GroupTrigger
 
@@ -25,7 +26,7 @@ from failover_kit.manager.states import GroupState, GroupTrigger
 FAILURES_EXPIRE_MS = 600_000
 
 
-class GroupDecisions(CoreBase):
+class GroupDecisions(PingVotes):
     """Groups: what their actions answered, and what follows."""
 
     # --- answers of the shell ----------------------------------------------------------------------
@@ -204,16 +205,18 @@ class GroupDecisions(CoreBase):
         claim = self.peer_claim(group.name)
         if claim is None:
             return
-        asked = claim.want and (self.hearing.nonce, claim.want) != group.served
-        if asked:
-            why_not = self.move_refusal(group)
-        else:
-            why_not = self.why_not_home(group) if self.belongs_home(group) else "nobody asks for it"
-        if why_not:
-            return
-        if asked:
+        if claim.want and (self.hearing.nonce, claim.want) != group.served:
+            if self.move_refusal(group):
+                return
             group.served = (self.hearing.nonce, claim.want)
-        why = f"{self.config.peer} asked for it" if asked else "it goes back to its home node (auto_failback)"
+            why = f"{self.config.peer} asked for it"
+        elif self.belongs_home(group) and not self.why_not_home(group):
+            why = "it goes back to its home node (auto_failback)"
+        elif not self.why_not_for_pings(group) and not self.move_refusal(group):
+            here = f"{self.reaches()} of {len(self.config.pings)}"
+            why = f"{self.peer_reaches()} ping nodes are reached there, here {here} (ping_failover)"
+        else:
+            return
         self._note(Level.INFO, "move", f"group {group.name}: moving to {self.config.peer}, {why}")
         group.purpose = Purpose.MOVE
         self._begin_move(group)
@@ -267,7 +270,7 @@ class GroupDecisions(CoreBase):
             return "a shot at the peer is not settled"
         if self.persist_error:
             return "the state directory cannot be written"
-        return ""
+        return self.fewer_there()
 
     def _decide_stopped(self, group: Group) -> None:
         record = self.wanted_groups[group.name]

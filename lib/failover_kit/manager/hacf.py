@@ -4,7 +4,7 @@ The directives are Heartbeat's, read as Heartbeat 3.0.6 read them (``#`` begins 
 separate values as blanks do, baud and udpport come before the links), with our own extensions for
 fencing. What Heartbeat knew and has no meaning here is accepted with one note; what it did not know is an
 error.
-Links are read in ``hacf_links``, fence devices in ``hacf_fencing``.
+Links are read in ``hacf_links``, ping nodes in ``hacf_pings``, fence devices in ``hacf_fencing``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from failover_kit.manager.configtext import (
 )
 from failover_kit.manager.hacf_fencing import FenceLines
 from failover_kit.manager.hacf_links import LinkLines, whole_number
+from failover_kit.manager.hacf_pings import PingLines
 
 DEFAULT_KEEPALIVE_MS = 1_000
 DEFAULT_DEADTIME_MS = 30_000
@@ -69,13 +70,12 @@ WITHOUT_MEANING = {
     "crm_daemon_dir": _HEARTBEAT_2,
     "crmd_spawns_pengine": _HEARTBEAT_2,
     "cluster": _HEARTBEAT_2,
-    "deadping": "ping nodes take no part in decisions",
     "debug": _LOGS,
     "debugfile": _LOGS,
     "enable_config_writes": _HEARTBEAT_2,
     "env": _HEARTBEAT_2,
     "failfast": "programs beside the cluster are started by systemd",
-    "hbaping": "ping nodes take no part in decisions",
+    "hbaping": "ping nodes are asked over IP; write ping and an address",
     "hbgenmethod": "each life of failoverd has a random nonce instead of a generation",
     "hopfudge": "beats are not forwarded",
     "log_badpack": _LOGS,
@@ -85,9 +85,6 @@ WITHOUT_MEANING = {
     "memreserve": _SCHEDULING,
     "msgfmt": _WIRE,
     "normalpoll": _HEARTBEAT_2,
-    "ping": "ping nodes take no part in decisions",
-    "ping6": "ping nodes take no part in decisions",
-    "ping_group": "ping nodes take no part in decisions",
     "quorum_server": _HEARTBEAT_2,
     "realtime": _SCHEDULING,
     "record_config_changes": _HEARTBEAT_2,
@@ -112,6 +109,7 @@ _TIMES = (
     "monitor_interval",
     "fence_prove_timeout",
     "auto_failback_delay",
+    "deadping",
 )
 
 
@@ -131,6 +129,8 @@ class _Lines:
     fence_action: FenceAction = FenceAction.REBOOT
     watchdog: str | None = None
     fence: FenceLines = field(default_factory=FenceLines)
+    ping: PingLines = field(default_factory=PingLines)
+    ping_failover: bool = False
 
 
 def parse(text: str, file: str = "ha.cf") -> Parsed[ClusterConfig]:
@@ -169,6 +169,10 @@ def _directive(name: Word, line: str, end: int, lines: _Lines) -> None:
         _WHOLE_LINE[name.text](name, line, end, lines)
         return
     values = split_words(line.partition("#")[0], name.line, commas=True, start=end)
+    if name.text == "respawn" and any(value.text.rpartition("/")[2] == "ipfail" for value in values):
+        remedy = "write ping_failover on, and moves follow ping nodes"
+        lines.report.note(name, f"respawn of ipfail has no meaning here: {remedy}")
+        return
     if name.text in WITHOUT_MEANING:
         if name.text not in lines.noted:
             lines.noted.add(name.text)
@@ -269,6 +273,10 @@ def _boot_alone(_name: Word, value: Word, lines: _Lines) -> None:
     lines.boot_alone = boolean(value.text)
 
 
+def _ping_failover(_name: Word, value: Word, lines: _Lines) -> None:
+    lines.ping_failover = boolean(value.text)
+
+
 def _watchdog(_name: Word, value: Word, lines: _Lines) -> None:
     if not value.text.startswith("/"):
         raise ValueError(f"{shown(value.text)} is no absolute path; write /dev/watchdog")
@@ -296,6 +304,7 @@ _SINGLE: dict[str, tuple[Callable[[Word, Word, _Lines], None], str]] = {
     "fence_action": (_fence_action, "reboot"),
     "boot_alone": (_boot_alone, "no"),
     "monitor_failures": (_monitor_failures, "2"),
+    "ping_failover": (_ping_failover, "on"),
     "watchdog": (_watchdog, "/dev/watchdog"),
     "autojoin": (_autojoin, "none"),
     "crm": (_crm, "off"),
@@ -333,6 +342,14 @@ def _mcast(name: Word, values: list[Word], lines: _Lines) -> None:
     lines.link.mcast(name, values, lines.report)
 
 
+def _ping(name: Word, values: list[Word], lines: _Lines) -> None:
+    lines.ping.ping(name, values, lines.report)
+
+
+def _ping_group(name: Word, values: list[Word], lines: _Lines) -> None:
+    lines.ping.group(name, values, lines.report)
+
+
 def _stonith(name: Word, _values: list[Word], lines: _Lines) -> None:
     instead = "fence_device NAME AGENT name=value with the values of that file"
     lines.report.error(name, f"stonith TYPE FILE is not supported; write {instead}")
@@ -363,6 +380,9 @@ _SEVERAL: dict[str, Callable[[Word, list[Word], _Lines], None]] = {
     "udp": _bcast,
     "mcast": _mcast,
     "mcast6": _mcast,
+    "ping": _ping,
+    "ping6": _ping,
+    "ping_group": _ping_group,
     "stonith": _stonith,
     "fence_level": _fence_level,
     "fence_trust": _fence_trust,
@@ -402,6 +422,9 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         prove_timeout_ms=_prove_timeout_ms(lines),
         udpport=lines.link.udpport,
         watchdog_device=lines.watchdog,
+        pings=tuple(lines.ping.nodes),
+        deadping_ms=_deadping_ms(lines, timing),
+        ping_failover=lines.ping_failover,
     )
 
 
@@ -416,6 +439,24 @@ def _prove_timeout_ms(lines: _Lines) -> int:
         place = lines.times["fence_prove_timeout"][1]
         lines.report.error(place, f"{fact}; use {as_time(LONGEST_PROVE_TIMEOUT_MS)} or less")
     return timeout_ms
+
+
+def _deadping_ms(lines: _Lines, timing: Timing) -> int:
+    """Heartbeat's default is deadtime, and it refused what is not more than two keepalives (ha.cf(5))."""
+    deadping_ms, report = _given(lines, "deadping", timing.deadtime_ms), lines.report
+    if lines.ping_failover and lines.ping.named is None:
+        remedy = "write ping 192.0.2.1 with the address of a gateway"
+        report.error(lines.once["ping_failover"], f"ping_failover on without a ping node; {remedy}")
+    if "deadping" not in lines.times:
+        return deadping_ms
+    place = lines.times["deadping"][1]
+    if deadping_ms <= 2 * timing.keepalive_ms:
+        twice, usual = as_time(2 * timing.keepalive_ms), as_time(max(timing.deadtime_ms, 5 * timing.keepalive_ms))
+        fact = f"deadping {as_time(deadping_ms)} must be more than twice keepalive ({twice})"
+        report.error(place, f"{fact}; use {usual} or remove the line")
+    elif lines.ping.named is None:
+        report.note(place, "deadping has no meaning without a ping node")
+    return deadping_ms
 
 
 def _two_nodes(lines: _Lines) -> tuple[str, str] | None:

@@ -232,14 +232,29 @@ def may_shoot(facts: ShotFacts) -> str:
     return ""
 
 
-def shoot_delay_ms(config: CoreConfig, *, mine_active: bool, peer_active: bool) -> int:
-    """Rule 10: how long after silence began this node waits. ``*_active``: has a right and runs a group."""
+def shoot_delay_ms(
+    config: CoreConfig, *, mine_active: bool, peer_active: bool, cut_off: bool = False
+) -> int:
+    """Rule 10: how long after silence began this node waits. ``*_active``: has a right and runs a group.
+
+    ``cut_off``: it reaches no ping node, and did before. Each node decides that by itself and knows nothing of the
+    other, so these turns differ by D from every turn the other may have: the home node's is 3, and the other has
+    none like it; the other's is 2 or 4, and the home node has none like them (docs/design/0038).
+    """
     home_of_first = bool(config.groups) and config.groups[0].home == config.node
+    if cut_off:
+        turn_of_other = 2 if mine_active and not peer_active else 4
+        return (3 if home_of_first else turn_of_other) * config.fence_delay_ms
     if mine_active and peer_active:
         return 0 if home_of_first else config.fence_delay_ms
     if mine_active:
         return 0
     return config.fence_delay_ms if home_of_first else 2 * config.fence_delay_ms
+
+
+def reaches_fewer(receiver: int | None, holder: int | None) -> bool:
+    """Whether a planned move would bring a group where fewer ping nodes are reached. Not known is no vote."""
+    return receiver is not None and holder is not None and receiver < holder
 
 
 def fence_me_is_asked(beat: Beat | None, claim: GroupClaim | None) -> bool:

@@ -104,6 +104,7 @@ def render(status: Status, extra: Extra) -> str:
     _peer(text, status.view)
     _groups(text, status.view.groups, extra)
     _links(text, status, extra)
+    _pings(text, status.view)
     _fencing(text, status, extra)
     return "\n".join(text.lines) + "\n"
 
@@ -239,6 +240,15 @@ def _links(text: _Text, status: Status, extra: Extra) -> None:
         text.sample(f"{name}_bucket", {"link": link, "le": "+Inf"}, gaps.count)
         text.sample(f"{name}_sum", {"link": link}, gaps.sum_ms / 1000)
         text.sample(f"{name}_count", {"link": link}, gaps.count)
+
+
+def _pings(text: _Text, view: ClusterView) -> None:
+    text.family(
+        "failover_kit_ping_reached", "gauge", "Whether the ping node answers; absent: not known.",
+        [({"ping": ping.name}, ping.reached) for ping in view.pings],
+    )  # fmt: skip
+    text.one("failover_kit_peer_pings_reached", "How many of them the peer reaches.", view.peer_reaches)
+    text.one("failover_kit_cut_off", "Whether this node waits longer with a shot: it reaches none.", view.cut_off)
 
 
 def _fencing(text: _Text, status: Status, extra: Extra) -> None:

@@ -113,6 +113,12 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
                 f"fenced or you run: failoverctl confirm-dead {self.config.peer}",
             )
             return
+        why = self.fewer_here()
+        for group in rightless:
+            claim = self.peer_claim(group.name)
+            if why and claim is not None and claim.right and claim.state is GroupState.STARTED:
+                self._reply(event.id, ExitCode.REFUSED, f"group {group.name} stays on {self.config.peer}: {why}")
+                return
         for group in wanted:
             self._change_group(group.name, parked="", failed_here=False, failures=0, failed_ms=0)
         for group in rightless:

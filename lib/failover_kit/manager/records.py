@@ -46,6 +46,9 @@ class CoreConfig:
     digest: str = ""
     fencing_digest: str = ""  # of the fencing lines alone: devices, plugs, levels, trust
     prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back (rule 25)
+    pings: tuple[str, ...] = ()  # names of the ping nodes, in the order of PingsSeen
+    deadping_ms: int = 30_000  # one that did not answer for so long is silent
+    ping_failover: bool = False  # a node that reaches fewer gives its groups to one that reaches more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,7 @@ class Beat:
     digest: str = ""
     maintenance: int = 0  # the durable number; what this beat says of groups is from after it was made durable
     still: bool = False  # in maintenance by that number, and it is durable that the sender keeps still
+    reached: int | None = None  # ping nodes the sender reaches; None: not known, or none of the receiver's business
     groups: tuple[GroupClaim, ...] = ()
 
     def claim(self, name: str) -> GroupClaim | None:
@@ -233,6 +237,15 @@ class ProofView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PingView:
+    """One ping node: ``reached`` is None while that is not known."""
+
+    name: str
+    reached: bool | None
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """Everything status, the control socket and the tests may know of the core."""
 
@@ -264,3 +277,6 @@ class ClusterView:
     reason: str  # one sentence
     todo: tuple[str, ...] = field(default=())  # what the operator can do
     proof: ProofView = field(default=ProofView())
+    pings: tuple[PingView, ...] = ()
+    peer_reaches: int | None = None  # how many of them the peer says it reaches; None: not known now
+    cut_off: bool = False  # none is reached since the peer is silent: the shot waits longer

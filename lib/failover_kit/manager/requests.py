@@ -16,10 +16,11 @@ from failover_kit.manager.actions import ExitCode, Level
 from failover_kit.manager.coredata import Group
 from failover_kit.manager.events import Command, Terms, Verb
 from failover_kit.manager.maintenance import MaintenanceDecisions
+from failover_kit.manager.pingvotes import PingVotes
 from failover_kit.manager.states import GroupState
 
 
-class RequestDecisions(MaintenanceDecisions):
+class RequestDecisions(MaintenanceDecisions, PingVotes):
     """Whether a request is admitted now."""
 
     def _notice_moves(self) -> None:
@@ -89,7 +90,7 @@ class RequestDecisions(MaintenanceDecisions):
             return f"{peer} cannot hand over now: it says that it is not ready; see failoverctl status there"
         if beat.digest != self.config.digest:
             return "the configuration files differ between the nodes; make them alike"
-        return ""
+        return self.fewer_here()
 
     def _held_off(self, group: Group, hold_off_ms: int) -> str:
         left_ms = hold_off_ms - (self.now_ms - group.rests_since_ms)

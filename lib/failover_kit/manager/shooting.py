@@ -92,7 +92,9 @@ class FenceDecisions(DrillDecisions):
                 claim.right and claim.state in (GroupState.STARTING, GroupState.STARTED, GroupState.UNKNOWN)
                 for claim in self.hearing.beat.groups
             )
-        delay_ms = law.shoot_delay_ms(self.config, mine_active=mine, peer_active=theirs)
+        delay_ms = law.shoot_delay_ms(
+            self.config, mine_active=mine, peer_active=theirs, cut_off=self.pings.cut_off
+        )
         return max(self.silent_since_ms + delay_ms, self.shot_next_ms)
 
     def _request_to_honour(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from failover_kit.manager import law
 from failover_kit.manager.coredata import CoreBase, DrillStep, Group, Purpose, ShotKind
 from failover_kit.manager.drill import UNFINISHED
-from failover_kit.manager.records import ClusterView, GroupView, LinkView, ProofState, ProofView
+from failover_kit.manager.records import ClusterView, GroupView, LinkView, PingView, ProofState, ProofView
 from failover_kit.manager.states import GroupState, PeerState
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ def view_of(core: OrderDecisions, now_ms: int) -> ClusterView:
         reason=reason,
         todo=todo,
         proof=_proof(core),
+        pings=tuple(
+            PingView(name=name, reached=reached, since_ms=since_ms)
+            for name, reached, since_ms in zip(
+                core.config.pings, core.pings.reached, core.pings.since_ms, strict=True
+            )
+        ),
+        peer_reaches=core.peer_reaches(),
+        cut_off=core.pings.cut_off,
     )
 
 
@@ -156,6 +164,9 @@ def _but(core: OrderDecisions, group: Group) -> str:
     limit = core.config.monitor_failures
     said = f"; monitor failures: {failures}, handed over at {limit}" if failures else ""
     why = core.why_not_home(group) if core.belongs_home(group) else ""
+    if core.config.ping_failover and core.pings.fewer_since_ms is not None:
+        waits = core.why_not_for_pings(group) or core.move_refusal(group)
+        said += f"; not yet moved to {core.config.peer}, which reaches more ping nodes: {waits}" if waits else ""
     return f"{said}; not yet back on {core.config.peer}: {why}" if why else said
 
 
@@ -188,7 +199,8 @@ def _why_no_takeover(core: OrderDecisions) -> str:
         return f"{peer} is not fenced: {core.shot_last}"
     if core.peer_state is PeerState.SILENT:
         left_s = max(0, core.silent_shot_at_ms() - core.now_ms) / 1000
-        return core.shot_refusal() or f"{peer} is silent and is fenced in {left_s:.1f} s unless it answers"
+        later = ", later than usual: no ping node answers here" if core.pings.cut_off else ""
+        return core.shot_refusal() or f"{peer} is silent and is fenced in {left_s:.1f} s unless it answers{later}"
     return f"{peer} is {core.peer_state.value}"
 
 
@@ -223,6 +235,12 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
             return "degraded", f"link {name}: {link.one_way}"
         if not link.up and now_ms - core.peer_since_ms >= core.config.deadtime_ms:
             return "degraded", f"link {name} is silent"
+    for name, reached in zip(core.config.pings, core.pings.reached, strict=True):
+        if reached is False:
+            return "degraded", f"ping node {name} does not answer"
+    theirs = core.peer_reaches()
+    if theirs is not None and theirs < len(core.config.pings):
+        return "degraded", f"{peer} reaches {theirs} of {len(core.config.pings)} ping nodes"
     if not core.config.can_fence:
         return "degraded", "no fence device: no automatic takeover from a silent peer"
     if "config-differs" in core.said:
@@ -317,4 +335,7 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     for name in core.hearing.links:
         if f"link-{name}" in core.said:
             todo.append(f"repair link {name}")
+    for name, reached in zip(core.config.pings, core.pings.reached, strict=True):
+        if reached is False:
+            todo.append(f"repair the way to ping node {name}, or take it out of ha.cf on both nodes")
     return tuple(todo)

@@ -10,6 +10,7 @@
     links 11
     conf 5b0f6a1d0c7e9a34
     maintenance 3 still
+    reached 2
     group IPaddr_10.0.0.9 started held right=4 top=4
     auth 1 (64 hex digits)
     =end
@@ -31,7 +32,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from failover_kit.manager.config import LINK_LIMIT, Secret
+from failover_kit.manager.config import LINK_LIMIT, PING_LIMIT, Secret
 from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.states import GroupState
 
@@ -108,9 +109,15 @@ def encode(beat: Beat, keys: Mapping[int, Secret], key_index: int) -> bytes:
 
 
 def max_frame_bytes(
-    nodes: Iterable[str], groups: Iterable[str], nonce_bytes: int = NONCE_BYTES, *, links: int = LINK_LIMIT
+    nodes: Iterable[str],
+    groups: Iterable[str],
+    nonce_bytes: int = NONCE_BYTES,
+    *,
+    links: int = LINK_LIMIT,
+    pings: int = 0,
 ) -> int:
-    """The longest frame that can ever be sent between ``nodes`` about ``groups`` over ``links`` (PROTOCOL rule 22).
+    """The longest frame that can ever be sent between ``nodes`` about ``groups`` over ``links`` (PROTOCOL rule 22),
+    with so many ``pings``.
 
     Made by writing the longest beat there is, so it cannot disagree with ``encode``.
     """
@@ -130,6 +137,7 @@ def max_frame_bytes(
         digest="d" * 16,
         maintenance=epoch,
         still=True,
+        reached=pings or None,
         groups=tuple(
             GroupClaim(
                 name=name,
@@ -150,10 +158,12 @@ def max_frame_bytes(
     return len(_sign(_body(beat), Secret(b""), 15))
 
 
-def frame_fits(nodes: Iterable[str], groups: Iterable[str], *, links: int = LINK_LIMIT) -> str | None:
+def frame_fits(
+    nodes: Iterable[str], groups: Iterable[str], *, links: int = LINK_LIMIT, pings: int = 0
+) -> str | None:
     """None when every beat of this configuration fits into a frame, else the refusal."""
     names = tuple(groups)
-    longest = max_frame_bytes(nodes, names, links=links)
+    longest = max_frame_bytes(nodes, names, links=links, pings=pings)
     if longest <= FRAME_LIMIT_BYTES:
         return None
     return (
@@ -185,6 +195,8 @@ def _body(beat: Beat) -> bytes:
     if beat.maintenance:
         still = " still" if beat.still else ""
         lines.append(f"maintenance {_digits(beat.maintenance, EPOCH_LIMIT)}{still}")
+    if beat.reached is not None:
+        lines.append(f"reached {_digits(beat.reached, PING_LIMIT + 1)}")
     lines += [_group_line(claim) for claim in beat.groups]
     return _FIRST_LINE + "\n".join(lines).encode("ascii") + b"\n"
 
@@ -349,6 +361,7 @@ def _parse_body(body: bytes) -> Beat:
     links = lines.take("links")
     conf = lines.take("conf")
     maintenance = lines.take("maintenance")
+    reached = lines.take("reached")
     groups: list[GroupClaim] = []
     while (words := lines.take("group")) is not None:
         groups.append(_parse_group(words))
@@ -368,6 +381,7 @@ def _parse_body(body: bytes) -> Beat:
         digest=_unquote(conf[0]) if conf else "",
         maintenance=_number(maintenance[0]) if maintenance else 0,
         still="still" in (maintenance or ()),
+        reached=_number(reached[0]) if reached else None,
         groups=tuple(groups),
     )
 
