@@ -114,7 +114,8 @@ def build(node: dict[str, Any]) -> None:
     _overlay("/var/lib", "/run/.node/lib")
     sources.bind(node["config"], "/etc/ha.d")
     sources.bind(node["disk"], "/var/lib/failover-kit")
-    os.makedirs(node["mount_point"])
+    for mount_point in node["mount_points"]:
+        os.makedirs(mount_point)
     os.makedirs("/run/lock")
     sources.bind(kit, f"{NODE_DIR}/kit")
     sources.bind(node["ledger"], f"{NODE_DIR}/ledger")
