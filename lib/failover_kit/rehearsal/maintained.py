@@ -13,14 +13,14 @@ from failover_kit.rehearsal.checks import (
     nothing_moves,
 )
 from failover_kit.rehearsal.events import Kind
-from failover_kit.rehearsal.plan import DEADTIME_MS, FENCE_DELAY_MS, GROUP, MONITOR_MS, NODE_DIR, NODES, peer_of
+from failover_kit.rehearsal.plan import FENCE_DELAY_MS, GROUP, MONITOR_MS, NODE_DIR, NODES, peer_of
 from failover_kit.rehearsal.proof import parts_on
 from failover_kit.rehearsal.stage import Stage
 from failover_kit.rehearsal.status import Status
 from failover_kit.spec.deadline import boottime_ms
 
-STILL_MS = DEADTIME_MS + 2 * FENCE_DELAY_MS + 2_000
-"""Long enough for either node to shoot a silent peer, delay and all."""
+STILL_MS = 2 * FENCE_DELAY_MS + 1_000
+"""From the silence on: long enough for either node to shoot a silent peer, delay and all."""
 
 REFUSED = 3
 """What failoverctl exits with when an order is refused."""
@@ -41,7 +41,7 @@ def maintenance(stage: Stage) -> None:
     stage.wait(f"{holder} notices and does nothing", noticed, MONITOR_MS + WARNING_MS)
     _alone(stage, holder, other)
     stage.measured.facts.append(
-        f"a dead service, a dead failoverd and {STILL_MS} ms without a cable: no agent was called, no shot"
+        f"a dead service, a dead failoverd and {STILL_MS} ms of silence: no agent was called, nobody was shot"
     )
     _refused(stage, other)
     heal(stage)

@@ -176,19 +176,25 @@ def _nodes(outcome: Outcome, scale: _Scale) -> list[str]:
 
 
 def _switch(outcome: Outcome, scale: _Scale) -> list[str]:
+    """A dot for each outlet that turned; a label above or below the lane where there is room, else only a title."""
     y = _middle(LANES.index(SWITCH))
     parts = []
-    below = -1.0  # where the last label below the lane ends
-    for t_ms, node, state in outcome.outlets:
+    ends = {-7: -1.0, 16: -1.0}  # by the place over or under the lane: where its last label ends
+    for t_ms, plug, state in outcome.outlets:
         colour = "#b00020" if state == "off" else "#17702f"
         x = scale.x(t_ms)
-        text = f"{node} {state.upper()}"
+        text = f"{plug} {state.upper()}"
         parts.append(f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{colour}'><title>{escape(text)}</title></circle>")
         left = x > WIDTH - 110
-        above = state == "off" or x < below
-        below = below if above else x + 16 + len(text) * LETTER
-        place = f"x='{x - 8 if left else x + 8:.1f}' y='{y - 7 if above else y + 16}'"
-        parts.append(f"<text class='axis' {place} text-anchor='{'end' if left else 'start'}'>{text}</text>")
+        long = 8 + len(text) * LETTER
+        begin = x - long if left else x
+        places = sorted(ends) if state == "off" else sorted(ends, reverse=True)
+        place = next((place for place in places if ends[place] <= begin), None)
+        if place is None:
+            continue
+        ends[place] = begin + long + 8
+        where = f"x='{x - 8 if left else x + 8:.1f}' y='{y + place}' text-anchor='{'end' if left else 'start'}'"
+        parts.append(f"<text class='axis' {where}>{text}</text>")
     return parts
 
 

@@ -35,7 +35,7 @@ FENCE_DELAY_MS = 5_000
 STOP_TIMEOUT_MS = 15_000
 """Of the service's stop. Longer than the longest delay before a shot: scene 6 is about a stop that still hangs."""
 
-MONITOR_MS = 5_000
+MONITOR_MS = 3_000
 POWER_TIMEOUT_S = 5
 """How long the fence agent waits for an outlet to turn; the emulator's take no time unless they are stuck."""
 
