@@ -88,9 +88,14 @@ def says_not_fenced(status: Status) -> bool:
     return why and any("confirm-dead" in hint for hint in status.todo)
 
 
-def nothing_moves(stage: Stage) -> bool:
-    """No agent was called to start or stop since the fault, and no outlet was switched off."""
-    return not any(stage.attempts(plan.name) or _cuts(stage, plan.name) for plan in NODES)
+def moved(stage: Stage) -> str:
+    """What was started, stopped or cut since the fault, as a sentence; "" for nothing."""
+    for plan in NODES:
+        for call in stage.attempts(plan.name)[:1]:
+            return f"{call.resource} {call.verb} was called on {plan.name}"
+        if _cuts(stage, plan.name):
+            return f"{plan.name} was cut"
+    return ""
 
 
 def _cuts(stage: Stage, name: str) -> list[int]:

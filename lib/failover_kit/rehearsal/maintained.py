@@ -10,7 +10,7 @@ from failover_kit.rehearsal.checks import (
     WARNING_MS,
     heal,
     healthy,
-    nothing_moves,
+    moved,
 )
 from failover_kit.rehearsal.events import Kind
 from failover_kit.rehearsal.plan import FENCE_DELAY_MS, GROUP, MONITOR_MS, NODE_DIR, NODES, peer_of
@@ -38,7 +38,9 @@ def maintenance(stage: Stage) -> None:
     stage.fault(f"in maintenance the service is stopped by hand on {holder}")
     _by_hand(stage, holder, "stop")
     noticed = partial(stage.said, holder, "nothing is done about it in maintenance")
-    stage.wait(f"{holder} notices and does nothing", noticed, MONITOR_MS + WARNING_MS)
+    stage.wait(
+        f"{holder} notices and does nothing", noticed, MONITOR_MS + WARNING_MS, never=partial(moved, stage)
+    )
     _alone(stage, holder, other)
     stage.measured.facts.append(
         f"a dead service, a dead failoverd and {STILL_MS} ms of silence: no agent was called, nobody was shot"
@@ -59,10 +61,11 @@ def maintenance(stage: Stage) -> None:
         f"{holder} has the group under the right it had",
         lambda: stage.says(holder, lambda now: (now.groups[0].state, now.groups[0].right) == ("started", right)),
         MOVE_MS,
+        never=partial(moved, stage),
     )
     healthy(stage, START_MS)
     stage.let_it_run()
-    stage.require(nothing_moves(stage), "an agent was called, or a node was cut, when maintenance ended")
+    stage.require(not moved(stage), moved(stage))
 
 
 def _alone(stage: Stage, holder: str, other: str) -> None:
@@ -75,9 +78,11 @@ def _alone(stage: Stage, holder: str, other: str) -> None:
     stage.world.set_network(connected=False)
     stage.wait("failoverd is dead", lambda: node.daemon_pid != old_pid, 5_000)
     spared = partial(stage.said, other, holder, "is not shot: the pair is in maintenance")
-    stage.wait(f"{other} hears nothing of {holder} and does not shoot", spared, WARNING_MS)
+    stage.wait(
+        f"{other} hears nothing of {holder} and does not shoot", spared, WARNING_MS, never=partial(moved, stage)
+    )
     node.start_daemon()
-    stage.stays("no agent is called and nobody is shot", lambda: nothing_moves(stage), STILL_MS)
+    stage.stays("no agent is called and nobody is shot", lambda: not moved(stage), STILL_MS)
     for plan in NODES:
         stage.require(stage.says(plan.name, _maintained), f"{plan.name} does not say that there is maintenance")
     there = parts_on(stage, holder)

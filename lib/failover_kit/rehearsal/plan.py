@@ -36,8 +36,8 @@ STOP_TIMEOUT_MS = 15_000
 """Of the service's stop. Longer than the longest delay before a shot: scene 6 is about a stop that still hangs."""
 
 MONITOR_MS = 3_000
-POWER_TIMEOUT_S = 5
-"""How long the fence agent waits for an outlet to turn; the emulator's take no time unless they are stuck."""
+POWER_TIMEOUT_S = 10
+"""How long the fence agent waits for an outlet to turn: here until the node is gone, or has booted."""
 
 BAUD = 115_200
 

@@ -6,7 +6,7 @@ from failover_kit.rehearsal.checks import (
     DISTURBED_MS,
     STUCK_MS,
     TAKEOVER_MS,
-    nothing_moves,
+    moved,
     require_fenced_first,
     require_passive_return,
     require_undisturbed,
@@ -35,7 +35,7 @@ def two_supplies(stage: Stage) -> None:
     stage.world.pull_power_cable(victim, first)
     stage.stays(
         f"{victim} lives on by outlet {second} and nothing is done",
-        lambda: stage.node(victim).on and nothing_moves(stage),
+        lambda: stage.node(victim).on and not moved(stage),
         LIVES_ON_MS,
     )
     require_undisturbed(stage)
