@@ -143,6 +143,8 @@ class _Run:
             if not self._given.keep or len(self._outcomes) < len(self._scenes):
                 self._printer.line("\nrehearsal: interrupted")
                 code = INTERRUPTED
+            elif self._good():
+                code = PASSED
         except STAGE_ERRORS as error:
             print(f"rehearsal: the stage broke down: {error}", file=sys.stderr)
             code = FAILED
@@ -196,6 +198,10 @@ class _Run:
             self._printer.line(f"Journal of {replay.node}: {replay.sentence}", *([] if replay.alike else ["red"]))
         return all(replay.alike for replay in replays)
 
+    def _good(self) -> bool:
+        passed = [outcome for outcome in self._outcomes if outcome.passed]
+        return len(passed) == len(self._scenes) and all(replay.alike for replay in self._replays)
+
     def _publish(self) -> None:
         """Verdict, JSON and picture."""
         good = [outcome for outcome in self._outcomes if outcome.passed]
@@ -209,7 +215,7 @@ class _Run:
                 verdict += f"; the picture could not be written: {error}"
         if self._given.json:
             document = {
-                "passed": len(good) == len(self._scenes) and all(replay.alike for replay in self._replays),
+                "passed": self._good(),
                 "scenes": [outcome.as_json() for outcome in self._outcomes],
                 "journals": [
                     {"node": replay.node, "alike": replay.alike, "sentence": replay.sentence}
