@@ -1,4 +1,4 @@
-"""A short rehearsal with everything real, and the promises around it: it sees a double start, it leaves nothing."""
+"""The rehearsal with everything real, and the promises around it: it sees a double start, it leaves nothing."""
 
 import json
 import os
@@ -11,7 +11,8 @@ import pytest
 
 from failover_kit.rehearsal import rundir
 from failover_kit.rehearsal.events import Diary
-from failover_kit.rehearsal.plan import CLUSTER_ADDRESS, MOUNT_POINT, NODES
+from failover_kit.rehearsal.plan import GROUP, NODES, SECOND_GROUP, STANDING, TWO_GROUPS, TWO_SUPPLIES
+from failover_kit.rehearsal.proof import audit, parts_on, prove
 from failover_kit.rehearsal.stage import SceneFailed, Stage
 from failover_kit.rehearsal.world import World
 from failover_kit.spec.deadline import Deadline
@@ -21,12 +22,14 @@ pytestmark = pytest.mark.root
 KIT = str(Path(__file__).resolve().parents[2])
 REHEARSAL = [f"{KIT}/bin/rehearsal"]
 PATIENCE_MS = 180_000
+WHOLE_MS = 900_000
+"""The whole rehearsal takes about five minutes of a quiet machine."""
 
 
-def finished(child):
+def finished(child, patience_ms=PATIENCE_MS):
     """Exit code and output of a rehearsal that must end by itself; it is killed if it does not."""
     try:
-        out, err = child.communicate(timeout=PATIENCE_MS / 1000)
+        out, err = child.communicate(timeout=patience_ms / 1000)
     except subprocess.TimeoutExpired:
         child.kill()
         raise
@@ -70,20 +73,22 @@ def read_until(child, words):
     pytest.fail(f"the rehearsal ended before it said {words!r}: {child.stderr.read()}")
 
 
-def test_a_short_rehearsal_passes_and_leaves_nothing(tmp_path):
-    child = started(tmp_path, "--scene", "2", "--scene", "8", "--json")
-    code, out, err = finished(child)
+def test_the_whole_rehearsal_passes_and_leaves_nothing(tmp_path):
+    child = started(tmp_path, "--json")
+    code, out, err = finished(child, WHOLE_MS)
     told = json.loads(out)
-    assert code == 0, (told, err)
-    assert [(scene["scene"], scene["passed"]) for scene in told["scenes"]] == [(1, True), (2, True), (8, True)]
-    assert all(len(scene["proofs"]) == 3 for scene in told["scenes"])
+    failed = [(scene["failure"], scene["trouble"]) for scene in told["scenes"] if not scene["passed"]]
+    assert not failed, (failed, err)
+    assert code == 0, (told["journals"], err)
+    assert [scene["scene"] for scene in told["scenes"]] == list(range(1, 15))
+    assert [len(scene["proofs"]) for scene in told["scenes"]] == [3] * 13 + [4], "one of the records of each client"
     assert 0 < told["scenes"][1]["client_gap_ms"] < 10_000
-    alike = {journal["node"]: journal["alike"] for journal in told["journals"]}
-    assert alike == {"pete": True, "mclaws": True}
+    journals = [(journal["node"], journal["alike"]) for journal in told["journals"]]
+    assert journals == [("pete", True), ("mclaws", True)] * 3, "of each setup"
     assert all("replayed" in journal["sentence"] for journal in told["journals"])
     assert "nothing is left behind" in err
     assert traces_of(child.pid) == [] and processes_of(child.pid) == []
-    assert "3 of 3 scenes passed" in (tmp_path / "picture.html").read_text()
+    assert "14 of 14 scenes passed" in (tmp_path / "picture.html").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -117,11 +122,12 @@ def test_killed_it_takes_its_processes_with_it_and_clean_removes_the_rest(tmp_pa
 
 
 @pytest.fixture
-def stage():
-    """Both nodes on, nobody in charge: no failoverd runs."""
+def stage(request):
+    """Both nodes on, nobody in charge: no failoverd runs. Its parameter is another setup."""
     place = rundir.RunDir()
     try:
-        world = World(place.path, KIT, Diary(), daemon=False)
+        setup = getattr(request, "param", STANDING)
+        world = World(place.path, KIT, Diary(), setup, daemon=False)
         try:
             for plan in NODES:
                 world.press(plan.name, "on")
@@ -133,15 +139,15 @@ def stage():
     assert rundir.left_behind(place.path) == []
 
 
-def by_hand(stage, name, verb):
+def by_hand(stage, name, verb, group=GROUP):
     """An administrator calls the agents himself."""
     node = stage.node(name)
     common = ["env", "OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=hand"]
-    disk = [f"OCF_RESKEY_device={stage.world.disk.device}", f"OCF_RESKEY_directory={MOUNT_POINT}"]
-    address = [f"OCF_RESKEY_ip={CLUSTER_ADDRESS}", "OCF_RESKEY_cidr_netmask=24", "OCF_RESKEY_nic=eth0"]
+    disk = [f"OCF_RESKEY_device={stage.world.disk_of(group).device}", f"OCF_RESKEY_directory={group.mount_point}"]
+    address = [f"OCF_RESKEY_ip={group.address}", "OCF_RESKEY_cidr_netmask=24", "OCF_RESKEY_nic=eth0"]
     calls = [
         [*common, *disk, "OCF_RESKEY_fstype=xfs", f"{KIT}/ocf/Filesystem", verb],
-        ["/etc/ha.d/resource.d/recordd", verb],
+        ["/etc/ha.d/resource.d/recordd", group.mount_point, str(group.port), verb],
         [*common, *address, f"{KIT}/ocf/IPaddr", verb],
     ]
     return [node.run(argv).code for argv in (calls if verb == "start" else reversed(calls))]
@@ -149,13 +155,13 @@ def by_hand(stage, name, verb):
 
 def test_the_ledger_sees_a_second_holder(stage):
     assert by_hand(stage, "pete", "start") == [0, 0, 0]
-    stage.world.start_client()
+    stage.world.start_clients()
     stage.wait("the client is served", lambda: stage.serving() == "pete", 20_000)
     with pytest.raises(SceneFailed, match=r"pete: .*failoverctl"):
-        stage.prove()  # everything is proved but status: there is no daemon to ask
+        prove(stage)  # everything is proved but status: there is no daemon to ask
     by_hand(stage, "mclaws", "start")
     with pytest.raises(SceneFailed, match="pete and mclaws held the group together"):
-        stage.prove()
+        prove(stage)
 
 
 def test_a_move_by_hand_is_clean_and_a_mount_past_the_agents_is_seen(stage):
@@ -163,15 +169,43 @@ def test_a_move_by_hand_is_clean_and_a_mount_past_the_agents_is_seen(stage):
     assert by_hand(stage, "pete", "stop") == [0, 0, 0]
     assert by_hand(stage, "mclaws", "start") == [0, 0, 0]
     assert stage.holder() == "mclaws"
-    assert stage.parts_on("mclaws") == {"disk": True, "address": True, "service": True}
-    assert stage.parts_on("pete") == {"disk": False, "address": False, "service": False}
+    assert parts_on(stage, "mclaws") == {"disk": True, "address": True, "service": True}
+    assert parts_on(stage, "pete") == {"disk": False, "address": False, "service": False}
     with pytest.raises(SceneFailed, match="failoverctl"):
-        stage.prove()
-    mount = ["mount", "-t", "xfs", stage.world.disk.device, MOUNT_POINT]
+        prove(stage)
+    mount = ["mount", "-t", "xfs", stage.world.disk_of().device, GROUP.mount_point]
     assert stage.node("pete").run(mount).code == 0, "one kernel: both mounts succeed"
     stage.wait("it is seen", lambda: any(seen.present for seen in stage.node("pete").sightings[-1:]), 10_000)
     with pytest.raises(SceneFailed, match="the disk appeared on pete"):
-        stage.prove()
+        prove(stage)
+
+
+@pytest.mark.parametrize("stage", [TWO_GROUPS], indirect=True)
+def test_two_groups_may_run_on_two_nodes_and_each_on_one_only(stage):
+    assert by_hand(stage, "pete", "start") == [0, 0, 0]
+    assert by_hand(stage, "mclaws", "start", SECOND_GROUP) == [0, 0, 0]
+    stage.wait("all is seen", lambda: parts_on(stage, "mclaws", SECOND_GROUP)["address"], 10_000)
+    assert audit(stage.world) == []
+    assert (stage.holder(), stage.holder(SECOND_GROUP)) == ("pete", "mclaws")
+    by_hand(stage, "pete", "start", SECOND_GROUP)
+    assert audit(stage.world)[0].startswith("/mnt/e0.1: mclaws and pete held the group together")
+
+
+@pytest.mark.parametrize("stage", [TWO_SUPPLIES], indirect=True)
+def test_a_node_lives_while_one_of_its_supplies_does(stage):
+    pete, switch = stage.node("pete"), stage.world.switch
+    first, second = pete.outlets
+    stage.world.pull_power_cable("pete", first)
+    assert (pete.on, pete.boot) == (True, 1)
+    switch.press(second, "off")
+    assert not pete.on
+    assert [switch.outlet_state(outlet) for outlet in (first, second)] == ["on", "off"]
+    switch.press(second, "on")
+    switch.press(first, "on")
+    assert (pete.on, pete.boot, pete.feeds) == (True, 2, {second}), "what was pulled is still on at the switch"
+    stage.world.push_power_cable("pete", first)
+    switch.press(second, "off")
+    assert (pete.on, pete.boot) == (True, 2)
 
 
 def test_power_is_gone_at_once_and_the_disk_of_the_node_stays(stage):
@@ -180,14 +214,14 @@ def test_power_is_gone_at_once_and_the_disk_of_the_node_stays(stage):
     assert pete.run(["sh", "-c", "echo kept > /var/lib/failover-kit/note; touch /run/note /tmp/note"]).code == 0
     assert by_hand(stage, "pete", "start") == [0, 0, 0]
     stage.world.pull_power_cable("pete")
-    assert stage.world.disk.free()
+    assert stage.world.disk_of().free()
     assert stage.world.switch.outlet_state(pete.plan.outlet) == "on", "the switch knows nothing of it"
     pete.switch_on()
     assert pete.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout != first
     assert pete.run(["cat", "/var/lib/failover-kit/note"]).stdout == "kept\n"
     assert pete.run(["ls", "/run/note", "/tmp/note"]).code != 0
     assert pete.run(["hostname"]).stdout == "pete\n"
-    assert stage.parts_on("pete") == {"disk": False, "address": False, "service": False}
+    assert parts_on(stage, "pete") == {"disk": False, "address": False, "service": False}
 
 
 def test_cables_carry_and_are_cut(stage):

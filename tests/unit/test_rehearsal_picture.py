@@ -43,3 +43,13 @@ def test_the_page_names_the_parts_and_needs_nothing_else() -> None:
         assert f">{role}</text>" in text
     assert "<and>" not in text
     assert "http" not in text and "<script" not in text
+
+
+def test_labels_of_outlets_do_not_overlap_and_every_dot_says_what_it_is() -> None:
+    outcome = outcome_with((0, "a fault"))
+    outcome.outlets = [(5_000 + 60 * i, f"pete-{i}", "off") for i in range(6)]
+    svg = picture(outcome)
+    shown = re.findall(r"<text class='axis' x='([\d.]+)' y='(\d+)' text-anchor='start'>(pete-\d OFF)<", svg)
+    assert [text for _, _, text in shown] == ["pete-0 OFF", "pete-1 OFF"]
+    assert shown[0][1] != shown[1][1]
+    assert svg.count("<circle") == 6 and "<title>pete-5 OFF</title>" in svg

@@ -61,6 +61,8 @@ def test_the_client_says_whether_its_wait_ended():
     assert texts(rows([], FAULT, [gap]))[1] == (900, "kokone", "acknowledged again, after 903 ms")
     assert texts(rows([], FAULT, [gap], FAULT + 900))[1] == (900, "kokone", "still waits, since 903 ms")
     assert rows([], FAULT, [Gap(FAULT, FAULT + 40)]) == []
+    other = rows([], FAULT, [Gap(FAULT - 3, FAULT + 900, "kokone:7001")])
+    assert {row.lane for row in other} == {"kokone:7001"}
 
 
 def test_the_diary_sorts_by_time_and_cuts():
@@ -88,7 +90,7 @@ def an_outcome(**fields):
     outcome.held = [Span("pete", 1, 9_000, 10_050, "power cut"), Span("mclaws", 1, 22_000, None, "")]
     outcome.powered = [("pete", 8_000, 10_050), ("mclaws", 8_000, 24_000)]
     outcome.outlets = [(21_900, "pete", "off"), (23_500, "pete", "on")]
-    outcome.acknowledged_ms = [9_100, 9_900, 23_000, 23_100]
+    outcome.acknowledged_ms = {"kokone": [9_100, 9_900, 23_000, 23_100]}
     for name, value in fields.items():
         setattr(outcome, name, value)
     return outcome
@@ -108,8 +110,20 @@ def test_holding_is_drawn_where_it_was():
     assert float(bars[0].get("x")) + float(bars[0].get("width")) < float(bars[1].get("x"))
 
 
+def test_two_groups_are_two_bars_in_a_lane_and_two_clients():
+    spans = [Span("pete", 1, 9_000, None, ""), Span("pete", 1, 20_000, None, "", group=1)]
+    clients = {"kokone": [9_100, 23_000], "kokone:7001": [9_100, 23_000]}
+    root = ET.fromstring(picture(an_outcome(held=spans, acknowledged_ms=clients)))
+    bars = [e for e in root.iter("rect") if "holds group" in (e.findtext("title") or "")]
+    assert [bar.find("title").text for bar in bars] == ["pete holds group 1", "pete holds group 2"]
+    first, second = bars
+    assert float(first.get("y")) + float(first.get("height")) <= float(second.get("y"))
+    assert first.get("fill") != second.get("fill")
+    assert {"kokone", "kokone:7001"} <= {e.text for e in root.iter("text")}
+
+
 def test_a_scene_without_any_record_is_drawn_as_waiting():
-    titles = [e.text for e in ET.fromstring(picture(an_outcome(acknowledged_ms=[]))).iter("title")]
+    titles = [e.text for e in ET.fromstring(picture(an_outcome(acknowledged_ms={"kokone": []}))).iter("title")]
     assert "nothing acknowledged" in titles
 
 

@@ -1,7 +1,7 @@
 """Requests to a running rehearsal (and to the emulated power switch): one JSON object a line, each way.
 
 Also a program, as light as possible since the switch runs it when a relay moves:
-``control.py SOCKET power NODE on|off``; see ``world.World.answer`` for what can be asked.
+``control.py SOCKET power NODE on|off OUTLET``; see ``world.World.answer`` for what can be asked.
 """
 
 import json
@@ -95,9 +95,9 @@ class Server:
 
 
 def main(argv: list[str]) -> int:
-    path, what, node, state = argv[1:5]
+    path, what, node, state, outlet = argv[1:6]
     try:
-        request(path, {"do": what, "node": node, "state": state})
+        request(path, {"do": what, "node": node, "state": state, "outlet": outlet})
     except RequestError as error:
         print(f"rehearsal: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The shared disk: a sparse file behind a loop device, formatted with XFS once.
+"""A shared disk: a sparse file behind a loop device, formatted with XFS once.
 
 The loop device detaches itself when its last user is gone (LO_FLAGS_AUTOCLEAR, loop(4)); this process keeps
 one descriptor open, so it lasts as long as the rehearsal and no longer, whatever ends it.
@@ -25,6 +25,7 @@ IMAGE_BYTES = 320 << 20
 
 ATTEMPTS = 20
 FORMAT_MS = 60_000
+MODPROBE_MS = 10_000
 
 
 class DiskError(Exception):
@@ -34,16 +35,18 @@ class DiskError(Exception):
 class SharedDisk:
     """One block device for both nodes; ``device`` is its path, ``number`` its major:minor."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(self, image: str, label: str) -> None:
         with open(image, "wb") as file:
             file.truncate(IMAGE_BYTES)
         self._fd, self.device = _attach(image)
         status = os.fstat(self._fd)
         self.number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-        result = run(["mkfs.xfs", "-q", "-f", "-L", "e0.0", self.device], Deadline(FORMAT_MS))
+        result = run(["mkfs.xfs", "-q", "-f", "-L", label, self.device], Deadline(FORMAT_MS))
         if not result.ok():
             self.close()
             raise DiskError(result.describe())
+        if not os.path.isdir("/sys/fs/xfs"):  # nodes cover it when they boot, and the first mount is later
+            run(["modprobe", "--quiet", "xfs"], Deadline(MODPROBE_MS))
 
     def free(self) -> bool:
         """Whether no filesystem holds the device: an exclusive open succeeds (bd_prepare_to_claim)."""

@@ -1,5 +1,7 @@
 """The ledger: who tried what when, written outside the nodes, and the proof made from it. Pure.
 
+Everything here is about one group: of a pair with two, each has its own attempts and its own proof.
+
 A node *holds* the group from the first attempt to start any of its resources until the stop of every resource
 it tried to start has succeeded, or until its power was cut: ``witness`` notes the attempts, the rehearsal
 itself notes the power. What failoverd says plays no part. Two nodes must never hold at the same time.
@@ -12,7 +14,7 @@ attempts only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SEEN_LATE_MS = 1_000
 """How much later than it happened the end of a mount may be noticed on a loaded machine."""
@@ -61,6 +63,7 @@ class Span:
     begin_ms: int
     end_ms: int | None
     why: str  # what ended it
+    group: int = 0  # its number in the plan
 
 
 class LedgerError(Exception):
@@ -68,7 +71,7 @@ class LedgerError(Exception):
 
 
 def parse_attempt(line: str) -> Attempt:
-    """``73212 pete 1 Filesystem start begin 0``."""
+    """``73212 pete 1 Filesystem:/mnt/e0.0 start begin 0``."""
     try:
         t_ms, node, boot, resource, verb, what, code = line.split()
         return Attempt(int(t_ms), node, int(boot), resource, verb, what, int(code))
@@ -76,7 +79,7 @@ def parse_attempt(line: str) -> Attempt:
         raise LedgerError(f"not a line of the ledger: {line!r}") from None
 
 
-def held(attempts: Iterable[Attempt], power: Iterable[Power]) -> list[Span]:
+def held(attempts: Iterable[Attempt], power: Iterable[Power], group: int = 0) -> list[Span]:
     """The spans in which each boot of each node held the group, in order of their beginning."""
     power = list(power)
     spans: list[Span] = []
@@ -84,7 +87,7 @@ def held(attempts: Iterable[Attempt], power: Iterable[Power]) -> list[Span]:
     for node, boot in sorted({(call.node, call.boot) for call in calls}):
         off_ms = next((p.t_ms for p in power if (p.node, p.boot, p.on) == (node, boot, False)), None)
         spans += _held_in_boot(node, boot, [c for c in calls if (c.node, c.boot) == (node, boot)], off_ms)
-    return sorted(spans, key=lambda span: span.begin_ms)
+    return [replace(span, group=group) for span in sorted(spans, key=lambda span: span.begin_ms)]
 
 
 def _held_in_boot(node: str, boot: int, calls: Sequence[Attempt], off_ms: int | None) -> list[Span]:

@@ -7,12 +7,15 @@ missing on this machine (nothing was changed then), 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import glob
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from failover_kit.emulator.control import ControlError
@@ -24,15 +27,16 @@ from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.namespaces import NamespaceError
 from failover_kit.rehearsal.node import NodeError
 from failover_kit.rehearsal.picture import page
-from failover_kit.rehearsal.plan import NODES, SWITCH
+from failover_kit.rehearsal.plan import NODES, SWITCH, Setup
 from failover_kit.rehearsal.play import Replay, play, replay_journals
 from failover_kit.rehearsal.report import Outcome, Printer
-from failover_kit.rehearsal.scenes import SCENES, Scene
+from failover_kit.rehearsal.scenes import SCENES, Scene, by_setup
 from failover_kit.rehearsal.stage import Stage
 from failover_kit.rehearsal.world import World
 from failover_kit.spec.process import CommandMissing, CommandTimeout
 
 PASSED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 STAGE_ERRORS = (
     CommandMissing,
@@ -51,12 +55,12 @@ def parser() -> argparse.ArgumentParser:
     """The options of the rehearsal itself."""
     options = argparse.ArgumentParser(
         prog="rehearsal",
-        description="Two nodes, a disk, a power switch and a client on this machine, in nine scenes.",
+        description="Two nodes, a disk, a power switch and a client on this machine, in fourteen scenes.",
         epilog="With a kept rehearsal: 'rehearsal enter pete [COMMAND...]', "
         "'rehearsal cable serial|network on|off', 'rehearsal press pete|mclaws on|off'. "
         "Exit codes: 0 every scene passed, 1 not so, 2 usage or something is missing here, 130 interrupted.",
     )
-    scene_help = "play scene N (repeatable; the first start is always played)"
+    scene_help = "play scene N (repeatable; the first start is always played; 13 and 14 have a pair of their own)"
     options.add_argument("--scene", type=int, action="append", metavar="N", help=scene_help)
     options.add_argument("--keep", action="store_true", help="leave the pair running at the end, until Ctrl-C")
     options.add_argument("--json", action="store_true", help="print one JSON document instead of the timeline")
@@ -94,7 +98,7 @@ def main(argv: Sequence[str], kit: str) -> int:
     if refusal:
         print(f"rehearsal: --html {given.html}: {refusal}", file=sys.stderr)
         return USAGE
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+    for number in INTERRUPTIONS:  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
     return _Run(given, kit, [scene for scene in SCENES if scene.number in chosen]).run()
 
@@ -130,20 +134,17 @@ class _Run:
         code = FAILED
         place = rundir.RunDir()
         try:
-            world = World(place.path, self._kit, Diary())
-            try:
-                passed = self._play_all(Stage(world, self._printer.progress))
-                code = PASSED if passed else FAILED
-                if self._given.keep:
-                    self._keep(world.directory)
-            finally:
-                _undisturbed()
-                world.close()
+            passed = True
+            for number, (setup, scenes) in enumerate(by_setup(self._scenes)):
+                passed = passed and self._with_pair(os.path.join(place.path, str(number)), setup, scenes)
+            code = PASSED if passed else FAILED
         except KeyboardInterrupt:
             # After --keep it is the way to end, and the scenes have their verdict already.
             if not self._given.keep or len(self._outcomes) < len(self._scenes):
                 self._printer.line("\nrehearsal: interrupted")
                 code = INTERRUPTED
+            elif self._good():
+                code = PASSED
         except STAGE_ERRORS as error:
             print(f"rehearsal: the stage broke down: {error}", file=sys.stderr)
             code = FAILED
@@ -152,7 +153,8 @@ class _Run:
             print("rehearsal: this is a bug in the rehearsal", file=sys.stderr)
             code = FAILED
         finally:
-            _undisturbed()
+            for number in INTERRUPTIONS:  # from here to the end
+                signal.signal(number, signal.SIG_IGN)
             place.close()
         self._publish()
         left = rundir.left_behind(place.path)
@@ -162,8 +164,22 @@ class _Run:
             self._printer.line("rehearsal: nothing is left behind (namespaces, mounts, loop device, processes)")
         return code or (FAILED if left else PASSED)
 
-    def _play_all(self, stage: Stage) -> bool:
-        for scene in self._scenes:
+    def _with_pair(self, directory: str, setup: Setup, scenes: Sequence[Scene]) -> bool:
+        """Make the pair that these scenes need, play them, take it away."""
+        os.mkdir(directory, mode=0o700)
+        world = World(directory, self._kit, Diary(), setup)
+        try:
+            passed = self._play_all(Stage(world, self._printer.progress), scenes)
+            if self._given.keep and (not passed or scenes[-1] is self._scenes[-1]):
+                self._keep(world)
+            return passed
+        finally:
+            with _undisturbed():
+                world.close()
+                shutil.rmtree(directory)  # its disks take room, and the next pair has its own
+
+    def _play_all(self, stage: Stage, scenes: Sequence[Scene]) -> bool:
+        for scene in scenes:
             outcome = Outcome(scene.number, scene.title, scene.expectation)
             if not self._given.json:
                 self._printer.begin(outcome)
@@ -175,11 +191,16 @@ class _Run:
                     self._printer.end(outcome)
             if not outcome.passed:
                 return False  # the next scene begins with a healthy pair, and there is none
-        self._replays = replay_journals(stage)
+        replays = replay_journals(stage)
+        self._replays += replays
         self._printer.line()
-        for replay in self._replays:
+        for replay in replays:
             self._printer.line(f"Journal of {replay.node}: {replay.sentence}", *([] if replay.alike else ["red"]))
-        return all(replay.alike for replay in self._replays)
+        return all(replay.alike for replay in replays)
+
+    def _good(self) -> bool:
+        passed = [outcome for outcome in self._outcomes if outcome.passed]
+        return len(passed) == len(self._scenes) and all(replay.alike for replay in self._replays)
 
     def _publish(self) -> None:
         """Verdict, JSON and picture."""
@@ -194,7 +215,7 @@ class _Run:
                 verdict += f"; the picture could not be written: {error}"
         if self._given.json:
             document = {
-                "passed": len(good) == len(self._scenes) and all(replay.alike for replay in self._replays),
+                "passed": self._good(),
                 "scenes": [outcome.as_json() for outcome in self._outcomes],
                 "journals": [
                     {"node": replay.node, "alike": replay.alike, "sentence": replay.sentence}
@@ -205,8 +226,8 @@ class _Run:
         self._printer.line()
         self._printer.line(f"rehearsal: {verdict}", "bold")
 
-    def _keep(self, directory: str) -> None:
-        say = self._printer.line
+    def _keep(self, world: World) -> None:
+        say, directory = self._printer.line, world.directory
         me = os.path.join(self._kit, "bin", "rehearsal")
         ctl = os.path.join(self._kit, "bin", "failoverctl")
         say()
@@ -215,16 +236,28 @@ class _Run:
         for node in NODES:
             say(f"  {me} enter {node.name} {ctl} status      # any command; none: a shell on {node.name}")
         for node in NODES:
-            say(f"  {me} press {node.name} off      # outlet {node.outlet} of {SWITCH}, by its button; then on")
+            outlets = " and ".join(map(str, world.setup.outlets(node)))
+            say(f"  {me} press {node.name} off      # outlet {outlets} of {SWITCH}, by its button; then on")
         say(f"  {me} cable serial off      # or network; then on")
         say(f"  {os.path.join(self._kit, 'bin', 'wti-emulator')} ctl {directory}/emulator.ctl show")
         signal.pause()
 
 
-def _undisturbed() -> None:
-    """Cleaning up must not be cut short; it takes a few seconds and every step of it ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Cleaning up must not be cut short; it takes a few seconds and every step of it ends.
+
+    An interruption that comes meanwhile is raised after it.
+    """
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda got, _frame: came.append(got)) for number in INTERRUPTIONS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 # --- talking to a rehearsal that runs ---------------------------------------------------------------------
@@ -237,7 +270,9 @@ def _talk(verb: str, arguments: list[str]) -> int:
         none = "no rehearsal runs; start one with --keep"
         many = f"several rehearsals run ({', '.join(living)}); end all but the one that is meant"
         raise RequestError(many if living else none)
-    control = os.path.join(living[0], "control.sock")
+    control = next(iter(glob.glob(os.path.join(living[0], "*", "control.sock"))), "")
+    if not control:
+        raise RequestError("its pair is just being made or taken away; try again in some seconds")
     if verb == "enter" and arguments:
         entry = request(control, {"do": "where", "node": arguments[0]})["entry"]
         command = arguments[1:] or [os.environ.get("SHELL", "/bin/sh")]
@@ -245,10 +280,11 @@ def _talk(verb: str, arguments: list[str]) -> int:
     if verb == "cable" and len(arguments) == 2 and arguments[1] in ("on", "off"):
         request(control, {"do": "cable", "node": arguments[0], "state": arguments[1]})
         return PASSED
-    plan = {node.name: node for node in NODES}.get(arguments[0]) if arguments else None
-    if verb == "press" and plan is not None and arguments[1:] in (["on"], ["off"]):
-        button = {"do": "switch", "outlet": plan.outlet, "state": arguments[1]}
-        request(os.path.join(living[0], "emulator.ctl"), button)
+    named = arguments[:1] and arguments[0] in {node.name for node in NODES}
+    if verb == "press" and named and arguments[1:] in (["on"], ["off"]):
+        for outlet in request(control, {"do": "outlets", "node": arguments[0]})["outlets"]:
+            button = {"do": "switch", "outlet": outlet, "state": arguments[1]}
+            request(os.path.join(os.path.dirname(control), "emulator.ctl"), button)
         return PASSED
     print("rehearsal: enter NODE [COMMAND...] | cable serial|network on|off | press NODE on|off", file=sys.stderr)
     return USAGE

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from failover_kit.rehearsal.events import Diary, Kind
 from failover_kit.rehearsal.ledger import Power, Sighting
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 from failover_kit.rehearsal.network import Network
-from failover_kit.rehearsal.plan import CLUSTER_ADDRESS, MOUNT_POINT, NodePlan
+from failover_kit.rehearsal.nodefiles import remove_cgroups
+from failover_kit.rehearsal.plan import GroupPlan, NodePlan
 from failover_kit.rehearsal.watch import Watch
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
@@ -31,7 +31,10 @@ class NodeError(Exception):
 
 
 class Node:
-    """``directory`` keeps what survives a power cut (``disk``) and the configuration (``ha.d``)."""
+    """``directory`` keeps what survives a power cut (``disk``) and the configuration (``ha.d``).
+
+    ``disks`` has the groups by the major:minor of their disks.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,8 @@ class Node:
         kit: str,
         ledger: str,
         cgroup: str,
-        disk_number: str,
+        outlets: Sequence[int],
+        disks: Mapping[str, GroupPlan],
         serial: str,
         command: Sequence[str],
         network: Network,
@@ -59,7 +63,10 @@ class Node:
         self._kit = kit
         self._ledger = ledger
         self._cgroup = cgroup
-        self._disk_number = disk_number
+        self.outlets = tuple(outlets)
+        self.feeds: set[int] = set()
+        """The outlets that feed it just now: it lives while there is one."""
+        self._disks = disks
         self._serial = serial
         self._command = list(command)
         self._network = network
@@ -83,6 +90,24 @@ class Node:
     def root(self) -> str:
         """The node's own view of the filesystem, seen from outside."""
         return f"/proc/{self.pid}/root"
+
+    def feed(self, outlet: int) -> None:
+        """Power comes by this outlet; with the first one it boots. Raises NodeError."""
+        with self._lock:
+            self.feeds.add(outlet)
+            if self._child is not None:
+                self._diary.note(self.name, Kind.POWER, f"power by outlet {outlet}, too")
+            self.switch_on()
+
+    def starve(self, outlet: int, why: str) -> None:
+        """No power by this outlet any more; without the last one it dies. Raises NodeError."""
+        with self._lock:
+            if outlet in self.feeds and len(self.feeds) > 1 and self._child is not None:
+                others = ", ".join(map(str, sorted(self.feeds - {outlet})))
+                self._diary.note(self.name, Kind.POWER, f"lives on by outlet {others}: {why}")
+            self.feeds.discard(outlet)
+            if not self.feeds:
+                self.switch_off(why)
 
     def switch_on(self) -> None:
         """Boot, if the power is off. Returns when pid 1 has started failoverd. Raises NodeError."""
@@ -140,13 +165,14 @@ class Node:
             "serial": self._serial,
             "netns": namespace.path,
             "cgroup": cgroup,
-            "mount_point": MOUNT_POINT,
+            "mount_points": [group.mount_point for group in self._disks.values()],
             "command": self._command,
         }
 
     def switch_off(self, why: str) -> None:
         """Atomic death: every process, mount and card of the node is gone when this returns. Raises NodeError."""
         with self._lock:
+            self.feeds.clear()
             child, self._child = self._child, None
             if child is None:
                 return
@@ -219,7 +245,9 @@ class Node:
         if "pid" in fields:
             self.pid = fields["pid"]
         if "ready" in fields and self._namespace is not None:
-            self._watch = Watch(self.pid, self._namespace, self._disk_number, CLUSTER_ADDRESS, self._saw)
+            disks = {number: group.disk for number, group in self._disks.items()}
+            addresses = {group.address: group.cluster_address for group in self._disks.values()}
+            self._watch = Watch(self.pid, self._namespace, disks, addresses, self._saw)
             self._ready.set()
         if "error" in fields:
             self._trouble = fields["error"]
@@ -259,28 +287,3 @@ def _kill(pid: int) -> None:
         os.kill(pid, 9)
     except ProcessLookupError:
         pass
-
-
-def prepare(directory: str, files: dict[str, str]) -> None:
-    """A node's disk, its ``/etc/ha.d`` with ``files`` (0600: some are secret) and the witness's programs."""
-    os.makedirs(os.path.join(directory, "disk"), mode=0o755)
-    config = os.path.join(directory, "ha.d")
-    resource_d = os.path.join(config, "resource.d")
-    os.makedirs(resource_d, mode=0o755)
-    for name, text in files.items():
-        fd = os.open(os.path.join(config, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-    witness = os.path.join(os.path.dirname(os.path.realpath(__file__)), "witness.py")
-    for target in (os.path.join(directory, "witness"), os.path.join(resource_d, "recordd")):
-        shutil.copyfile(witness, target)
-        os.chmod(target, 0o755)  # noqa: S103 - a program
-
-
-def remove_cgroups(path: str) -> None:
-    """Remove an empty control group and everything below it; what is not empty stays."""
-    for found, _, _ in os.walk(path, topdown=False):
-        try:
-            os.rmdir(found)
-        except OSError:
-            pass

@@ -16,8 +16,12 @@ LEFT = 90
 LANE = 46
 TOP = 62
 RIGHT = 40
-LANES = (NODES[0].name, NODES[1].name, SWITCH, CLIENT)
-ROLES = {NODES[0].name: "node", NODES[1].name: "node", SWITCH: "power switch", CLIENT: "client"}
+LANES = (NODES[0].name, NODES[1].name, SWITCH)
+"""The clients' lanes come below."""
+
+ROLES = {NODES[0].name: "node", NODES[1].name: "node", SWITCH: "power switch"}
+GROUP_COLOURS = ("#2f6db5", "#7a4fa3")
+HELD_THICK = 18
 LABEL_ROWS = 3
 LETTER = 6.5  # about the width of a letter of a label, to keep labels apart
 
@@ -60,7 +64,8 @@ def page(outcomes: Sequence[Outcome], heading: str) -> str:
 def _legend() -> str:
     return (
         "<p>In a node's lane: the thin grey bar is power, the thick blue bar is <em>holds the group</em> "
-        "(from the first start attempt to the last verified stop or the power cut). In the switch's lane: outlets "
+        "(from the first start attempt to the last verified stop or the power cut); of two groups the second is "
+        "below, in violet. In the switch's lane: outlets "
         "turning OFF (red) and ON (green). In the client's lane: green where records are acknowledged, red where "
         "the client waits. Dashed lines: what the rehearsal did. Triangles: warnings "
         "and alarms; point at one to read it.</p>"
@@ -107,17 +112,20 @@ class _Scale:
 def picture(outcome: Outcome) -> str:
     """The swimlanes of one scene."""
     scale = _Scale(outcome.begin_ms, outcome.end_ms)
-    height = TOP + LANE * len(LANES) + 26
+    lanes = (*LANES, *(outcome.acknowledged_ms or [CLIENT]))
+    height = TOP + LANE * len(lanes) + 26
     parts = [f"<svg viewBox='0 0 {WIDTH} {height}' role='img' aria-label='Scene {outcome.number}'>"]
-    for index, lane in enumerate(LANES):
+    for index, lane in enumerate(lanes):
         y = _middle(index)
         parts.append(f"<text x='8' y='{y + 1}'>{escape(lane)}</text>")
-        parts.append(f"<text class='axis' x='8' y='{y + 14}'>{escape(ROLES[lane])}</text>")
+        role = escape(ROLES.get(lane, "client"))
+        parts.append(f"<text class='axis' x='8' y='{y + 14}'>{role}</text>")
         parts.append(_bar(LEFT, WIDTH - RIGHT, y, 1, "#e3e7ec"))
     parts += _ticks(outcome, scale, height)
     parts += _nodes(outcome, scale)
     parts += _switch(outcome, scale)
-    parts += _client(outcome, scale)
+    for index, lane in enumerate(lanes[len(LANES) :], len(LANES)):
+        parts += _client(outcome.acknowledged_ms.get(lane, []), _middle(index), scale)
     parts += _warnings(outcome, scale)
     parts += _faults(outcome, scale, height)
     return "".join([*parts, "</svg>"])
@@ -153,29 +161,40 @@ def _nodes(outcome: Outcome, scale: _Scale) -> list[str]:
     for node, begin_ms, end_ms in outcome.powered:
         y = _middle(LANES.index(node))
         parts.append(_bar(scale.x(begin_ms), scale.x(end_ms), y, 6, "#b9c2cd", title=f"{node} has power"))
+    several = len(outcome.acknowledged_ms) > 1
     for span in outcome.held:
         end_ms = scale.end_ms if span.end_ms is None else span.end_ms
         if end_ms >= scale.begin_ms and span.begin_ms <= scale.end_ms:
-            y = _middle(LANES.index(span.node))
-            title = f"{span.node} holds the group"
-            parts.append(_bar(scale.x(span.begin_ms), scale.x(end_ms), y, 18, "#2f6db5", title=title))
+            middle: float = _middle(LANES.index(span.node))
+            title, thick = f"{span.node} holds the group", HELD_THICK
+            if several:  # side by side in the lane
+                middle += (span.group - 0.5) * HELD_THICK / 2
+                title, thick = f"{span.node} holds group {span.group + 1}", HELD_THICK // 2 - 1
+            colour = GROUP_COLOURS[span.group]
+            parts.append(_bar(scale.x(span.begin_ms), scale.x(end_ms), middle, thick, colour, title=title))
     return parts
 
 
 def _switch(outcome: Outcome, scale: _Scale) -> list[str]:
+    """A dot for each outlet that turned; a label above or below the lane where there is room, else only a title."""
     y = _middle(LANES.index(SWITCH))
     parts = []
-    below = -1.0  # where the last label below the lane ends
-    for t_ms, node, state in outcome.outlets:
+    ends = {-7: -1.0, 16: -1.0}  # by the place over or under the lane: where its last label ends
+    for t_ms, plug, state in outcome.outlets:
         colour = "#b00020" if state == "off" else "#17702f"
         x = scale.x(t_ms)
-        text = f"{node} {state.upper()}"
+        text = f"{plug} {state.upper()}"
         parts.append(f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{colour}'><title>{escape(text)}</title></circle>")
         left = x > WIDTH - 110
-        above = state == "off" or x < below
-        below = below if above else x + 16 + len(text) * LETTER
-        place = f"x='{x - 8 if left else x + 8:.1f}' y='{y - 7 if above else y + 16}'"
-        parts.append(f"<text class='axis' {place} text-anchor='{'end' if left else 'start'}'>{text}</text>")
+        long = 8 + len(text) * LETTER
+        begin = x - long if left else x
+        places = sorted(ends) if state == "off" else sorted(ends, reverse=True)
+        place = next((place for place in places if ends[place] <= begin), None)
+        if place is None:
+            continue
+        ends[place] = begin + long + 8
+        where = f"x='{x - 8 if left else x + 8:.1f}' y='{y + place}' text-anchor='{'end' if left else 'start'}'"
+        parts.append(f"<text class='axis' {where}>{text}</text>")
     return parts
 
 
@@ -192,9 +211,7 @@ def _warnings(outcome: Outcome, scale: _Scale) -> list[str]:
     return parts
 
 
-def _client(outcome: Outcome, scale: _Scale) -> list[str]:
-    y = _middle(LANES.index(CLIENT))
-    times = outcome.acknowledged_ms
+def _client(times: Sequence[int], y: int, scale: _Scale) -> list[str]:
     if not times:
         return [_bar(scale.x(scale.begin_ms), scale.x(scale.end_ms), y, 8, "#b00020", title="nothing acknowledged")]
     parts = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover_kit.emulator.control import ControlError
-from failover_kit.rehearsal import ledger
+from failover_kit.rehearsal import proof
+from failover_kit.rehearsal.checks import bring_up
 from failover_kit.rehearsal.node import NodeError
 from failover_kit.rehearsal.plan import NODES, STATE_DIR
 from failover_kit.rehearsal.report import Outcome
@@ -25,12 +26,14 @@ def play(scene: Scene, stage: Stage, outcome: Outcome) -> None:
     stage.begin()
     outcome.begin_ms = stage.begin_ms
     try:
+        if scene.number != 1 and not stage.world.clients:
+            bring_up(stage)  # the first of its setup
         scene.play(stage)
-        outcome.proofs = stage.prove()
+        outcome.proofs = proof.prove(stage)
         outcome.passed = True
     except (SceneFailed, StatusError, NodeError, ControlError, CommandTimeout, CommandMissing) as error:
         outcome.failure = str(error)
-        found = [sentence for sentence in stage.audit() if sentence not in outcome.failure]
+        found = [sentence for sentence in proof.audit(stage.world) if sentence not in outcome.failure]
         outcome.failure = "; ".join([*found, outcome.failure])  # two holders come before everything else
         outcome.trouble = stage.picture_of_trouble()
     except KeyboardInterrupt:
@@ -63,17 +66,22 @@ def _collect(stage: Stage, outcome: Outcome) -> None:
     world = stage.world
     outcome.end_ms = boottime_ms()
     outcome.fault_ms = stage.fault_ms
-    attempts, power = world.attempts(), world.power()
+    groups, power = world.setup.groups, world.power()
+    world.attempts()  # into the diary
     events = world.switch_events()
-    acknowledged = world.acknowledgements.read()
-    first_ms = acknowledged[0].t_ms if acknowledged else outcome.end_ms
-    gap = stage.gap(max(outcome.begin_ms, first_ms), outcome.end_ms)
-    outcome.gap_ms = gap.ms
+    gaps = []
+    for group in groups:
+        times = [ack.t_ms for ack in world.acknowledgements(group).read()]
+        first_ms = times[0] if times else outcome.end_ms
+        gaps.append(stage.gap(max(outcome.begin_ms, first_ms), outcome.end_ms, group))
+        outcome.acknowledged_ms[group.client] = [t_ms for t_ms in times if t_ms >= outcome.begin_ms - 1_000]
+        outcome.held += proof.spans_of(world, group)
+    outcome.gap_ms = max(gap.ms for gap in gaps)
     outcome.facts = list(stage.measured.facts)
-    outcome.rows = rows(world.diary.since(outcome.begin_ms), outcome.fault_ms, [gap], outcome.end_ms)
-    outcome.acknowledged_ms = [ack.t_ms for ack in acknowledged if ack.t_ms >= outcome.begin_ms - 1_000]
-    outcome.held = ledger.held(attempts, power)
-    names = {plan.outlet: plan.name for plan in NODES}
+    outcome.rows = rows(world.diary.since(outcome.begin_ms), outcome.fault_ms, gaps, outcome.end_ms)
+    names = {
+        outlet: world.setup.plug_name(plan, outlet) for plan in NODES for outlet in world.setup.outlets(plan)
+    }
     outcome.outlets = [
         (int(event["t_ms"]), names[event["outlet"]], str(event["to"]))
         for event in events

@@ -1,8 +1,8 @@
 """The service that fails over: takes numbered records on TCP, appends them, fsyncs, acknowledges.
 
-As a haresources script: ``recordd start|stop|status``. A client sends ``N``, the answer is ``N NODE`` when
-the record is on the disk. Anything else closes the connection. While ``/run/rehearsal/recordd.hangs`` exists,
-``stop`` never ends: the fault of scene 6.
+As a haresources script: ``recordd DIRECTORY PORT start|stop|status``. A client sends ``N``, the answer is
+``N NODE`` when the record is on the disk. Anything else closes the connection. While
+``/run/rehearsal/recordd.hangs`` exists, ``stop`` never ends: the fault of scenes 6 and 11.
 """
 
 import os
@@ -12,10 +12,7 @@ import socket
 import sys
 import time
 
-RECORDS = "/mnt/e0.0/records"
 HANGS = "/run/rehearsal/recordd.hangs"
-PID_FILE = "/run/recordd.pid"
-PORT = 7000
 START_MS = 10_000
 STOP_MS = 5_000
 LINE_LIMIT_BYTES = 32  # a number and a newline; no client of ours sends more
@@ -28,10 +25,14 @@ def now_ms() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
-def running_pid() -> int:
+def pid_file(directory: str) -> str:
+    return f"/run/recordd.{os.path.basename(directory)}.pid"
+
+
+def running_pid(directory: str) -> int:
     """The daemon's pid, 0 when it does not run."""
     try:
-        with open(PID_FILE, encoding="ascii") as file:
+        with open(pid_file(directory), encoding="ascii") as file:
             pid = int(file.read())
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return pid if b"recordd.py\0serve" in file.read() else 0
@@ -39,14 +40,14 @@ def running_pid() -> int:
         return 0
 
 
-def serve(ready: int) -> int:
+def serve(directory: str, port: int, ready: int) -> int:
     """The daemon. ``ready`` is closed after one byte when the port is open."""
-    records = os.open(RECORDS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    records = os.open(f"{directory}/records", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("0.0.0.0", PORT))
+    listener.bind(("0.0.0.0", port))
     listener.listen(CLIENT_LIMIT)
-    with open(PID_FILE, "w", encoding="ascii") as file:
+    with open(pid_file(directory), "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
     os.write(ready, b"+")
     os.close(ready)
@@ -88,8 +89,8 @@ def take(client: socket.socket, before: bytes, records: int, node: str) -> bytes
     return rest
 
 
-def start() -> int:
-    if running_pid():
+def start(directory: str, port: int) -> int:
+    if running_pid(directory):
         return RUNNING
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -99,7 +100,7 @@ def start() -> int:
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):  # or our caller waits for the end of its pipe
             os.dup2(null, fd)
-        daemon = ["/usr/bin/python3", "-IS", __file__, "serve", str(writer)]
+        daemon = ["/usr/bin/python3", "-IS", __file__, "serve", directory, str(port), str(writer)]
         os.execv(daemon[0], daemon)  # noqa: S606
     os.close(writer)
     heard = select.select([reader], [], [], START_MS / 1000)[0] and os.read(reader, 1)
@@ -109,38 +110,37 @@ def start() -> int:
     return FAILED
 
 
-def stop() -> int:
+def stop(directory: str, _port: int) -> int:
     while os.path.exists(HANGS):
         time.sleep(3600)
-    pid = running_pid()
+    pid = running_pid(directory)
     if not pid:
         return RUNNING
     os.kill(pid, signal.SIGTERM)
     end_ms = now_ms() + STOP_MS
-    while running_pid():
+    while running_pid(directory):
         if now_ms() > end_ms:
             os.kill(pid, signal.SIGKILL)
             end_ms = now_ms() + STOP_MS
         time.sleep(0.005)
-    os.unlink(PID_FILE)
+    os.unlink(pid_file(directory))
     return RUNNING
 
 
-def status() -> int:
-    pid = running_pid()
+def status(directory: str, _port: int) -> int:
+    pid = running_pid(directory)
     print(f"recordd is running (pid {pid})" if pid else "recordd is stopped")
     return RUNNING if pid else NOT_RUNNING
 
 
 def main(argv: list[str]) -> int:
-    verb = argv[1] if len(argv) > 1 else ""
-    if verb == "serve":
-        return serve(int(argv[2]))
+    if argv[1:2] == ["serve"]:
+        return serve(argv[2], int(argv[3]), int(argv[4]))
     actions = {"start": start, "stop": stop, "status": status, "monitor": status}
-    if verb not in actions:
-        print(f"usage: {argv[0]} start|stop|status", file=sys.stderr)
+    if len(argv) != 4 or not argv[2].isdigit() or argv[3] not in actions:
+        print(f"usage: {argv[0]} DIRECTORY PORT start|stop|status", file=sys.stderr)
         return 2
-    return actions[verb]()
+    return actions[argv[3]](argv[1], int(argv[2]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from failover_kit.rehearsal.plan import CLIENT
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
@@ -22,6 +24,7 @@ class Gap:
 
     begin_ms: int
     end_ms: int
+    client: str = CLIENT
 
     @property
     def ms(self) -> int:
@@ -55,11 +58,11 @@ class Acknowledgements:
         return [ack for ack in self.read() if ack.t_ms >= t_ms]
 
 
-def longest_gap(times_ms: Iterable[int], begin_ms: int, end_ms: int) -> Gap:
+def longest_gap(times_ms: Iterable[int], begin_ms: int, end_ms: int, client: str = CLIENT) -> Gap:
     """The longest stretch between ``begin_ms`` and ``end_ms`` without one of ``times_ms``."""
     inside = sorted(t for t in times_ms if begin_ms <= t <= end_ms)
     marks = [begin_ms, *inside, end_ms]
-    gaps = [Gap(one, other) for one, other in pairwise(marks)]
+    gaps = [Gap(one, other, client) for one, other in pairwise(marks)]
     return max(gaps, key=lambda gap: gap.ms)
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from failover_kit.rehearsal.events import Kind
 from failover_kit.rehearsal.ledger import Span
-from failover_kit.rehearsal.plan import CLIENT, SWITCH
+from failover_kit.rehearsal.plan import SWITCH
 from failover_kit.rehearsal.timeline import Row
 
 WIDTH = 110
@@ -34,10 +34,10 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
     gap_ms: int = 0
-    acknowledged_ms: list[int] = field(default_factory=list)
+    acknowledged_ms: dict[str, list[int]] = field(default_factory=dict)  # by client
     held: list[Span] = field(default_factory=list)
     powered: list[tuple[str, int, int]] = field(default_factory=list)  # node, from, to
-    outlets: list[tuple[int, str, str]] = field(default_factory=list)  # t, node, on or off
+    outlets: list[tuple[int, str, str]] = field(default_factory=list)  # t, plug, on or off
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``: the story and the verdict, without what only the picture needs."""
@@ -113,7 +113,7 @@ class Printer:
         style = {"alarm": "red", "warning": "yellow"}.get(row.level)
         if style is None:
             style = {Kind.FAULT: "bold", Kind.SEEN: "dim", Kind.POWER: "bold"}.get(row.kind)
-        if style is None and row.lane in (SWITCH, CLIENT):
+        if style is None and (row.lane == SWITCH or row.kind is Kind.CLIENT):
             style = "blue"
         for index, text in enumerate(lines):
             self.line((head if index == 0 else " " * len(head)) + text, *([style] if style else []))

@@ -13,12 +13,12 @@ import os
 import shutil
 import time
 
-from failover_kit.rehearsal.node import remove_cgroups
+from failover_kit.rehearsal.nodefiles import remove_cgroups
 from failover_kit.spec.deadline import Deadline
 
 BASES = ("/run/failover-kit-rehearsal", "/var/tmp/failover-kit-rehearsal")  # noqa: S108 - mode 0700, root's
 NEEDED_BYTES = 300 << 20
-"""What the disk's image may come to fill: the log of a small XFS is 64 MiB, written in full at mkfs."""
+"""What two disks' images may come to fill: the log of a small XFS is 64 MiB, written in full at mkfs."""
 
 CGROUP_PREFIX = "failover-kit-rehearsal-"
 

@@ -1,28 +1,28 @@
-"""What a scene works with: waits that end, facts about the world, and the proof after it."""
+"""What a scene works with: waits that end, facts about the world, orders. The proof after it is ``proof``.
+
+Where a group can be named and is not, the first one is meant: most scenes have no other.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from failover_kit.rehearsal import ledger, status
 from failover_kit.rehearsal.events import Kind
 from failover_kit.rehearsal.node import Node
-from failover_kit.rehearsal.plan import HANG_FILE, HEARTBEAT, RECORDS_FILE, SERIAL, peer_of
-from failover_kit.rehearsal.records import Gap, longest_gap, missing
+from failover_kit.rehearsal.plan import GROUP, HANG_FILE, GroupPlan
+from failover_kit.rehearsal.records import Gap, longest_gap
 from failover_kit.rehearsal.status import Status, StatusError
-from failover_kit.rehearsal.watch import ADDRESS
 from failover_kit.rehearsal.world import World
 from failover_kit.spec.deadline import Deadline, boottime_ms
+from failover_kit.spec.process import CLEAN_ENV
 
 POLL_S = 0.05
-TRUTH_MS = 12_000
-"""How long status may take to catch up with the end of a scene: initdead, and a monitor."""
-
 SERVED_MS = 1_000
 """A node that acknowledged a record within this time serves."""
 
@@ -108,10 +108,13 @@ class Stage:
             raise SceneFailed(sentence)
 
     def let_it_run(self, for_ms: int = CALM_MS) -> None:
-        """The client must be served all this time: a scene begins and ends in peace."""
-        before = len(self.world.acknowledgements.read())
-        self.stays("the client is served", self.serving, for_ms)
-        self.require(len(self.world.acknowledgements.read()) > before, "the client got no acknowledgement")
+        """Every client must be served all this time: a scene begins and ends in peace."""
+        groups = self.world.setup.groups
+        before = [len(self.world.acknowledgements(group).read()) for group in groups]
+        self.stays("the client is served", lambda: all(map(self.serving, groups)), for_ms)
+        for group, count in zip(groups, before, strict=True):
+            more = len(self.world.acknowledgements(group).read()) > count
+            self.require(more, f"{group.client} got no acknowledgement")
 
     # --- facts -------------------------------------------------------------------------------------
 
@@ -126,20 +129,22 @@ class Stage:
         except StatusError:
             return False
 
-    def serving(self) -> str:
-        """The node whose acknowledgements the client gets just now; "" for none."""
-        latest = self.world.acknowledgements.read()[-1:]
+    def serving(self, group: GroupPlan = GROUP) -> str:
+        """The node whose acknowledgements the group's client gets just now; "" for none."""
+        latest = self.world.acknowledgements(group).read()[-1:]
         return latest[0].node if latest and latest[0].t_ms >= boottime_ms() - SERVED_MS else ""
 
-    def served_since(self, name: str, since_ms: int) -> bool:
+    def served_since(self, name: str, since_ms: int, group: GroupPlan = GROUP) -> bool:
         """Whether ``name`` acknowledged a record after ``since_ms``."""
-        return any(ack.node == name for ack in self.world.acknowledgements.since(since_ms))
+        return any(ack.node == name for ack in self.world.acknowledgements(group).since(since_ms))
 
-    def holder(self) -> str:
+    def holder(self, group: GroupPlan = GROUP) -> str:
         """The node that has the disk mounted. SceneFailed when it is not exactly one."""
-        names = [node.name for node in self.world.nodes.values() if node.on and self.world.mounted_on(node)]
+        nodes = self.world.nodes.values()
+        names = [node.name for node in nodes if node.on and self.world.mounted_on(node, group)]
         if len(names) != 1:
-            raise SceneFailed(f"the disk is mounted on {' and '.join(names) or 'no node'}; expected exactly one")
+            where = " and ".join(names) or "no node"
+            raise SceneFailed(f"{group.disk} is mounted on {where}; expected exactly one")
         return names[0]
 
     def attempts(self, name: str, verb: str = "") -> list[ledger.Attempt]:
@@ -150,9 +155,9 @@ class Stage:
             if call.node == name and call.t_ms >= self.fault_ms and call.what == "begin" and verb in ("", call.verb)
         ]
 
-    def switched(self, name: str, to: str) -> list[int]:
-        """When the node's outlet changed to ``to`` (on or off) since the fault."""
-        outlet = self.node(name).plan.outlet
+    def switched(self, name: str, to: str, outlet: int | None = None) -> list[int]:
+        """When an outlet of the node changed to ``to`` (on or off) since the fault; None: its first one."""
+        outlet = self.node(name).outlets[0] if outlet is None else outlet
         return [
             int(event["t_ms"])
             for event in self.world.switch_events()
@@ -168,12 +173,14 @@ class Stage:
             for entry in self.world.diary.since(self.fault_ms)
         )
 
-    def gap(self, begin_ms: int | None = None, end_ms: int | None = None) -> Gap:
-        """The client's longest wait, by default since the fault."""
-        times = [ack.t_ms for ack in self.world.acknowledgements.read()]
+    def gap(
+        self, begin_ms: int | None = None, end_ms: int | None = None, group: GroupPlan = GROUP
+    ) -> Gap:
+        """The longest wait of the group's client, by default since the fault."""
+        times = [ack.t_ms for ack in self.world.acknowledgements(group).read()]
         last_before = [t for t in times if t <= (begin_ms or self.fault_ms)][-1:]
         begin = last_before[0] if last_before else begin_ms or self.fault_ms
-        return longest_gap(times, begin, end_ms or boottime_ms())
+        return longest_gap(times, begin, end_ms or boottime_ms(), group.client)
 
     # --- doing -------------------------------------------------------------------------------------
 
@@ -186,10 +193,6 @@ class Stage:
     @contextmanager
     def order_in_background(self, name: str, *arguments: str) -> Iterator[None]:
         """A failoverctl command whose end is not waited for; it is killed when the block is left."""
-        import subprocess
-
-        from failover_kit.spec.process import CLEAN_ENV
-
         argv = [*self.node(name).entry(), self.ctl, *arguments]
         null = subprocess.DEVNULL
         child = subprocess.Popen(argv, stdin=null, stdout=null, stderr=null, env=CLEAN_ENV, cwd="/")
@@ -205,86 +208,6 @@ class Stage:
             pass
         self.world.diary.note(name, Kind.FAULT, "the service's stop will hang")
 
-    # --- the proof ---------------------------------------------------------------------------------
-
-    def prove(self) -> list[str]:
-        """What is proved of everything so far, a sentence each. Raises SceneFailed."""
-        problems = self.audit()
-        if problems:
-            raise SceneFailed("; ".join(problems))
-        attempts = self.world.attempts()
-        spans = ledger.held(attempts, self.world.power())
-        starts = sum(call.verb == "start" and call.what == "begin" for call in attempts)
-        several = "1 span" if len(spans) == 1 else f"{len(spans)} spans, none overlaps"
-        proofs = [f"never two holders: {starts} start attempts in {several}"]
-        proofs.append(self._prove_records())
-        self.require_truth()
-        proofs.append("status on both nodes tells the truth")
-        return proofs
-
-    def audit(self) -> list[str]:
-        """What the ledger has against this run so far, a sentence each; empty when nothing."""
-        power = self.world.power()
-        spans = ledger.held(self.world.attempts(), power)
-        return ledger.overlaps(spans) + ledger.strays(self.world.sightings(), spans, power)
-
-    def _prove_records(self) -> str:
-        acknowledged = list(self.world.acknowledgements.read())
-        holder = self.node(self.holder())
-        with open(holder.root + RECORDS_FILE, encoding="ascii") as file:
-            lost = missing(acknowledged, file.read())
-        if lost:
-            raise SceneFailed(f"{len(lost)} acknowledged records are not in the file, the first is {lost[0]}")
-        return f"all {len(acknowledged)} acknowledged records are on the disk of {holder.name}"
-
-    def require_truth(self) -> None:
-        """What both nodes say of themselves must come to agree with what is so. Raises SceneFailed."""
-        deadline = Deadline(TRUTH_MS)
-        while True:
-            lies = [lie for name in self.world.nodes for lie in self.lies(name)]
-            if not lies:
-                return
-            if deadline.expired():
-                raise SceneFailed("status does not tell the truth: " + "; ".join(lies))
-            time.sleep(POLL_S)
-
-    def lies(self, name: str) -> list[str]:
-        """Where the node's status differs from what is so. Both nodes are expected to be on."""
-        try:
-            says = self.status(name)
-        except StatusError as error:
-            return [f"{name}: {error}"]
-        here = self.parts_on(name)
-        wrong = []
-        if (says.state == "started") != all(here.values()):
-            wrong.append(f"{name} says {says.state}, and there is {here}")
-        if (says.state == "stopped") != (not any(here.values())):
-            wrong.append(f"{name} says {says.state}, and there is {here}")
-        peer = self.node(peer_of(name))
-        links = {SERIAL: self.world.cable.connected, HEARTBEAT: self.world.network.heartbeat_connected()}
-        audible = peer.on and peer.daemon_pid != 0
-        if (says.peer_state == "up") != (audible and any(links.values())):
-            wrong.append(f"{name} says {peer.name} is {says.peer_state}")
-        for link, connected in links.items():
-            if bool(says.links.get(link)) != (audible and connected):
-                wrong.append(f"{name} says link {link} is {'up' if says.links.get(link) else 'silent'}")
-        well = audible and all(links.values()) and bool(self.serving())
-        if (says.health == "healthy") != well:
-            wrong.append(f"{name} says {says.health} ({says.reason})")
-        if says.exit_code != status.EXIT_CODES.get(says.health):
-            wrong.append(f"status on {name} says {says.health} and exits {says.exit_code}")
-        return wrong
-
-    def parts_on(self, name: str) -> dict[str, bool]:
-        """Which parts of the group are really there on a node that is on."""
-        node = self.node(name)
-        seen = [s for s in node.sightings if s.boot == node.boot and s.thing == ADDRESS]
-        return {
-            "disk": self.world.mounted_on(node),
-            "address": bool(seen) and seen[-1].present,
-            "service": _service_runs(node),
-        }
-
     def picture_of_trouble(self) -> list[str]:
         """For a failed scene: status of both nodes and the last that each daemon said."""
         lines = []
@@ -298,29 +221,3 @@ class Stage:
                     lines.append(f"status: {error}")
             lines += [f"  {line}" for line in node.log[-12:]]
         return lines
-
-
-def _service_runs(node: Node) -> bool:
-    try:
-        with open(f"{node.root}/run/recordd.pid", encoding="ascii") as file:
-            pid = int(file.read())
-        with open(f"{node.root}/proc/{pid}/cmdline", "rb") as command:
-            return b"recordd.py\0serve" in command.read()
-    except (OSError, ValueError):
-        return False
-
-
-def as_json(value: Any) -> Any:
-    """Dataclasses and enums as plain data for ``--json``."""
-    import dataclasses
-    from enum import Enum
-
-    if isinstance(value, Enum):
-        return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: as_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(entry) for entry in value]
-    return value

@@ -13,17 +13,28 @@ STATUS_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """What the node says of one group. ``failures``: monitors that failed here and still count."""
+
+    name: str
+    state: str
+    right: int
+    held: bool
+    failures: int
+    doing: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """One node's own account. ``links`` maps a link's name to up, None while nothing was heard on it."""
+    """One node's own account; ``groups`` in the order of haresources.
+
+    ``links`` maps a link's name to up, None while nothing was heard on it.
+    """
 
     node: str
     peer_state: str
     peer_hears_us: bool
-    group: str
-    state: str
-    right: int
-    held: bool
-    doing: str
+    groups: tuple[GroupStatus, ...]
     health: str
     reason: str
     todo: tuple[str, ...]
@@ -59,16 +70,13 @@ def ask(node: Node, ctl: str) -> Status:
 
 def parse(found: dict[str, Any], exit_code: int) -> Status:
     """The ``view`` of status (``ClusterView`` in manager/records.py). KeyError, TypeError when it is not one."""
-    group = found["groups"][0]
     return Status(
         node=found["node"],
         peer_state=found["peer_state"],
         peer_hears_us=found["peer_hears_us"],
-        group=group["name"],
-        state=group["state"],
-        right=group["right"],
-        held=group["held"],
-        doing=group["doing"],
+        groups=tuple(
+            GroupStatus(**{name: group[name] for name in GroupStatus.__slots__}) for group in found["groups"]
+        ),
         health=found["health"],
         reason=found["reason"],
         todo=tuple(found["todo"]),

@@ -1,16 +1,17 @@
 """A scene as rows: who, what, when in ms from the fault. Pure.
 
 Beginnings and ends of an agent's call become one row with its duration, status screens read from the switch
-in one go become one row, log-outs are left out, and the client appears where it waited long.
+in one go become one row, log-outs are left out, and a client appears where it waited long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from failover_kit.rehearsal.events import Happening, Kind
-from failover_kit.rehearsal.plan import CLIENT, SWITCH
+from failover_kit.rehearsal.plan import SWITCH
 from failover_kit.rehearsal.records import Gap
 
 GAP_SHOWN_MS = 200
@@ -40,10 +41,10 @@ def rows(
     for gap in gaps:
         if gap.ms >= GAP_SHOWN_MS:
             begin = gap.begin_ms - fault_ms
-            found.append(Row(begin, CLIENT, Kind.CLIENT, "last acknowledgement for a while", "info"))
+            found.append(Row(begin, gap.client, Kind.CLIENT, "last acknowledgement for a while", "info"))
             ended = end_ms is None or gap.end_ms < end_ms
             text = f"{'acknowledged again, after' if ended else 'still waits, since'} {gap.ms} ms"
-            found.append(Row(gap.end_ms - fault_ms, CLIENT, Kind.CLIENT, text, "info"))
+            found.append(Row(gap.end_ms - fault_ms, gap.client, Kind.CLIENT, text, "info"))
     return sorted(found, key=lambda row: row.at_ms)
 
 
@@ -90,3 +91,16 @@ def _calls(happenings: Sequence[Happening], fault_ms: int) -> list[Row]:
         text = f"{entry.text} begun, no end seen"
         found.append(Row(entry.t_ms - fault_ms, entry.lane, Kind.AGENT, text, "warning"))
     return found
+
+
+def switch_text(event: dict[str, Any]) -> str:
+    """What the timeline may show of an event of the switch; "" for nothing."""
+    name = event["event"]
+    if name == "command":
+        return str(event["text"])
+    if name == "login_refused":
+        return "login refused: wrong password"
+    if name in ("switched", "stuck", "switch_failed"):
+        what = {"switched": "outlet is", "stuck": "relay is stuck, not", "switch_failed": "failed to go"}[name]
+        return f"{event['outlet']} {event['name']}: {what} {str(event['to']).upper()}"
+    return ""

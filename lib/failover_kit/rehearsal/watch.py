@@ -1,4 +1,4 @@
-"""Watches one boot of a node from outside: is the disk mounted there, is the cluster address there?
+"""Watches one boot of a node from outside: which disks are mounted there, which cluster addresses are there?
 
 Mounts are read from ``/proc/PID/mountinfo``, whose poll(2) reports a change of that mount namespace
 (fs/proc_namespace.c, mounts_poll); addresses come from rtnetlink(7) on a socket opened in the node's network
@@ -12,15 +12,13 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 
 RTMGRP_IPV4_IFADDR = 0x10  # include/uapi/linux/rtnetlink.h
 RTM_NEWADDR, RTM_DELADDR = 20, 21
 IFA_LOCAL = 2  # include/uapi/linux/if_addr.h
-
-DISK, ADDRESS = "the disk", "the cluster address"
 
 _Seen = Callable[[str, bool], None]
 """Called with what, and whether it is there now."""
@@ -62,11 +60,19 @@ def _locals(attributes: bytes) -> list[str]:
 class Watch:
     """Reports changes from a thread until ``close()``; what is there at the beginning is reported, too."""
 
-    def __init__(self, pid: int, namespace: NetworkNamespace, disk: str, address: str, seen: _Seen) -> None:
-        self._disk = disk
-        self._address = address
+    def __init__(
+        self,
+        pid: int,
+        namespace: NetworkNamespace,
+        disks: Mapping[str, str],
+        addresses: Mapping[str, str],
+        seen: _Seen,
+    ) -> None:
+        """``disks`` (by major:minor) and ``addresses``: what to look for, and what ``seen`` shall call it."""
+        self._disks = dict(disks)
+        self._addresses = dict(addresses)
         self._seen = seen
-        self._disk_there = False
+        self._disks_there: set[str] = set()
         self._mountinfo = os.open(f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._netlink = namespace.inside(_address_socket)
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
@@ -92,8 +98,8 @@ class Watch:
                 return
             if self._netlink.fileno() in ready:
                 for address, added in address_changes(self._netlink.recv(65536)):
-                    if address == self._address:
-                        self._seen(ADDRESS, added)
+                    if address in self._addresses:
+                        self._seen(self._addresses[address], added)
             if self._mountinfo in ready and not self._look_at_mounts():
                 poll.unregister(self._mountinfo)
 
@@ -106,10 +112,11 @@ class Watch:
                 parts.append(part)
         except OSError:
             return False
-        there = mounted(b"".join(parts).decode("utf-8", "surrogateescape"), self._disk)
-        if there != self._disk_there:
-            self._disk_there = there
-            self._seen(DISK, there)
+        table = b"".join(parts).decode("utf-8", "surrogateescape")
+        there = {number for number in self._disks if mounted(table, number)}
+        for number in sorted(there ^ self._disks_there):
+            self._seen(self._disks[number], number in there)
+        self._disks_there = there
         return True
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from failover_kit.rehearsal.events import Kind
-from failover_kit.rehearsal.plan import CLIENT, CLIENT_ADDRESS, CLUSTER_ADDRESS, NODES, SERVICE_PORT, peer_of
+from failover_kit.rehearsal.plan import CLIENT, CLIENT_ADDRESS, GROUP, NODES, peer_of
 from failover_kit.rehearsal.stage import Stage
 from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.process import CommandResult
@@ -83,7 +83,7 @@ def _route(stage: Stage, node: str, change: str) -> None:
 
 def _watcher(stage: Stage) -> Watcher:
     """As ``failoverctl watch`` makes it, without ssh."""
-    group = stage.status(NODES[0].name).group
+    group = stage.status(NODES[0].name).groups[0].name
 
     def enter(argv: Sequence[str], deadline: Deadline) -> CommandResult:
         node, words = argv[-2], argv[-1]
@@ -95,7 +95,7 @@ def _watcher(stage: Stage) -> Watcher:
         stage.world.diary.note("", Kind.SAYS, f"watch: {text}")
 
     return Watcher(
-        [FromClient(stage, probes.parse(f"tcp:{CLUSTER_ADDRESS}:{SERVICE_PORT}"))],
+        [FromClient(stage, probes.parse(f"tcp:{GROUP.address}:{GROUP.port}"))],
         [],
         Nodes([plan.name for plan in NODES], group, config="", order_ms=MOVE_MS, execute=enter),
         Observer(failures=FAILURES, again_ms=LOOK_MS),

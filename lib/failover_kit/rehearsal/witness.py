@@ -2,7 +2,8 @@
 """Stands in a node at the place of a resource agent: writes down what is asked of it, then runs it.
 
 The ledger must not depend on what failoverd says, so this notes every start and stop *attempt* with the
-boot clock, before the agent is executed, and its result after. It is mounted over ``ocf/IPaddr`` and
+boot clock, before the agent is executed, and its result after. A call is named by the agent and what it is
+about. It is mounted over ``ocf/IPaddr`` and
 ``ocf/Filesystem``; the real ones are below ``/run/rehearsal/kit``. One line is one write(2) to a file opened
 for appending, so lines of both nodes never mix.
 """
@@ -29,13 +30,21 @@ def note(resource: str, verb: str, what: str, code: int = 0) -> None:
     os.close(fd)
 
 
+def about(agent: str, argv: list[str]) -> str:
+    """What tells two calls of one agent apart: its directory or address, the first argument of a script."""
+    parameter = {"Filesystem": "OCF_RESKEY_directory", "IPaddr": "OCF_RESKEY_ip"}.get(agent)
+    found = os.environ.get(parameter, "") if parameter else "".join(argv[1:-1][:1])
+    return f"{agent}:{found}" if found else agent
+
+
 def main(argv: list[str]) -> int:
-    resource = os.path.basename(argv[0])
-    command = [*SERVICE, *argv[1:]] if resource == "recordd" else [f"{KIT}/ocf/{resource}", *argv[1:]]
+    agent = os.path.basename(argv[0])
+    command = [*SERVICE, *argv[1:]] if agent == "recordd" else [f"{KIT}/ocf/{agent}", *argv[1:]]
     # OCF has the verb first, haresources has it last.
     verb = next((word for word in (argv[1:2] + argv[-1:]) if word in WRITTEN_DOWN), "")
     if not verb:
         os.execv(command[0], command)  # noqa: S606
+    resource = about(agent, argv)
     note(resource, verb, "begin")
     pid = os.fork()
     if pid == 0:

@@ -1,4 +1,4 @@
-"""The whole stage: network, cable, disk, power switch, nodes, client; made together, gone together."""
+"""The whole stage: network, cable, disks, power switch, nodes, clients; made together, gone together."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from failover_kit.rehearsal.events import Diary, Kind
 from failover_kit.rehearsal.ledger import Attempt, Power, Sighting, parse_attempt
 from failover_kit.rehearsal.namespaces import dies_with_us
 from failover_kit.rehearsal.network import Network
-from failover_kit.rehearsal.node import Node, NodeError, prepare, remove_cgroups
+from failover_kit.rehearsal.node import Node, NodeError
+from failover_kit.rehearsal.nodefiles import make_cgroup, prepare, remove_cgroups
 from failover_kit.rehearsal.plan import (
     BAUD,
-    CLIENT,
-    CLUSTER_ADDRESS,
+    GROUP,
     NODES,
-    SERVICE_PORT,
+    STANDING,
     SWITCH,
     SWITCH_ADDRESS,
+    GroupPlan,
+    NodePlan,
+    Setup,
     authkeys,
     ha_cf,
     haresources,
 )
 from failover_kit.rehearsal.records import Acknowledgements
+from failover_kit.rehearsal.timeline import switch_text
+from failover_kit.rehearsal.watch import mounted
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV
 
@@ -41,8 +46,11 @@ FREE_MS = 2_000
 class World:
     """``directory`` must exist and be ours; ``kit`` is the root of the tree that is rehearsed."""
 
-    def __init__(self, directory: str, kit: str, diary: Diary, *, daemon: bool = True) -> None:
+    def __init__(
+        self, directory: str, kit: str, diary: Diary, setup: Setup = STANDING, *, daemon: bool = True
+    ) -> None:
         self.directory = directory
+        self.setup = setup
         self.kit = kit
         self.diary = diary
         self.ledger_path = os.path.join(directory, "ledger")
@@ -62,15 +70,18 @@ class World:
         stack.callback(self.network.close)
         self.cable = SerialCable(BAUD)
         stack.callback(self.cable.close)
-        self.disk = SharedDisk(os.path.join(self.directory, "disk.img"))
-        stack.callback(self.disk.close)
+        self.disks: list[SharedDisk] = []
+        for group in self.setup.groups:
+            disk = SharedDisk(os.path.join(self.directory, f"disk{group.number}.img"), group.mount_point[5:])
+            stack.callback(disk.close)
+            self.disks.append(disk)
         password, key = secrets.token_hex(8), secrets.token_hex(16)
         self.nodes: dict[str, Node] = {}
         for index, plan in enumerate(NODES):
             home = os.path.join(self.directory, plan.name)
             files = {
-                "ha.cf": ha_cf(),
-                "haresources": haresources(self.disk.device),
+                "ha.cf": ha_cf(self.setup),
+                "haresources": haresources([disk.device for disk in self.disks], self.setup),
                 "authkeys": authkeys(key),
                 f"{SWITCH}.password": password + "\n",
             }
@@ -78,7 +89,7 @@ class World:
 
             def on_power_cut(end: int = index) -> None:
                 self.cable.power_cycle(end)
-                self._wait_for_disk()
+                self._wait_for_disks()
 
             self.nodes[plan.name] = Node(
                 plan,
@@ -86,7 +97,8 @@ class World:
                 kit=self.kit,
                 ledger=self.ledger_path,
                 cgroup=self.cgroup,
-                disk_number=self.disk.number,
+                outlets=self.setup.outlets(plan),
+                disks={self.disk_of(group).number: group for group in self.setup.groups},
                 serial=self.cable.end_of(index),
                 command=[os.path.join(self.kit, "bin", "failoverd")] if daemon else [],
                 network=self.network,
@@ -101,9 +113,12 @@ class World:
         self.switch = self._power_switch(password)
         self.switch.start()
         stack.callback(self.switch.stop)
-        self._client: subprocess.Popen[bytes] | None = None
-        stack.callback(self._stop_client)
-        self.acknowledgements = Acknowledgements(os.path.join(self.directory, "client"))
+        self.clients: list[subprocess.Popen[bytes]] = []
+        stack.callback(self._stop_clients)
+        self._acknowledgements = {
+            group.number: Acknowledgements(os.path.join(self.directory, f"client{group.number}"))
+            for group in self.setup.groups
+        }
 
     def close(self) -> None:
         self._stack.close()
@@ -113,18 +128,16 @@ class World:
     def _power_switch(self, password: str) -> EmulatorProcess:
         helper = os.path.join(os.path.dirname(os.path.realpath(__file__)), "control.py")
 
-        def command(node: str, state: str) -> list[str]:
-            return ["/usr/bin/python3", "-IS", helper, self.control_path, "power", node, state]
-
-        outlets = {
-            plan.outlet: OutletConfig(
-                name=plan.name,
+        def outlet(plan: NodePlan, number: int) -> OutletConfig:
+            command = ["/usr/bin/python3", "-IS", helper, self.control_path, "power", plan.name]
+            return OutletConfig(
+                name=self.setup.plug_name(plan, number),
                 on=False,
-                on_command=command(plan.name, "on"),
-                off_command=command(plan.name, "off"),
+                on_command=[*command, "on", str(number)],
+                off_command=[*command, "off", str(number)],
             )
-            for plan in NODES
-        }
+
+        outlets = {number: outlet(plan, number) for plan in NODES for number in self.setup.outlets(plan)}
         return EmulatorProcess(
             self.directory,
             outlets=outlets,
@@ -135,44 +148,60 @@ class World:
             extra=["--site-id", SWITCH],
         )
 
-    def start_client(self) -> None:
-        """Let ``kokone`` begin to write records."""
+    def start_clients(self) -> None:
+        """Let ``kokone`` begin to write records, to each group by a process of its own."""
         program = os.path.join(os.path.dirname(os.path.realpath(__file__)), "client.py")
-        arguments = [CLUSTER_ADDRESS, str(SERVICE_PORT), self.acknowledgements.path]
-        argv = [*self.network.client.prefix(), "/usr/bin/python3", "-IS", program, *arguments]
-        self._client = subprocess.Popen(
-            dies_with_us(argv), stdin=subprocess.DEVNULL, env=CLEAN_ENV, cwd="/", start_new_session=True
-        )
-        self.diary.note(CLIENT, Kind.CLIENT, "begins to write records")
+        for group in self.setup.groups:
+            arguments = [group.address, str(group.port), self.acknowledgements(group).path]
+            argv = [*self.network.client.prefix(), "/usr/bin/python3", "-IS", program, *arguments]
+            client = subprocess.Popen(
+                dies_with_us(argv), stdin=subprocess.DEVNULL, env=CLEAN_ENV, cwd="/", start_new_session=True
+            )
+            self.clients.append(client)
+            self.diary.note(group.client, Kind.CLIENT, "begins to write records")
 
-    def _stop_client(self) -> None:
-        if self._client is not None:
-            self._client.kill()
-            self._client.wait()
-            self._client = None
+    def _stop_clients(self) -> None:
+        for client in self.clients:
+            client.kill()
+            client.wait()
+        self.clients.clear()
 
-    def _wait_for_disk(self) -> None:
-        """After a power cut: until the dead node's mount is gone, unless the other node has the disk now."""
+    def disk_of(self, group: GroupPlan = GROUP) -> SharedDisk:
+        return self.disks[group.number]
+
+    def acknowledgements(self, group: GroupPlan = GROUP) -> Acknowledgements:
+        """What the client of the group was promised."""
+        return self._acknowledgements[group.number]
+
+    def _wait_for_disks(self) -> None:
+        """After a power cut: until the dead node's mounts are gone, but for disks that the other node has now."""
         deadline = Deadline(FREE_MS)
-        while not deadline.expired() and not self.disk.free():
-            if any(node.on and self.mounted_on(node) for node in self.nodes.values()):
-                return
+        for group in self.setup.groups:
+            while not deadline.expired() and not self.disk_of(group).free():
+                if any(node.on and self.mounted_on(node, group) for node in self.nodes.values()):
+                    break
 
-    def mounted_on(self, node: Node) -> bool:
-        """Whether the disk is mounted in the node now."""
-        from failover_kit.rehearsal.watch import mounted
-
+    def mounted_on(self, node: Node, group: GroupPlan = GROUP) -> bool:
+        """Whether the disk of the group is mounted in the node now."""
         try:
             with open(f"/proc/{node.pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-                return mounted(file.read(), self.disk.number)
+                return mounted(file.read(), self.disk_of(group).number)
         except OSError:
             return False
 
     # --- what can be done to it ------------------------------------------------------------------------
 
-    def pull_power_cable(self, name: str) -> None:
-        """The node dies; the switch knows nothing of it and shows the outlet ON."""
-        self.nodes[name].switch_off("its power cable was pulled")
+    def pull_power_cable(self, name: str, outlet: int | None = None) -> None:
+        """Of one supply, or of all: without any the node dies. The switch knows nothing of it and shows ON."""
+        node = self.nodes[name]
+        if outlet is None:
+            node.switch_off("its power cable was pulled")
+        else:
+            node.starve(outlet, f"its power cable from outlet {outlet} was pulled")
+
+    def push_power_cable(self, name: str, outlet: int) -> None:
+        """The cable of one supply is back in an outlet that is on."""
+        self.nodes[name].feed(outlet)
 
     def set_serial(self, *, connected: bool) -> None:
         if connected:
@@ -186,19 +215,21 @@ class World:
         self.diary.note("", Kind.FAULT, f"heartbeat network link {'connected' if connected else 'pulled'}")
 
     def press(self, name: str, state: str) -> None:
-        """Press the button of the node's outlet on the switch itself."""
-        self.switch.press(self.nodes[name].plan.outlet, state)
+        """Press the buttons of the node's outlets on the switch itself."""
+        for outlet in self.nodes[name].outlets:
+            self.switch.press(outlet, state)
 
     def answer(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Requests on the control socket: ``power``, ``cable``, ``where``. Raises RequestError."""
+        """Requests on the control socket: ``power``, ``cable``, ``outlets``, ``where``. Raises RequestError."""
         do = what.get("do")
         if do == "power":
             node = self._node(what)
+            outlet = int(what["outlet"])
             try:
                 if what.get("state") == "on":
-                    node.switch_on()
+                    node.feed(outlet)
                 else:
-                    node.switch_off(f"{SWITCH} cut outlet {node.plan.outlet}")
+                    node.starve(outlet, f"{SWITCH} cut outlet {outlet}")
             except NodeError as error:
                 raise RequestError(str(error)) from None
             return {"node": node.name, "state": what.get("state")}
@@ -211,6 +242,8 @@ class World:
             else:
                 raise RequestError("there are two cables, serial and network")
             return {}
+        if do == "outlets":
+            return {"outlets": list(self._node(what).outlets)}
         if do == "where":
             node = self._node(what)
             if not node.on:
@@ -250,38 +283,9 @@ class World:
         """The switch's own log so far; new lines go into the diary, too."""
         events = self.switch.events()
         for event in events[self._switch_events :]:
-            text = _switch_text(event)
+            text = switch_text(event)
             if text:
                 level = "warning" if event["event"] in ("stuck", "switch_failed", "login_refused") else "info"
                 self.diary.note(SWITCH, Kind.SWITCH, text, t_ms=int(event["t_ms"]), level=level)
         self._switch_events = len(events)
         return events
-
-
-def _switch_text(event: dict[str, Any]) -> str:
-    """What the timeline may show of an event of the switch; "" for nothing."""
-    name = event["event"]
-    if name == "command":
-        return str(event["text"])
-    if name == "login_refused":
-        return "login refused: wrong password"
-    if name in ("switched", "stuck", "switch_failed"):
-        what = {"switched": "outlet is", "stuck": "relay is stuck, not", "switch_failed": "failed to go"}[name]
-        return f"{event['outlet']} {event['name']}: {what} {str(event['to']).upper()}"
-    return ""
-
-
-def make_cgroup(name: str) -> str:
-    """A control group for the run on the machine's cgroup2; "" when there is none to write to."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            if after.split(" ", 1)[0] == "cgroup2":
-                path = os.path.join(before.split(" ")[4], name)
-                remove_cgroups(path)  # of a crashed run whose process id is ours now
-                try:
-                    os.mkdir(path)
-                except OSError:
-                    continue
-                return path
-    return ""
