@@ -24,7 +24,7 @@ ARGS     =
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-rehearsal: ## two nodes, a disk, a switch and a client on this machine, through nine scenes (root; ARGS="--scene 3")
+rehearsal: ## two nodes, a disk, a switch and a client on this machine, through fourteen scenes (root; ARGS="--scene 3")
 	@sh tools/setup.sh rehearsal
 	@$(PYTHON) -I bin/rehearsal $(ARGS)
 
@@ -48,7 +48,7 @@ test: ## everything that is checked before a change lands (root; ARGS=tests/unit
 	@sh tools/venv.sh
 	@$(MAKE) --no-print-directory lint
 	$(VENV)/pytest -m 'not release and not alone' -n $(WORKERS) --dist loadfile $(ARGS)
-	[ -n "$(ARGS)" ] || $(VENV)/pytest -m 'alone and not release' tests/labrun
+	[ -n "$(ARGS)" ] || $(VENV)/pytest -m 'alone and not release' tests/labrun tests/system
 
 lab-test: ## the release check of agents, units and disasters in virtual machines (root)
 	@sh tools/setup.sh test

@@ -73,6 +73,7 @@ def read_until(child, words):
     pytest.fail(f"the rehearsal ended before it said {words!r}: {child.stderr.read()}")
 
 
+@pytest.mark.alone  # deadtime is two seconds in it
 def test_the_whole_rehearsal_passes_and_leaves_nothing(tmp_path):
     child = started(tmp_path, "--json")
     code, out, err = finished(child, WHOLE_MS)
