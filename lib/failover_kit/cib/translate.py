@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from failover_kit.cib.fencing import FENCE_TIMEOUT_MS, FenceCarrier
 from failover_kit.cib.model import (
-    INFINITY,
     Cluster,
     Fate,
     Ids,
@@ -33,6 +32,10 @@ from failover_kit.manager.config import (
 
 FORGET_FAILURES_MS = 600_000
 """Ten minutes without a failure end failoverd's count (docs/haresources.md)."""
+
+STAYS = "1000"
+"""More than a home node's 100. Not INFINITY, as Heartbeat's conversion advised: nothing is more than that, and
+``crm_resource --move`` (a preference of INFINITY) would move nothing. Tried with 2.1.5."""
 
 NEW_NAMES_SINCE = (3, 0, 2)
 """Pacemaker 3.0.2 calls ``stonith-enabled`` and its like ``fencing-…`` and keeps the old names for a while."""
@@ -87,7 +90,7 @@ def _group(config: ClusterConfig, group: Group, carrier: Carrier, ids: Ids) -> P
         carrier.remarks.append(Remark(Fate.LEFT_OUT, f"group {group.name}", "nothing of it can be carried"))
         return None
     meta = (
-        ("resource-stickiness", "0" if config.auto_failback else INFINITY),
+        ("resource-stickiness", "0" if config.auto_failback else STAYS),
         ("migration-threshold", str(config.monitor_failures)),
         ("failure-timeout", as_interval(FORGET_FAILURES_MS)),
         ("priority", "1"),
