@@ -18,7 +18,7 @@ from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.plan import MCLAWS, NODES, PETE, peer_of
 from failover_kit.rehearsal.stage import SceneFailed, Stage
 from failover_kit.rehearsal.world import World
-from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.process import CommandResult, run
 
 KIT = str(Path(__file__).resolve().parents[2])
@@ -154,9 +154,14 @@ class Pair:
         self.stage.wait("both nodes are online and everything runs", self.well, TAKEOVER_MS)
 
     def moved_to(self, name: str, timeout_ms: int = TAKEOVER_MS) -> None:
-        """Until that node serves the client."""
+        """Until that node, which did not serve before the fault, serves the client."""
         stage = self.stage
         stage.wait(f"{name} serves", lambda: stage.served_since(name, stage.fault_ms), timeout_ms)
+
+    def serves_again(self, name: str, timeout_ms: int) -> None:
+        """Until that node acknowledges a record that is sent from now on."""
+        now_ms = boottime_ms()
+        self.stage.wait(f"{name} serves again", lambda: self.stage.served_since(name, now_ms), timeout_ms)
 
     def other(self) -> str:
         """The node that does not serve."""

@@ -86,7 +86,7 @@ def failed_monitor(pair: Pair) -> None:
     pair.stage.fault("the service is killed")
     _kill_service(pair, here)
     pair.stage.wait("it is restarted", lambda: attempts_since(pair, "start", "recordd"), MONITOR_MS)
-    pair.moved_to(here, MONITOR_MS)
+    pair.serves_again(here, MONITOR_MS)
     pair.settled()
     pair.stage.require(not attempts_since(pair, "start", "Filesystem"), "the disk was restarted, too")
     _forget(pair)
@@ -125,7 +125,7 @@ def maintenance(pair: Pair) -> None:
     _kill_service(pair, here)
     pair.stage.stays("nothing is started", lambda: not attempts_since(pair, "start"), STILL_MS)
     pair.run(here, "crm_attribute", "-t", "crm_config", "-n", "maintenance-mode", "-D")
-    pair.moved_to(here, MONITOR_MS)
+    pair.serves_again(here, MONITOR_MS)
     pair.settled()
     _forget(pair)
 

@@ -1,4 +1,4 @@
-"""A smoke of tests/pacemaker: the pair under failoverd, exported, then under Debian's Pacemaker; a move; a dead node."""
+"""A smoke of tests/pacemaker: the pair under failoverd, exported, under Debian's Pacemaker; a move; a dead node."""
 
 from __future__ import annotations
 

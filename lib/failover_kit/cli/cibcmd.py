@@ -219,3 +219,95 @@ def _complain(code: ExitCode, text: str) -> int:
 
 def _say(text: str) -> None:
     print(f"failoverctl: {text}", file=sys.stderr)
+
+
+# --- import-cib -----------------------------------------------------------------------------------------
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of import-cib."""
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the CIB (standard input)")
+    parser.add_argument("--serial", action="append", default=[], metavar="DEVICE", help="a serial line")
+    parser.add_argument(
+        "--link", action="append", default=[], metavar="INTERFACE=A,B",
+        help="a network for heartbeats, with the address of each node on it",
+    )  # fmt: skip
+    parser.add_argument("--deadtime", default="10", metavar="SECONDS", help="until silent (%(default)s)")
+    parser.add_argument(
+        "--agents", choices=("ours", "clusterlabs"), default="clusterlabs",
+        help="ours: put our agents in the place of ClusterLabs' where both have one (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output-dir", default="", metavar="DIR", help="write the two files there; what exists is left alone"
+    )
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Read, translate, print or write; returns the exit code."""
+    from failover_kit.cib.imported import Importer, Terms
+    from failover_kit.cib.model import Fate
+    from failover_kit.cib.readxml import NotACib, Reader
+    from failover_kit.cib.resources import Agents
+
+    try:
+        terms = Terms(links=_links(options), deadtime=options.deadtime, agents=Agents(options.agents))
+        reader = Reader()
+        importer = Importer(reader.read(_cib(options.file)), terms, reader)
+    except (_Usage, NotACib) as error:
+        return _complain(ExitCode.USAGE, str(error))
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        return _complain(ExitCode.PERMISSION if denied else ExitCode.USAGE, f"{options.file}: {error.strerror}")
+    ha_cf, resources = importer.texts()
+    if options.output_dir:
+        written = _into(options.output_dir, {"ha.cf": ha_cf, "haresources": resources})
+        if written is not ExitCode.DONE:
+            return int(written.value)
+    else:
+        print(f"--- ha.cf\n{ha_cf}\n--- haresources\n{resources}", end="", flush=True)
+    remarks = importer.remarks
+    for remark in remarks:
+        _say(str(remark))
+    code = ExitCode.FAILED if any(remark.fate is Fate.LEFT_OUT for remark in remarks) else ExitCode.DONE
+    return code.value
+
+
+def _cib(path: str) -> bytes:
+    if path == "-":
+        data = sys.stdin.buffer.read(LARGEST_CIB_BYTES + 1)
+    else:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_CIB_BYTES + 1)
+    if len(data) > LARGEST_CIB_BYTES:
+        raise _Usage(f"{path}: more than {LARGEST_CIB_BYTES >> 20} MiB; this is no CIB of a pair")
+    return data
+
+
+def _links(options: argparse.Namespace) -> tuple[str, ...]:
+    """Lines of ha.cf for what --serial and --link give."""
+    lines = [f"serial {device}" for device in options.serial]
+    for text in options.link:
+        interface, _, rest = text.partition("=")
+        addresses = [word.strip() for word in rest.split(",")]
+        if not interface or len(addresses) != 2 or not all(addresses):
+            raise _Usage(f"--link {text!r} is not INTERFACE=ADDRESS,ADDRESS; give the address of each node on it")
+        lines += [f"ucast {interface} {address}" for address in addresses]
+    if any(sign in line for line in lines for sign in "\n#,"):
+        raise _Usage("--link and --serial: a sign that no ha.cf takes in a name; correct it")
+    return tuple(lines)
+
+
+def _into(directory: str, files: dict[str, str]) -> ExitCode:
+    there = [name for name in files if os.path.lexists(os.path.join(directory, name))]
+    if there:
+        _say(f"{', '.join(os.path.join(directory, name) for name in there)}: there already, nothing was written")
+        return ExitCode.REFUSED
+    for name, text in files.items():
+        path = os.path.join(directory, name)
+        try:
+            _write(path, text, 0o600)
+        except OSError as error:
+            _say(f"{path}: {error.strerror}; run it as root, or give another --output-dir")
+            return ExitCode.PERMISSION if isinstance(error, PermissionError) else ExitCode.FAILED
+        print(f"written: {path} (mode 0600)")
+    return ExitCode.DONE

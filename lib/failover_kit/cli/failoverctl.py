@@ -341,6 +341,14 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand("check", checkcmd.HELP, checkcmd.run, (), checkcmd.EXPLANATION, checkcmd.add_arguments),
     Subcommand("init", initcmd.HELP, initcmd.run, (), initcmd.EXPLANATION, initcmd.add_arguments),
     Subcommand("export-cib", cibcmd.HELP, cibcmd.run, (), cibcmd.EXPLANATION, cibcmd.add_arguments),
+    Subcommand(
+        "import-cib",
+        cibcmd.IMPORT_HELP,
+        cibcmd.run_import,
+        (),
+        cibcmd.IMPORT_EXPLANATION,
+        cibcmd.add_import_arguments,
+    ),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
     Subcommand("watch", watchcmd.HELP, watchcmd.run, (), watchcmd.EXPLANATION, watchcmd.add_arguments),
     Subcommand(
