@@ -17,9 +17,7 @@ def as_pcs(cluster: Cluster, comments: Iterable[str] = ()) -> str:
     The cluster of both nodes must exist (``pcs cluster setup``), and nothing of these names in it.
     """
     lines = ["#!/bin/sh -e", *(f"# {as_comment(comment)}" for comment in comments), ": ${PCS:=pcs}"]
-    for name, value in cluster.properties:
-        # pcs 0.11 knows the options of the Pacemaker it is installed with.
-        lines.append(_pcs("property", "set", f"{name}={value}"))
+    lines.append(_pcs("property", "set", *(f"{name}={value}" for name, value in cluster.properties)))
     for group in cluster.groups:
         for member in group.members:
             lines.append(_pcs("resource", "create", *_pcs_words(member), "--group", group.id))
