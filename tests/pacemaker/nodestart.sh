@@ -14,6 +14,9 @@ disk=/var/lib/failover-kit
 mount -t tmpfs tmpfs /var/log
 install -d -o hacluster -g haclient -m 0770 /var/log/pacemaker /var/log/pacemaker/bundles
 install -d /var/log/corosync
+# One kernel serves both nodes: with the other's XFS in sight, this node's probe rightly reports a filesystem that
+# lives without a mount, and Pacemaker restarts the group to be sure. On two machines each has its own list.
+[ ! -d /sys/fs/xfs ] || mount -t tmpfs tmpfs /sys/fs/xfs
 install -d -o hacluster -g haclient -m 0750 /run/crm
 install -d -m 1755 /run/resource-agents
 

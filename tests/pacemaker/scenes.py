@@ -67,6 +67,7 @@ def node_kill(pair: Pair) -> None:
     off = _off_ms(pair, here)
     pair.stage.require(off <= first.t_ms, f"{there} started at {first.t_ms}, OFF came at {off}")
     pair.settled()
+    _require_starts(pair, 1, f"{here} came back")
 
 
 def fence(pair: Pair) -> None:
@@ -76,8 +77,9 @@ def fence(pair: Pair) -> None:
     pair.stage.fault(f"stonith_admin --reboot {there}")
     pair.run(here, "stonith_admin", "--reboot", there, timeout_ms=TAKEOVER_MS)
     _require_shot(pair, there, shots)
-    pair.stage.require(not attempts_since(pair, "stop"), "something was stopped where the service ran")
     pair.settled()
+    pair.stage.require(not attempts_since(pair, "stop"), "something was stopped where the service ran")
+    _require_starts(pair, 0, f"{there} came back")
 
 
 def failed_monitor(pair: Pair) -> None:
@@ -175,6 +177,12 @@ def _require_shot(pair: Pair, name: str, since: int) -> None:
     pair.stage.require((name, "off") in shots, f"{name} was not cut: {shots}")
     others = [shot for shot in shots if shot[0] != name]
     pair.stage.require(not others, f"another plug was switched, too: {others}")
+
+
+def _require_starts(pair: Pair, number: int, when: str) -> None:
+    """A node that joins must not disturb what runs on the other."""
+    starts = attempts_since(pair, "start", "Filesystem")
+    pair.stage.require(len(starts) == number, f"the disk was started {len(starts)} times, the last when {when}")
 
 
 def _off_ms(pair: Pair, name: str) -> int:

@@ -366,3 +366,17 @@ def test_the_report_alone_and_wrong_words() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not NAME=" in done.stderr
     assert failoverctl("export-cib", "--pacemaker", "1.1").returncode == 2
+
+
+def test_an_alert_script_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "alerts.d").mkdir()
+    program(tmp_path / "alerts.d", "mail.sh")
+    (tmp_path / "alerts.d" / "mail.sh.conf").write_text("level=warning\n")
+    (tmp_path / "ha.cf").write_text(NODES + DEVICE)
+    (tmp_path / "haresources").write_text(GROUP)
+    (tmp_path / "authkeys").write_text("auth 1\n1 sha1 0123456789abcdef\n")
+    (tmp_path / "authkeys").chmod(0o600)
+    done = failoverctl("export-cib", "--config-dir", str(tmp_path), "--report")
+    assert done.returncode == 0
+    assert [line for line in done.stdout.splitlines() if "alert " in line] != []
+    assert "mail.sh.conf" not in done.stdout

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from failover_kit.manager import configfiles
@@ -107,6 +108,7 @@ def _exported(options: argparse.Namespace, loaded: LoadedConfig, wishes: Wishes)
     from failover_kit.manager.callers import default_search
 
     cluster = cluster_of(loaded.config, default_search(os.environ), wishes, loaded.notes)
+    cluster = replace(cluster, remarks=(*cluster.remarks, *_alerts(options.config_dir)))
     code = ExitCode.FAILED.value if cluster.left_out() else ExitCode.DONE.value
     if options.report:
         for remark in cluster.remarks:
@@ -127,6 +129,20 @@ def _exported(options: argparse.Namespace, loaded: LoadedConfig, wishes: Wishes)
     for remark in _of_form(cluster.remarks, options.form):
         _say(str(remark))
     return code
+
+
+def _alerts(config_dir: str) -> list[Remark]:
+    """A remark for each alert script: Pacemaker runs them, too, but from its CIB."""
+    from failover_kit.cib.model import Fate, Remark
+
+    folder = os.path.join(config_dir, "alerts.d")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    why = "the same script runs under Pacemaker: pcs alert create path=…, with what its .conf says as options"
+    scripts = [path for name in names if os.access(path := os.path.join(folder, name), os.X_OK)]
+    return [Remark(Fate.DROPPED, f"alert {path}", why) for path in scripts if os.path.isfile(path)]
 
 
 def _text(options: argparse.Namespace, loaded: LoadedConfig, cluster: Cluster) -> str:
