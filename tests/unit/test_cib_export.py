@@ -353,10 +353,16 @@ def test_addresses_stand_in_corosync_conf_only_where_the_node_knows_them() -> No
     assert "ADDRESS-OF-pete-ON-eth1" in corosync_conf(config, None)
     elsewhere = Here("mclaws", {"eth1": [IPv4Interface("10.0.0.1/24")]})
     assert "ADDRESS-OF-pete-ON-eth1" in corosync_conf(config, elsewhere)
-    text = corosync_conf(config, Here("mclaws", {"eth1": [IPv4Interface("192.168.1.1/24")]}))
-    pete, mclaws = text.partition("name: mclaws")[::2]
-    assert "ring0_addr: 192.168.1.2" in pete
-    assert "ring0_addr: 192.168.1.1" in mclaws
+    for node, own, pete_s, mclaws_s in (
+        ("mclaws", "192.168.1.1", "192.168.1.2", "192.168.1.1"),
+        ("mclaws", "192.168.1.2", "192.168.1.1", "192.168.1.2"),
+        ("pete", "192.168.1.1", "192.168.1.1", "192.168.1.2"),
+        ("pete", "192.168.1.2", "192.168.1.2", "192.168.1.1"),
+    ):
+        text = corosync_conf(config, Here(node, {"eth1": [IPv4Interface(f"{own}/24")]}))
+        pete, mclaws = text.partition("name: mclaws")[::2]
+        assert f"ring0_addr: {pete_s}\n" in pete
+        assert f"ring0_addr: {mclaws_s}\n" in mclaws
     assert "token: 30000" in text
     assert "wait_for_all: 1" in text
 
