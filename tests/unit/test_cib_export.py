@@ -134,10 +134,11 @@ def test_crm_simulate_starts_it_at_home_in_order_and_fences_who_is_lost(search: 
     assert "Fencing pete (reboot)" in simulate(source=failed)
 
 
+@pytest.mark.release
 @needs_pcs
 @needs_pacemaker
 def test_the_pcs_commands_make_the_same_cluster(search: Search, tmp_path: Path) -> None:
-    """Small: every pcs is a second of work."""
+    """Every pcs is seconds of work on a busy machine: in the release check alone."""
     from failover_kit.cib.commands import as_pcs
 
     script, file = tmp_path / "script", tmp_path / "pcs.xml"
