@@ -19,7 +19,7 @@ SEEDS    = 10000
 WORKERS  = 2
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers install clean
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers pacemaker install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -77,6 +77,10 @@ peers: ## what users asked of ClusterLabs' agents, tried with both sides (root; 
 	@sh tools/setup.sh test
 	@sh tools/venv.sh
 	$(VENV)/python tests/needs $(ARGS)
+
+pacemaker: ## the exported pair under Debian's corosync and Pacemaker (root; ARGS="move node-kill")
+	@sh tools/setup.sh test
+	$(PYTHON) tests/pacemaker $(ARGS)
 
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \

@@ -106,7 +106,7 @@ def calls(manual):
 @pytest.mark.parametrize(
     ("manual", "parse", "number"),
     [
-        (manuals.FAILOVERCTL, failoverctl.build_parser().parse_args, 11),
+        (manuals.FAILOVERCTL, failoverctl.build_parser().parse_args, 12),
         (manuals.FAILOVERD, failoverd.parser().parse_args, 1),
         (manuals.FENCE, read_argv, 2),
     ],

@@ -23,10 +23,11 @@ ALLOWED: dict[str, set[str]] = {
     "explain": {"spec", "manager"},
     "check": {"spec", "kernel", "agents", "manager"},
     "watch": {"spec", "manager"},
-    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch"},
+    "cib": {"spec", "agents", "manager"},
+    "cli": {"spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch", "cib"},
     "rehearsal": {
-        "spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch", "cli",
-        "emulator",
+        "spec", "kernel", "ocf", "fence", "agents", "manager", "switch", "check", "explain", "watch", "cib",
+        "cli", "emulator",
     },
 }
 

@@ -34,8 +34,8 @@ FAILOVERCTL = Manual(
 failoverctl talks to failoverd(8) of the node it runs on, which talks to the other node. What it prints is the state
 first, then why, then what to do. An order returns when its outcome is known, and not before.
 
-Some commands need no running failoverd: check, init, explain, budget and replay read files, switch talks to the
-power switch itself, and watch runs on a third machine. Every command has --help.
+Some commands need no running failoverd: check, init, explain, budget, replay, export-cib and import-cib read files,
+switch talks to the power switch itself, and watch runs on a third machine. Every command has --help.
 """,
     exit_status=tuple(
         (code.value, _sentences(brief, meaning)) for code, brief, meaning in failoverctl.EXIT_STATUS
@@ -71,6 +71,10 @@ power switch itself, and watch runs on a third machine. Every command has --help
         Example(
             "Why the last takeover happened, and how long the next one may take with another deadtime:",
             ("failoverctl explain --last 1", "failoverctl budget --what-if deadtime=5"),
+        ),
+        Example(
+            "The pair as a Pacemaker cluster, looked at by Pacemaker:",
+            ("failoverctl export-cib | crm_verify --xml-pipe",),
         ),
         Example(
             "Name the plugs of the power switch:",

@@ -143,6 +143,11 @@ class Node:
                 self.switch_off("did not boot")
                 raise NodeError(f"{self.name} does not boot: {trouble}")
 
+    def boot_into(self, command: Sequence[str]) -> None:
+        """What pid 1 starts from the next boot on, in the place of failoverd."""
+        with self._lock:
+            self._command = list(command)
+
     def _description(self, namespace: NetworkNamespace) -> dict[str, object]:
         """What ``nodeinit`` needs; every boot has a boot_id of its own (random(4): a version 4 UUID)."""
         boot_id = os.path.join(self._directory, "boot_id")
