@@ -14,9 +14,6 @@ disk=/var/lib/failover-kit
 mount -t tmpfs tmpfs /var/log
 install -d -o hacluster -g haclient -m 0770 /var/log/pacemaker /var/log/pacemaker/bundles
 install -d /var/log/corosync
-# One kernel serves both nodes: with the other's XFS in sight, this node's probe rightly reports a filesystem that
-# lives without a mount, and Pacemaker restarts the group to be sure. On two machines each has its own list.
-[ ! -d /sys/fs/xfs ] || mount -t tmpfs tmpfs /sys/fs/xfs
 install -d -o hacluster -g haclient -m 0750 /run/crm
 install -d -m 1755 /run/resource-agents
 
@@ -28,8 +25,12 @@ overlay /usr/lib/ocf/resource.d ocf
 ln -sfn "$kit/ocf" /usr/lib/ocf/resource.d/failover-kit
 overlay /usr/sbin sbin
 ln -sf "$kit/stonith/fence_wti_ips800" /usr/sbin/fence_wti_ips800
-# The rehearsal's service, a script of haresources that also obeys the LSB: the witness, as everywhere.
-ln -sf /etc/ha.d/resource.d/recordd /etc/init.d/recordd
+# The rehearsal's service as an init script, which takes no arguments: the witness, as everywhere.
+cat >/etc/init.d/recordd <<'END'
+#!/bin/sh
+exec /etc/ha.d/resource.d/recordd /mnt/e0.0 7000 "$@"
+END
+chmod 755 /etc/init.d/recordd
 
 install -d -o hacluster -g haclient -m 0750 "$disk/pacemaker"
 for own in cib cores pengine blackbox; do

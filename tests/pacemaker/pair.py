@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from failover_kit.rehearsal import rundir
+from failover_kit.rehearsal import proof, rundir
 from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.plan import MCLAWS, NODES, PETE, peer_of
 from failover_kit.rehearsal.stage import SceneFailed, Stage
@@ -63,7 +63,7 @@ class Pair:
         """Both on, the group at home on pete, the client served."""
         stage = self.stage
         stage.fault("both nodes are switched on, under failoverd")
-        self.world.start_client()
+        self.world.start_clients()
         for plan in NODES:
             self.world.press(plan.name, "on")
         stage.wait("failoverd serves", lambda: stage.served_since(PETE.name, stage.fault_ms), GROUP_START_MS)
@@ -171,12 +171,12 @@ class Pair:
 
     def prove(self) -> list[str]:
         """Never two holders, no stray mount or address, no acknowledged record lost. Raises SceneFailed."""
-        problems = self.stage.audit()
+        problems = proof.audit(self.world)
         if problems:
             raise SceneFailed("; ".join(problems))
         attempts = self.world.attempts()
         starts = sum(call.verb == "start" and call.what == "begin" for call in attempts)
-        return [f"never two holders: {starts} start attempts", self.stage._prove_records()]
+        return [f"never two holders: {starts} start attempts", proof.prove_records(self.stage)]
 
     def shots(self, since: int = 0) -> list[tuple[str, str]]:
         """What the power switch did: outlet's name and new state, from event number ``since`` on."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failover_kit.rehearsal.ledger import Attempt
-from failover_kit.rehearsal.plan import NODES, SWITCH, SWITCH_ADDRESS
+from failover_kit.rehearsal.plan import GROUP, NODES, SWITCH, SWITCH_ADDRESS
 from failover_kit.rehearsal.stage import SceneFailed
 from pacemaker.pair import KIT, TAKEOVER_MS, Pair
 
@@ -38,7 +38,7 @@ def attempts_since(pair: Pair, verb: str, resource: str = "") -> list[Attempt]:
         call
         for call in pair.world.attempts()
         if call.t_ms >= pair.stage.fault_ms and call.what == "begin" and call.verb == verb
-        and resource in ("", call.resource)
+        and resource in ("", call.resource.partition(":")[0])
     ]  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def _off_ms(pair: Pair, name: str) -> int:
 
 def _kill_service(pair: Pair, name: str) -> None:
     root = pair.stage.node(name).root
-    inside = int(Path(f"{root}/run/recordd.pid").read_text())
+    inside = int(Path(root + GROUP.pid_file).read_text())
     pair.run(name, "kill", f"-{signal.SIGKILL.value}", str(inside))
 
 
@@ -210,10 +210,10 @@ def _forget(pair: Pair) -> None:
 def under_both_managers(pair: Pair) -> None:
     """Failoverd serves; its files are exported; Pacemaker serves from the same disk."""
     pair.start_under_failoverd()
-    served = len(pair.world.acknowledgements.read())
+    served = len(pair.world.acknowledgements().read())
     pair.migrate()
     pair.start_under_pacemaker()
-    if len(pair.world.acknowledgements.read()) <= served:
+    if len(pair.world.acknowledgements().read()) <= served:
         raise SceneFailed("the client got nothing acknowledged under Pacemaker")
 
 
