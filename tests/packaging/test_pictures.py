@@ -1,4 +1,4 @@
-"""The pictures and the examples of the documents are what the commands print; whoever changes these sees it here."""
+"""The pictures and examples of the documents are what the commands print; whoever changes these sees it here."""
 
 from __future__ import annotations
 
