@@ -93,7 +93,10 @@ def test_the_page_is_well_formed_needs_nothing_else_and_escapes_what_agents_say(
 def test_a_page_that_cannot_be_written_is_one_sentence(takeover: str) -> None:
     done = failoverctl("explain", "--html", "/nonexistent/page.html", "--journal", takeover)
     assert done.returncode == 1
-    assert done.stderr == "failoverctl: /nonexistent/page.html cannot be written: No such file or directory\n"
+    assert done.stderr == (
+        "failoverctl: /nonexistent/page.html cannot be written: No such file or directory; "
+        "name a file in a directory that is there and yours to write\n"
+    )
 
 
 @pytest.mark.parametrize(

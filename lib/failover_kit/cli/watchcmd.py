@@ -36,7 +36,10 @@ _LIMIT_S = 86_400.0
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds") from None
     if not 0 < seconds <= _LIMIT_S:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {_LIMIT_S:g}")
     return seconds
@@ -47,7 +50,10 @@ def _hold_off(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
     if not 1 <= count <= 1000:
         raise argparse.ArgumentTypeError(f"{text} is not from 1 to 1000")
     return count
