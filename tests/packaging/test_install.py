@@ -84,7 +84,8 @@ def test_every_command_and_agent_has_its_manual_page(tree: pathlib.Path) -> None
     pages = {p.relative_to(tree / "usr/share/man").as_posix() for p in (tree / "usr/share/man").rglob("*.?")}
     agents = {p.name for p in (tree / "usr/lib/ocf/resource.d/failover-kit").iterdir()}
     commands = {p.name for p in (tree / "usr/sbin").iterdir()}
-    assert pages == {f"man7/ocf_failover-kit_{name}.7" for name in agents} | {f"man8/{name}.8" for name in commands}
+    wanted = {f"man7/ocf_failover-kit_{name}.7" for name in agents} | {f"man8/{name}.8" for name in commands}
+    assert pages == wanted | {f"man1/{p.name}.1" for p in (tree / "usr/bin").iterdir()}
 
 
 def test_completion_is_where_bash_completion_looks_by_name(tree: pathlib.Path) -> None:

@@ -451,7 +451,7 @@ class Switch:
     ) -> None:
         state = self.reads(victim)
         if not reason and state is not PlugState.OFF:
-            reason = f"benjamin plug {victim.name} reads {state.value} after the off"
+            reason = f"benjamin plug {victim.name} reads {state.value.upper()} after the off"
         reading = PlugReading(
             device="benjamin",
             plug=victim.name,
@@ -470,7 +470,7 @@ class Switch:
         self.plug(victim, on=True)
         state = self.reads(victim)
         ok = state is PlugState.ON
-        reason = "" if ok else f"benjamin plug {victim.name} reads {state.value} after the on"
+        reason = "" if ok else f"benjamin plug {victim.name} reads {state.value.upper()} after the on"
         node.handle(PowerOnDone(action.op, ok, reason))
 
     def read(self, node: Node, action: ReadPlugs) -> None:

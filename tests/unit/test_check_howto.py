@@ -13,6 +13,7 @@ from failover_kit.check import examine
 from failover_kit.check.findings import Severity
 from failover_kit.cli.checkscreen import render
 from failover_kit.cli.screen import Style
+from picture_worlds import howto_world
 
 FILES = Path(__file__).parents[1] / "data" / "howto-files" / "etc"
 REAL = {Severity.ERROR, Severity.WARNING}
@@ -21,20 +22,7 @@ REAL = {Severity.ERROR, Severity.WARNING}
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """pete, as far as the HOWTO takes him before its step "remove the boot links"."""
-    world = World(tmp_path)
-    for name in ("ha.cf", "haresources"):
-        shutil.copy(FILES / "ha.d" / name, tmp_path / "etc/ha.d" / name)
-    shutil.copy(FILES / "ha.d" / "authkeys.is-0600", tmp_path / "etc/ha.d/authkeys")
-    (tmp_path / "etc/ha.d/authkeys").chmod(0o600)
-    shutil.copy(FILES / "exports", tmp_path / "etc/exports")
-    (tmp_path / "run/systemd/system").rmdir()
-    for script in ("nfs-common", "nfs-kernel-server"):
-        world.write(f"/etc/init.d/{script}", "#!/bin/sh\n", 0o755)
-        world.link(f"/etc/rc2.d/S20{script}", f"../init.d/{script}")
-    world.probes.names["benjamin.example"] = ("205.185.197.219",)
-    world.remove("/etc/systemd/system/multi-user.target.wants/failoverd.service")
-    world.link("/etc/rc2.d/S75failoverd", "../init.d/failoverd")
-    return world
+    return howto_world(tmp_path)
 
 
 def test_at_least_five_real_faults_of_the_files(world: World) -> None:

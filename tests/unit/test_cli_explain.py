@@ -75,7 +75,7 @@ def test_the_page_is_well_formed_needs_nothing_else_and_escapes_what_agents_say(
     directory = written(played("stuck-switch")["mclaws"], tmp_path / "journal")
     text = (Path(directory) / CURRENT).read_text()
     said = "reads <b>on</b> & 'on'\\u001b[2J"
-    (Path(directory) / CURRENT).write_text(text.replace("reads on after the off", said))
+    (Path(directory) / CURRENT).write_text(text.replace("reads ON after the off", said))
     target = tmp_path / "page.html"
     done = failoverctl("explain", "--html", str(target), "--journal", directory)
     assert done.returncode == 0 and f"{target}: 2 of 2 episodes written" in done.stdout
@@ -93,7 +93,10 @@ def test_the_page_is_well_formed_needs_nothing_else_and_escapes_what_agents_say(
 def test_a_page_that_cannot_be_written_is_one_sentence(takeover: str) -> None:
     done = failoverctl("explain", "--html", "/nonexistent/page.html", "--journal", takeover)
     assert done.returncode == 1
-    assert done.stderr == "failoverctl: /nonexistent/page.html cannot be written: No such file or directory\n"
+    assert done.stderr == (
+        "failoverctl: /nonexistent/page.html cannot be written: No such file or directory; "
+        "name a file in a directory that is there and yours to write\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -222,3 +222,20 @@ def test_a_drill_needs_a_word_as_a_shot_does(daemon: FakeDaemon) -> None:
 
 def test_fence_test_and_prove_are_not_ordered_together() -> None:
     assert ctl(None, "fence", "--test", "--prove", "mclaws").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("fence", "mclaws", "--timeout", "soon"), "argument --timeout: soon is no number of seconds"),
+        (("explain", "--last", "all"), "argument --last: all is not 1 or more"),
+        (("watch", "web", "--node", "a", "--interval", "x"), "argument --interval: x is no number of seconds"),
+        (("watch", "web", "--node", "a", "--failures", "few"), "argument --failures: few is not from 1 to 1000"),
+    ],
+)
+def test_a_word_in_place_of_a_number(words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told in words, without a function's name in them."""
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err

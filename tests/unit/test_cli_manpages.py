@@ -1,19 +1,27 @@
-"""The pages of section 8: everything declared is in them, roff has no objections, and the examples are right."""
+"""The pages of commands: everything declared is in them, roff has no objections, and the examples are right."""
 
 import argparse
+import itertools
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from failover_kit.cli import failoverctl, failoverd, manuals
 from failover_kit.cli.manpage import usage_of, verbs_of
+from failover_kit.emulator import arguments, faults, main
 from failover_kit.fence.options import ACTIONS, OPTIONS, read_argv
 from failover_kit.manager.actions import ExitCode
 
-PAGES = manuals.pages("2026-11-26")
+sys.path.append(str(Path(__file__).parents[2] / "tools"))
+
+import emulator_page
+
+PAGES = manuals.pages("2026-11-26") | emulator_page.pages("2026-11-26")
 each = pytest.mark.parametrize("name", PAGES)
 
 
@@ -34,7 +42,9 @@ def shown(name):
 @each
 def test_the_sections_are_those_of_man_pages(name):
     titles = [line.removeprefix(".SH ") for line in PAGES[name].splitlines() if line.startswith(".SH ")]
-    own = {"failoverctl": ["COMMANDS"], "failoverd": [], "fence_wti_ips800": ["ACTIONS"]}[name]
+    own = {
+        "failoverctl": ["COMMANDS"], "failoverd": [], "fence_wti_ips800": ["ACTIONS"], "wti-emulator": ["CONTROL"],
+    }[name]  # fmt: skip
     environment = ["ENVIRONMENT"] if name == "failoverctl" else []
     assert titles == [
         "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", *own,
@@ -43,7 +53,9 @@ def test_the_sections_are_those_of_man_pages(name):
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff: groff-base")
-@pytest.mark.parametrize("parser", [failoverctl.build_parser(), failoverd.parser()], ids=lambda parser: parser.prog)
+@pytest.mark.parametrize(
+    "parser", [failoverctl.build_parser(), failoverd.parser(), arguments.parser()], ids=lambda parser: parser.prog
+)
 def test_everything_argparse_knows_is_on_the_page_and_groff_warns_of_nothing(parser):
     text = shown(parser.prog)
     for command in parsers(parser):
@@ -82,6 +94,12 @@ def test_no_exit_code_is_forgotten():
     assert {failoverd.EXIT_BUG, 0, 1, 2, 3, 4, 6} == {code for code, _, _ in failoverd.EXIT_STATUS}
 
 
+def test_no_exit_code_of_the_emulator_is_forgotten():
+    assert [code for code, _ in arguments.EXIT_STATUS] == [main.DONE, main.FAILED, main.USAGE, main.BAD_STATE]
+    for fault in faults.NAMES:
+        assert fault in arguments.CONTROL
+
+
 def test_a_usage_breaks_between_options_only():
     parser = argparse.ArgumentParser(prog="it")
     parser.add_argument("--dry-run", action="store_true")
@@ -97,10 +115,18 @@ def calls(manual):
     """The arguments of each call in the examples, lines that go on joined."""
     for example in manual.examples:
         for line in "\n".join(example.lines).replace("\\\n", " ").splitlines():
-            for part in line.split(" | "):
-                words = shlex.split(part)
+            for piped, part in itertools.groupby(shlex.split(line), key="|".__eq__):
+                words = [] if piped else list(part)
                 if manual.name in words and words[0] in (manual.name, "ssh"):
                     yield words[words.index(manual.name) + 1 :]
+
+
+def emulated(words):
+    """``ctl`` has words of its own; a running emulator would answer them (tests of the emulator)."""
+    if words[0] == "ctl":
+        assert words[2] in ("fault", "clear") and words[3] in faults.NAMES
+    else:
+        arguments.parser().parse_args(words)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +135,7 @@ def calls(manual):
         (manuals.FAILOVERCTL, failoverctl.build_parser().parse_args, 12),
         (manuals.FAILOVERD, failoverd.parser().parse_args, 1),
         (manuals.FENCE, read_argv, 2),
+        (emulator_page.EMULATOR, emulated, 3),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

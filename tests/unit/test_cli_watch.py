@@ -12,6 +12,7 @@ import pytest
 from failover_kit.cli import failoverctl, watchcmd
 from failover_kit.manager.actions import ExitCode
 from failover_kit.watch.asking import AskError, Nodes, Target
+from tls_authority import Authority, openssl_server
 
 ALERT = Path(__file__).resolve().parents[2] / "etc" / "mon" / "failover.alert"
 NODES = ("--node", "pete", "--node", "mclaws")
@@ -34,6 +35,9 @@ def watch(tmp_path: Path) -> Callable[..., int]:
         ((*NODES, "--probe", "smtp:pete"), 6),
         ((*NODES, "--probe", "file:/", "--witness", "gateway"), 6),
         ((*NODES, "--probe", "file:/", "--lock", "/nowhere/lock"), 1),
+        ((*NODES, "--probe", "file:/", "--tls-insecure"), 2),
+        ((*NODES, "--probe", "https://127.0.0.1/", "--tls-insecure", "--tls-name", "www"), 2),
+        ((*NODES, "--probe", "https://127.0.0.1/", "--tls-ca", "/nowhere/ca.pem"), 6),
     ],
 )
 def test_what_cannot_be_watched(watch: Callable[..., int], words: tuple[str, ...], code: int, capsys) -> None:
@@ -69,6 +73,18 @@ def test_once_and_it_does_not(watch: Callable[..., int], tmp_path: Path, capsys,
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("group web: does not answer: file:")
     assert said[-1] == "group web: no takeover: no node answers: pete is not reached"
+
+
+def test_https_by_a_ca_of_its_own_and_without_checks(watch: Callable[..., int], tmp_path: Path, capsys) -> None:
+    authority = Authority(tmp_path / "ca")
+    with openssl_server(authority.signed("DNS:www.pair.test")) as port:
+        looks = ("--once", *NODES, "--probe", f"https://127.0.0.1:{port}/")
+        assert watch(*looks, "--tls-ca", authority.ca, "--tls-name", "www.pair.test") == 0
+        assert capsys.readouterr().out == ""
+        assert watch(*looks, "--tls-insecure") == 0
+        assert "WARNING: --tls-insecure: no certificate is checked" in capsys.readouterr().out
+        assert watch(*looks, "--tls-ca", authority.ca, "--dry-run", "--failures", "1") != 0
+        assert "its certificate does not count: IP address mismatch" in capsys.readouterr().out
 
 
 def test_one_watcher_a_group(watch: Callable[..., int], tmp_path: Path, capsys) -> None:

@@ -51,7 +51,7 @@ def test_success_without_switching_is_no_proof(bench: Bench) -> None:
     bench.wrong("sw-stuck")
     evidence = bench.fence(ONE)
     assert evidence.readings[0].state is PlugState.ON
-    assert evidence.reason == "sw plug 2 reads on after the off"
+    assert evidence.reason == "sw plug 2 reads ON after the off"
     assert not law.is_proof(evidence, 0)
 
 

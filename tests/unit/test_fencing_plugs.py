@@ -55,7 +55,7 @@ def test_each_plug_of_a_list_is_switched_and_read_by_itself(bench: Bench) -> Non
 def test_one_plug_of_a_list_that_stays_on_is_no_proof(bench: Bench) -> None:
     bench.wrong("sw-stuck-4")
     evidence = bench.fence(LIST)
-    assert evidence.reason == "sw plug 4 reads on after the off"
+    assert evidence.reason == "sw plug 4 reads ON after the off"
     assert not law.is_proof(evidence, 0)
 
 

@@ -270,7 +270,7 @@ def test_reads_that_hang_are_not_piled_up(tmp_path: Path, monkeypatch: pytest.Mo
     [
         "", "nfs", "nfs:", "nfs:127.0.0.1/sctp", "tcp:127.0.0.1", "tcp:127.0.0.1:0", "tcp:127.0.0.1:65536",
         "tcp:127.0.0.1:ssh", "tcp:127.0.0.1:²", "tcp:[::1:80", "file:relative", "http://", "http://h:99999/",
-        "http://user@127.0.0.1/", "http://127.0.0.1/a b", "https://127.0.0.1/", "smtp:127.0.0.1",
+        "http://user@127.0.0.1/", "http://127.0.0.1/a b", "https://", "https:127.0.0.1", "smtp:127.0.0.1",
         "http://127.0.0.1/\r\nX: y",
     ],
 )  # fmt: skip

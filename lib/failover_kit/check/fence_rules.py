@@ -75,7 +75,8 @@ def _passwords(subject: Subject, device: FenceDevice) -> Iterator[Finding]:
         if not is_secret_name(name):
             continue
         if value in _EXAMPLE_PASSWORDS:
-            remedy = f"set another one: failoverctl switch setup --new-password …, then {instead}"
+            address = dict(device.parameters).get("ip", "ADDRESS")
+            remedy = f"write {instead}, and set another one: failoverctl switch setup --ip {address} --new-password"
             yield found(
                 "example-password", _place(device), f"the {name} of {device.name} is one of documents", remedy
             )

@@ -29,10 +29,10 @@ def findings(subject: Subject) -> Iterator[Finding]:
     if len({_card(name) for name in names}) == 1:
         one = "are one card, and" if len(names) > 1 else "is"
         fact = f"{' and '.join(names)} {one} the only way between {subject.node} and {subject.peer}"
-        other = (
-            "ucast eth1 ADDRESS, a crossed cable of its own" if names[0].startswith("tty") else "serial /dev/ttyS0"
-        )
-        yield found("one-medium", f"ha.cf:{config.links[0].line}", fact, f"add to ha.cf: {other}")
+        serial_first = names[0].startswith("tty")
+        other = "a crossed cable of its own, and add to ha.cf: ucast eth1 ADDRESS"
+        remedy = other if serial_first else "a null-modem cable, and add to ha.cf: serial /dev/ttyS0"
+        yield found("one-medium", f"ha.cf:{config.links[0].line}", fact, remedy)
     serial = [link for link in config.links if isinstance(link, SerialLink)]
     for line in serial:
         yield from _serial(subject, line)
@@ -155,7 +155,7 @@ def _times(subject: Subject, timing: Timing) -> Iterator[Finding]:
         remedy = f"write: deadtime {as_time(BEATS_WANTED * keepalive_ms)}, or a shorter keepalive"
         yield found("deadtime-few-beats", place, fact, remedy)
     if deadtime_ms < SHORT_DEADTIME_MS:
-        remedy = "write: deadtime 10s, and go down from there with the warnings of warntime"
+        remedy = "go down from 10 s with the warnings of warntime; write: deadtime 10s"
         yield found("deadtime-short", place, f"deadtime is {as_time(deadtime_ms)}", remedy)
     if timing.warntime_ms > deadtime_ms * 3 // 4:
         fact = f"warntime {as_time(timing.warntime_ms)} is close to deadtime {as_time(deadtime_ms)}"

@@ -55,7 +55,7 @@ def _clock(subject: Subject) -> Iterator[Finding]:
 def _watchdog(subject: Subject) -> Iterator[Finding]:
     device = subject.loaded.config.watchdog_device
     if device is None:
-        remedy = "add to ha.cf: watchdog /dev/watchdog, with softdog where the hardware has none"
+        remedy = "where the hardware has none modprobe softdog; add to ha.cf: watchdog /dev/watchdog"
         yield found("watchdog-none", "ha.cf", "ha.cf has no watchdog", remedy)
         return
     mode = subject.tree.mode(device)

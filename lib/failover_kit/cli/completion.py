@@ -16,7 +16,7 @@ from failover_kit.fence.options import ACTIONS, OPTIONS
 # What a value is, by the last part of its name in the usage; all others are for people to know.
 _FILES = frozenset(("FILE", "PATH", "DEVICE", "FILENAME", "DEBUGFILE"))
 _DIRECTORIES = frozenset(("DIR", "DIRECTORY"))
-_UNKNOWN = "@value"
+UNKNOWN = "@value"
 
 _SCRIPT = """\
 # bash completion for {name}, made from the declarations that also make its --help and its manual page.
@@ -100,27 +100,29 @@ def _of_parser(parser: argparse.ArgumentParser, verb: str) -> Iterable[tuple[str
     for action in options:
         if action.nargs != 0:
             for name in action.option_strings:
-                yield f"{verb} {name}", _value(action)
+                yield f"{verb} {name}", value_of(action)
     below = verbs_of(parser)
     if below:
         yield f"{verb} @verbs", " ".join(below)
     else:
         for number, action in enumerate(action for action in parser._actions if not action.option_strings):
-            if _value(action) != _UNKNOWN:
-                yield f"{verb} @{number}", _value(action)
+            if value_of(action) != UNKNOWN:
+                yield f"{verb} @{number}", value_of(action)
     for name, child in below.items():
         yield from _of_parser(child, f"{verb} {name}".strip())
 
 
-def _value(action: argparse.Action) -> str:
+def value_of(action: argparse.Action) -> str:
+    """The words that can stand there, or what kind of thing it is: @file, @directory, @value."""
     if action.choices is not None:
         return " ".join(str(choice) for choice in action.choices)
-    return _kind(action.metavar if isinstance(action.metavar, str) else action.dest.upper())
+    return kind_of(action.metavar if isinstance(action.metavar, str) else action.dest.upper())
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """The same of a value with a name like ``FILE``."""
     last = name.rpartition("_")[2]
-    return "@file" if last in _FILES else "@directory" if last in _DIRECTORIES else _UNKNOWN
+    return "@file" if last in _FILES else "@directory" if last in _DIRECTORIES else UNKNOWN
 
 
 def _of_fence_agent() -> Iterable[tuple[str, str]]:
@@ -129,4 +131,4 @@ def _of_fence_agent() -> Iterable[tuple[str, str]]:
     for option, names in spellings.items():
         if option.value:
             for name in names:
-                yield f" {name}", " ".join(ACTIONS) if option.name == "action" else _kind(option.value.upper())
+                yield f" {name}", " ".join(ACTIONS) if option.name == "action" else kind_of(option.value.upper())

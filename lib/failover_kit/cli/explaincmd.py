@@ -55,7 +55,10 @@ def add_journal(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(word: str) -> int:
-    number = int(word)
+    try:
+        number = int(word)
+    except ValueError:
+        number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word} is not 1 or more")
     return number
@@ -76,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
             with open(options.html, "w", encoding="utf-8") as file:
                 file.write(page.page(told, stories))
         except OSError as error:
-            print(f"failoverctl: {options.html} cannot be written: {error.strerror}", file=sys.stderr)
+            remedy = "name a file in a directory that is there and yours to write"
+            print(f"failoverctl: {options.html} cannot be written: {error.strerror}; {remedy}", file=sys.stderr)
             return ExitCode.FAILED.value
     if options.json:
         print(json.dumps(plain.to_json(told, stories), indent=2))

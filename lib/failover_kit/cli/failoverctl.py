@@ -244,7 +244,10 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _seconds(text: str) -> float:
     """A positive time for argparse, within what failoverd itself would wait."""
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds") from None
     if not 0 < seconds <= client.COMMAND_LIMIT_MS / 1000:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {client.COMMAND_LIMIT_MS // 1000}")
     return seconds

@@ -213,7 +213,8 @@ def _nodes(options: argparse.Namespace, ask: Ask | None) -> tuple[str, str]:
     if ask is not None and len(names) == 1:
         names.append(ask("Name of the other node", ""))
     if len(names) != 2:
-        raise Impossible([f"{len(names)} nodes are named, a pair has two; give --node twice, the home node first"])
+        given = f"a pair has two nodes, --node names {len(names)}"
+        raise Impossible([f"{given}; give --node twice, the home node first"])
     return names[0], names[1]
 
 

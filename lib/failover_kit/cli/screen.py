@@ -94,7 +94,9 @@ def _nodes(view: ClusterView, style: Style) -> str:
         remark = "does not hear this node"
     elif up and not view.peer_ready:
         remark = "is not ready to take groups"
-    heard, since = _ago(view.peer_heard_ago_ms), _since(view, view.peer_since_ms)
+    # Each shot that failed is a change of state, too; how long it is silent stands beside.
+    shot_in_vain = not up and view.fence_attempts and view.fence_running_since_ms is None
+    heard, since = _ago(view.peer_heard_ago_ms), "-" if shot_in_vain else _since(view, view.peer_since_ms)
     rows = [
         (Cell(view.node), own, Cell("this node"), Cell("-"), Cell(view.ready)),
         (Cell(view.peer), peer, Cell(heard), Cell(since), Cell(remark)),

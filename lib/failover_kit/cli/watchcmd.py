@@ -21,7 +21,7 @@ EXPLANATION = (
     "After n failures in a row the node that does not have the group is asked, over ssh, to take it over; it "
     "refuses unless the epoch is the one that was seen, it is ready, nothing else is under way, and nothing moved "
     "within its hold-off. The group is stopped there, or the node fenced, before it starts elsewhere. Probes: "
-    "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http://HOST[:PORT]/PATH, file:/PATH, ping:HOST. Runs until SIGTERM. "
+    "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http[s]://HOST[:PORT]/PATH, file:/PATH, ping:HOST. Runs until SIGTERM. "
     "With --once: exit code 0 it answers or was taken over, 1 it does not answer, 3 refused, 5 no node was "
     "reached, 7 timed out."
 )
@@ -36,7 +36,10 @@ _LIMIT_S = 86_400.0
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds") from None
     if not 0 < seconds <= _LIMIT_S:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {_LIMIT_S:g}")
     return seconds
@@ -47,7 +50,10 @@ def _hold_off(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
     if not 1 <= count <= 1000:
         raise argparse.ArgumentTypeError(f"{text} is not from 1 to 1000")
     return count
@@ -76,6 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--witness", action="append", default=[], metavar="PROBE",
         help="what answers as long as this machine's own network works, a gateway: ping:HOST",
     )  # fmt: skip
+    parser.add_argument("--tls-ca", default="", metavar="FILE", help="for https: trust this CA, not the machine's")
+    parser.add_argument(
+        "--tls-name", type=_name, metavar="NAME", help="for https: whose certificate is wanted (the probe's HOST)"
+    )
+    parser.add_argument("--tls-insecure", action="store_true", help="for https: check no certificate")
     parser.add_argument("--interval", type=_seconds, default=10.0, metavar="S", help="between looks (%(default)g)")
     parser.add_argument("--timeout", type=_seconds, default=5.0, metavar="S", help="of one look (%(default)g)")
     parser.add_argument("--failures", type=_count, default=3, metavar="N", help="in a row (%(default)d)")
@@ -100,6 +111,9 @@ def run(options: argparse.Namespace) -> int:
         return _complain(ExitCode.USAGE, "give what must answer: --probe nfs:HOST, or another; see --help")
     if len(options.node) != 2 or options.node[0] == options.node[1]:
         return _complain(ExitCode.USAGE, "a pair has two nodes: give --node twice")
+    why = _tls_misused(options)
+    if why:
+        return _complain(ExitCode.USAGE, why)
     say = _speaker(options.group, syslog=options.syslog)
     lock, why = _lock(options.lock or f"{_LOCK_DIR}/failover-watch-{options.group}")
     if why:
@@ -111,6 +125,16 @@ def run(options: argparse.Namespace) -> int:
         return ExitCode.DONE.value
     finally:
         os.close(lock)
+
+
+def _tls_misused(options: argparse.Namespace) -> str:
+    """What is wrong with the --tls options among each other and beside the probes; "" for nothing."""
+    given = bool(options.tls_ca or options.tls_name or options.tls_insecure)
+    if given and not any(text.startswith("https:") for text in (*options.probe, *options.witness)):
+        return "--tls-ca, --tls-name and --tls-insecure are for https:// probes, and there is none"
+    if options.tls_insecure and (options.tls_ca or options.tls_name):
+        return "--tls-insecure checks nothing: leave it out, or leave --tls-ca and --tls-name out"
+    return ""
 
 
 def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -135,14 +159,18 @@ def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 def _made(options: argparse.Namespace, say: Callable[[str], None]) -> Watcher:
     from failover_kit.spec.deadline import boottime_ms
-    from failover_kit.watch import probes
+    from failover_kit.watch import probes, tls
     from failover_kit.watch.observer import Observer
     from failover_kit.watch.watcher import Watcher
 
-    wanted: list[Probe] = [] if options.ask else [probes.parse(text) for text in options.probe]
+    ca_file = os.path.abspath(options.tls_ca) if options.tls_ca else ""
+    secured = tls.Settings(ca_file, options.tls_name or "", options.tls_insecure)
+    wanted: list[Probe] = [] if options.ask else [probes.parse(text, secured) for text in options.probe]
+    if options.tls_insecure:
+        say("WARNING: --tls-insecure: no certificate is checked; whoever answers there counts as the service")
     return Watcher(
         wanted,
-        [probes.parse(text) for text in options.witness],
+        [probes.parse(text, secured) for text in options.witness],
         _nodes(options),
         Observer(failures=options.failures, again_ms=_ms(options.again)),
         timeout_ms=_ms(options.timeout),

@@ -26,30 +26,46 @@ DESCRIPTION = """\
 A WTI power switch in software: telnet, a serial console and the REST interface of current units.
 Its outlets run commands, so that it can be the power switch of virtual machines."""
 
-EPILOG = """\
+EXIT_STATUS = (
+    (0, "done"),
+    (1, "failed (a port is taken, a request was turned down)"),
+    (2, "usage"),
+    (3, "the state file cannot be read or used (nothing was started and it was left as it is)"),
+)
+
+COMMANDS = """\
 A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in
 its environment. The outlet reads OFF once the OFF command has exited 0, and ON when the ON command
 begins. If one fails or is late, the outlet keeps its state; after a failed ON command the OFF command
 makes sure of that, or the outlet reads ON. So a command must succeed, too, when a machine is already as
-it shall be.
-Example, two virtual machines:
+it shall be."""
 
+EXAMPLE = """\
   wti-emulator --listen 192.0.2.5:23 --password-file /etc/switch.password \\
       --outlet 1=pete --outlet 5=mclaws --control /run/switch.ctl \\
       --on  '/bin/sh -c "virsh start $WTI_NAME;   virsh domstate $WTI_NAME | grep -q running"' \\
-      --off '/bin/sh -c "virsh destroy $WTI_NAME; virsh domstate $WTI_NAME | grep -q shut"'
+      --off '/bin/sh -c "virsh destroy $WTI_NAME; virsh domstate $WTI_NAME | grep -q shut"'"""
 
-To talk to a running emulator (--control SOCKET):
+CONTROL = """\
   wti-emulator ctl SOCKET show
   wti-emulator ctl SOCKET fault NAME [SECONDS if slow] [COUNT if lockout] [OUTLET...]
       for outlets: stuck, slow; for the device: mute refuse garbage drop busy echo confirm automated
       pager lockout
   wti-emulator ctl SOCKET clear [FAULT [OUTLET...]]
   wti-emulator ctl SOCKET switch OUTLET on|off     the button on the front
-  wti-emulator ctl SOCKET power-cycle              the device itself loses power and gets it back
+  wti-emulator ctl SOCKET power-cycle              the device itself loses power and gets it back"""
 
-Exit codes: 0 done, 1 failed (a port is taken, a request was turned down), 2 usage, 3 the state file cannot
-be read or used (nothing was started and it was left as it is).
+EPILOG = f"""\
+{COMMANDS}
+Example, two virtual machines:
+
+{EXAMPLE}
+
+To talk to a running emulator (--control SOCKET):
+{CONTROL}
+
+Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_STATUS[:3])},
+{EXIT_STATUS[3][0]} {EXIT_STATUS[3][1]}.
 """
 
 

@@ -44,8 +44,8 @@ def _case(case: Case, before: Case | None, width: int) -> str:
 
 def _table(lines: Sequence[Line], old: Sequence[int | None] | None, end: Sequence[str], width: int) -> str:
     """Phase, bounds, what was measured, and why. Columns without anything to say are left out."""
-    heads = ["phase", *(["now"] if old is not None else []), "then" if old is not None else "at most"]
-    rows = [[*heads, "median", "longest", ""]]
+    names = ["phase", *(["now"] if old is not None else []), "then" if old is not None else "at most"]
+    rows = [[*names, "median", "longest", ""]]
     for at, line in enumerate(lines):
         was = [] if old is None else [_ms(old[at]) if old else "?"]
         phase = f"  {line.phase}" if line.part else line.phase
@@ -53,14 +53,24 @@ def _table(lines: Sequence[Line], old: Sequence[int | None] | None, end: Sequenc
     if end:
         rows.append(list(end))
     if not any(line.measured for line in lines):
-        rows = [[*row[: len(heads)], row[-1]] for row in rows]
+        rows = [[*row[: len(names)], row[-1]] for row in rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
-    text = ""
+    heads = []
     for row in rows:
         cells = [f"{row[0]:<{widths[0]}}", *(f"{cell:>{widths[at]}}" for at, cell in enumerate(row[1:-1], 1))]
-        head = "  " + "  ".join(cells) + "  "
-        text += _wrapped(head + row[-1], " " * len(head), width)
+        heads.append("  " + "  ".join(cells) + "  ")
+    # One way for the whole table: reasons beside the columns, or all of them below.
+    left = len(heads[0])
+    beside = not width or width >= left + 24 or all(left + len(row[-1]) <= width for row in rows)
+    text = ""
+    for head, row in zip(heads, rows, strict=True):
+        text += _wrapped(head + row[-1], " " * left, width) if beside else _below(head, row[-1], width)
     return text
+
+
+def _below(head: str, why: str, width: int) -> str:
+    lines = textwrap.wrap(why, width, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
+    return "\n".join([head.rstrip(), *lines]) + "\n"
 
 
 def _measured(line: Line) -> list[str]:
@@ -77,11 +87,6 @@ def _ms(ms: int | None) -> str:
 def _wrapped(text: str, indent: str, width: int) -> str:
     if not width or len(text.rstrip()) <= width:
         return text.rstrip() + "\n"
-    if width < len(indent) + 24:
-        # No room beside the columns: the reason stands below them.
-        head, why = text[: len(indent)].rstrip(), text[len(indent) :]
-        lines = textwrap.wrap(why, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
-        return "\n".join([head, *lines] if head else lines) + "\n"
     lines = textwrap.wrap(text[len(indent) :], width - len(indent), break_on_hyphens=False)
     return f"\n{indent}".join([text[: len(indent)] + lines[0], *lines[1:]]) + "\n"
 

@@ -89,11 +89,14 @@ def _took(episode: Episode, width: int) -> str:
     longest = max((phase.took_ms or 0 for phase in phases), default=0)
     words = [(("  " if phase.inside else "") + phase_words(phase)[0], phase_words(phase)[1]) for phase in phases]
     left = min(max((len(what) for what, _ in words), default=0), 40)
+    right = max((len(took) for _, took in words), default=0)
+    # Too narrow a terminal gets short bars rather than none: they compare, they do not measure.
+    bar_room = min(BAR, max(6, width - LABEL - left - right - 6)) if width else BAR
     lines, label = [], "took"
     for phase, (what, took) in zip(phases, words, strict=True):
         share = (phase.took_ms or 0) / longest if longest else 0
-        bar = ("-" if phase.inside else "=") * round(share * BAR)
-        lines.append(f"{label:>{LABEL}}  {clean(what)[:left]:<{left}}  {took:>14}  {bar}".rstrip() + "\n")
+        bar = ("-" if phase.inside else "=") * round(share * bar_room)
+        lines.append(f"{label:>{LABEL}}  {clean(what)[:left]:<{left}}  {took:>{right}}  {bar}".rstrip() + "\n")
         label = ""
     return "".join(lines) + _listed("", more, width)
 

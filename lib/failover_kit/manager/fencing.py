@@ -186,7 +186,7 @@ class Fencer:
             if not device.device.trusted:
                 state, began_ms, reason = await self._read(op, device, deadline)
                 if state is not PlugState.OFF:
-                    reasons.append(reason or f"{device.label} reads {state.value} after the off")
+                    reasons.append(reason or f"{device.label} reads {state.value.upper()} after the off")
             readings.append(replace(self._reading(device, off, began_ms, state), read_ended_ms=boottime_ms()))
         in_time = not deadline.expired()
         if not in_time:
@@ -257,7 +257,7 @@ class Fencer:
                 elif not device.device.trusted:
                     state, _, reason = await self._read(op, device, deadline)
                     if state is not PlugState.ON:
-                        reasons.append(reason or f"{device.label} reads {state.value} after the on")
+                        reasons.append(reason or f"{device.label} reads {state.value.upper()} after the on")
         return PowerOnDone(op, ok=not reasons, reason="; ".join(reasons))
 
     async def read_plugs(self, op: int) -> PlugsRead:

@@ -1,4 +1,4 @@
-"""One look at the service as a client has it: ``nfs:``, ``tcp:``, ``http:``, ``file:``, ``ping:``.
+"""One look at the service as a client has it: ``nfs:``, ``tcp:``, ``http:``, ``https:``, ``file:``, ``ping:``.
 
 Names are resolved once, when the probe is made: a resolver that is down is not a service that is down. Every probe
 ends by its deadline and proves one thing only, which its text says.
@@ -6,18 +6,24 @@ ends by its deadline and proves one thing only, which its text says.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV, CommandMissing, CommandTimeout, run
-from failover_kit.watch import rpc
+from failover_kit.watch import rpc, tls
 
-KINDS = "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http://HOST[:PORT]/PATH, file:/PATH, ping:HOST"
+if TYPE_CHECKING:
+    import ssl
+
+KINDS = "nfs:HOST[:PORT][/udp], tcp:HOST:PORT, http[s]://HOST[:PORT]/PATH, file:/PATH, ping:HOST"
 
 _STATUS_LINE_LIMIT_BYTES = 512
+_PORTS = {"http": 80, "https": 443}
 _NFS_VERSIONS = {"tcp": 4, "udp": 3}
 """NFSv4 has no UDP (RFC 7530 §3.1). A server without that version still answers, with a range: see ``_nfs``."""
 
@@ -37,6 +43,8 @@ class Probe:
     path: str = ""
     host: str = ""
     version: int = 0
+    tls_name: str = ""
+    tls_context: ssl.SSLContext | None = field(default=None, compare=False, repr=False)
 
     def failure(self, timeout_ms: int) -> str:
         """"" when it answers within ``timeout_ms``, else what happened instead."""
@@ -45,19 +53,19 @@ class Probe:
             return _LOOKS[self.kind](self, deadline)
         except TimeoutError:
             return f"no answer within {timeout_ms / 1000:g} s"
-        except rpc.RpcError as error:
+        except (rpc.RpcError, tls.TlsError) as error:
             return str(error)
         except OSError as error:
             return error.strerror or str(error)
 
 
-def parse(text: str) -> Probe:
-    """``text`` as one of KINDS. ProbeError when it is none, or its name has no address."""
+def parse(text: str, secured: tls.Settings | None = None) -> Probe:
+    """``text`` as one of KINDS; ``secured`` is for https. ProbeError when it is none, or a name has no address."""
     kind, colon, rest = text.partition(":")
     if not colon or not rest or not text.isprintable():
         raise ProbeError(f"{text!r} is no probe; give one of: {KINDS}")
-    if kind == "http":
-        return _parse_http(text)
+    if kind in _PORTS:
+        return _parse_http(text, secured or tls.Settings())
     if kind == "file":
         if not rest.startswith("/"):
             raise ProbeError(f"{text}: give the whole path, file:/PATH")
@@ -80,17 +88,25 @@ def parse(text: str) -> Probe:
     raise ProbeError(f"{text!r} is no probe; give one of: {KINDS}")
 
 
-def _parse_http(text: str) -> Probe:
+def _parse_http(text: str, secured: tls.Settings) -> Probe:
+    kind = text.partition(":")[0]
     try:
         url = urlsplit(text)
-        host, port = url.hostname or "", url.port or 80
+        host, port = url.hostname or "", url.port or _PORTS[kind]
     except ValueError as error:
-        raise ProbeError(f"{text}: {error}; give http://HOST[:PORT]/PATH") from None
+        raise ProbeError(f"{text}: {error}; give {kind}://HOST[:PORT]/PATH") from None
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     if not host or url.username or not text.isascii() or " " in text:
-        raise ProbeError(f"{text}: give http://HOST[:PORT]/PATH")
+        raise ProbeError(f"{text}: give {kind}://HOST[:PORT]/PATH")
     family, where = _resolve(text, host, port, socket.SOCK_STREAM)
-    return Probe(text, "http", family, where, path=path, host=url.netloc)
+    if kind == "http":
+        return Probe(text, kind, family, where, path=path, host=url.netloc)
+    try:
+        made = tls.context(secured)
+    except tls.SettingsError as error:
+        raise ProbeError(f"{text}: {error}") from None
+    name = secured.name or host
+    return Probe(text, kind, family, where, path=path, host=url.netloc, tls_name=name, tls_context=made)
 
 
 def _host_port(text: str, rest: str, default: int) -> tuple[str, int]:
@@ -140,9 +156,14 @@ def _http(probe: Probe, deadline: Deadline) -> str:
     lines = (f"GET {probe.path} HTTP/1.0", f"Host: {probe.host}", "User-Agent: failoverctl", "Connection: close")
     request = "".join(f"{line}\r\n" for line in (*lines, ""))
     line = b""
-    with socket.socket(probe.family, socket.SOCK_STREAM) as connection:
+    with contextlib.ExitStack() as held:
+        connection = held.enter_context(socket.socket(probe.family, socket.SOCK_STREAM))
         connection.settimeout(deadline.left_s() or 0.001)
         connection.connect(probe.where)
+        if probe.tls_context is not None:
+            wrapped = tls.handshake(connection, probe.tls_context, probe.tls_name, deadline)
+            connection = held.enter_context(wrapped)
+            connection.settimeout(deadline.left_s() or 0.001)
         connection.sendall(request.encode("ascii"))
         while b"\n" not in line and len(line) < _STATUS_LINE_LIMIT_BYTES:
             if deadline.expired():
@@ -194,4 +215,6 @@ def _ping(probe: Probe, deadline: Deadline) -> str:
     return "" if result.ok() else f"no echo from {probe.where[0]}"
 
 
-_LOOKS = {"nfs-tcp": _nfs, "nfs-udp": _nfs, "tcp": _tcp, "http": _http, "file": _file, "ping": _ping}
+_LOOKS = {
+    "nfs-tcp": _nfs, "nfs-udp": _nfs, "tcp": _tcp, "http": _http, "https": _http, "file": _file, "ping": _ping,
+}  # fmt: skip
