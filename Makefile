@@ -15,11 +15,13 @@ UNITDIR  = /lib/systemd/system
 DOCDIR   = $(PREFIX)/share/doc/failover-kit
 MANDIR   = $(PREFIX)/share/man
 BASHDIR  = $(PREFIX)/share/bash-completion/completions
+ZSHDIR   = $(PREFIX)/share/zsh/vendor-completions
 SEEDS    = 10000
+MINUTES  = 30
 WORKERS  = 2
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers pacemaker install clean
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers pacemaker chaos install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -65,6 +67,10 @@ sim: ## the release check of the manager: SEEDS=10000 simulated clusters, audite
 explore: ## breadth-first search of a small world through the real core
 	$(PYTHON) tests/sim/explore.py $(ARGS)
 
+chaos: ## random faults against a real pair on this machine (root; MINUTES=30 ARGS="--seed 21")
+	@sh tools/setup.sh rehearsal
+	@$(PYTHON) tests/chaos --minutes $(MINUTES) $(ARGS)
+
 bench: ## fencing beside fence_wti and cluster-glue's stonith, medians and ratios (root; ARGS="--runs 9")
 	@sh tools/setup.sh test
 	$(PYTHON) bench/fencing $(ARGS)
@@ -84,7 +90,7 @@ pacemaker: ## the exported pair under Debian's corosync and Pacemaker (root; ARG
 
 install: ## install under DESTDIR (what the packages call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
 	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
 	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
@@ -104,7 +110,7 @@ install: ## install under DESTDIR (what the packages call)
 	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
 	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)
-	$(PYTHON) -IB tools/completions.py $(DESTDIR)$(BASHDIR)
+	$(PYTHON) -IB tools/completions.py $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 clean: ## remove what the other targets made in this directory
