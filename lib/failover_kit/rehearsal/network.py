@@ -7,6 +7,7 @@ end keeps its card and its address and loses the carrier, as on a real machine.
 
 from __future__ import annotations
 
+from failover_kit.rehearsal.loss import drop
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 from failover_kit.rehearsal.plan import (
     CLIENT_ADDRESS,
@@ -34,6 +35,8 @@ class Network:
         self.client = self._made()
         self.switch = self._made()
         self._cut: set[str] = set()
+        self._pulled: set[str] = set()
+        self._loss: dict[str, int] = {}
         bridges = [
             line
             for bridge in _BRIDGES.values()
@@ -70,12 +73,14 @@ class Network:
         namespace = NetworkNamespace()
         for interface, bridge in _BRIDGES.items():
             port = _port(node.name, interface)
-            state = "down" if interface in self._cut else "up"
+            state = "down" if interface in self._cut or port in self._pulled else "up"
             self.patch.ip(
                 f"link add {port} type veth peer name {interface} address {node.mac(interface)} "
                 f"netns {namespace.path}",
                 f"link set {port} master {bridge} {state}",
             )
+            if port in self._loss:
+                drop(self.patch, port, self._loss[port])
         namespace.ip(
             "link set lo up",
             f"link set {FRONT} up",
@@ -109,6 +114,23 @@ class Network:
         state = "up" if connected else "down"
         ports = [_port(node.name, HEARTBEAT) for node in NODES]
         self.patch.ip(*(f"link set {port} {state}" for port in ports if self._has(port)))
+
+    def set_port(self, node: NodePlan, interface: str, *, connected: bool) -> None:
+        """Pull or push in the cable at one card of one node."""
+        port = _port(node.name, interface)
+        (self._pulled.discard if connected else self._pulled.add)(port)
+        state = "up" if connected and interface not in self._cut else "down"
+        if self._has(port):
+            self.patch.ip(f"link set {port} {state}")
+
+    def lose(self, node: NodePlan, interface: str, percent: int) -> None:
+        """Of the frames that this card sends so many of a hundred are lost; 100: one direction is cut."""
+        port = _port(node.name, interface)
+        self._loss[port] = percent
+        if not percent:
+            del self._loss[port]
+        if self._has(port):
+            drop(self.patch, port, percent)
 
     def heartbeat_connected(self) -> bool:
         return HEARTBEAT not in self._cut

@@ -35,6 +35,7 @@ KEEPALIVE_MS = 200
 DEADTIME_MS = 2_000
 INITDEAD_MS = 4_000
 FENCE_DELAY_MS = 5_000
+OP_TIMEOUT_MS = 30_000
 BAUD = 115_200
 
 FRONT, HEARTBEAT = "eth0", "eth1"
@@ -71,7 +72,7 @@ def peer_of(name: str) -> str:
     return MCLAWS.name if name == PETE.name else PETE.name
 
 
-def ha_cf() -> str:
+def ha_cf(op_timeout_ms: int = OP_TIMEOUT_MS) -> str:
     """``ha.cf``, the same on both nodes."""
     return f"""\
 # Written by the rehearsal. Short times: it is to be over in minutes.
@@ -90,7 +91,7 @@ node {MCLAWS.name}
 fence_device {SWITCH} fence_wti_ips800 ip={SWITCH_ADDRESS} password_file={CONFIG_DIR}/{SWITCH}.password
 fence_delay {FENCE_DELAY_MS}ms
 fence_action reboot
-op_timeout 30s
+op_timeout {op_timeout_ms}ms
 monitor_interval 5s
 """
 

@@ -31,6 +31,7 @@ from failover_kit.rehearsal.plan import (
     haresources,
 )
 from failover_kit.rehearsal.records import Acknowledgements
+from failover_kit.rehearsal.room import Room
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV
 
@@ -41,7 +42,17 @@ FREE_MS = 2_000
 class World:
     """``directory`` must exist and be ours; ``kit`` is the root of the tree that is rehearsed."""
 
-    def __init__(self, directory: str, kit: str, diary: Diary, *, daemon: bool = True) -> None:
+    def __init__(
+        self,
+        directory: str,
+        kit: str,
+        diary: Diary,
+        *,
+        daemon: bool = True,
+        settings: str = "",
+        disk_bytes: int = 0,
+    ) -> None:
+        """``settings``: another ``ha.cf``. ``disk_bytes``: the nodes' own disks are that small, and can be full."""
         self.directory = directory
         self.kit = kit
         self.diary = diary
@@ -50,10 +61,10 @@ class World:
         self._ledger_at = 0
         self._switch_events = 0
         with ExitStack() as stack:
-            self._build(stack, daemon)
+            self._build(stack, daemon, settings or ha_cf(), disk_bytes)
             self._stack = stack.pop_all()
 
-    def _build(self, stack: ExitStack, daemon: bool) -> None:
+    def _build(self, stack: ExitStack, daemon: bool, settings: str, disk_bytes: int) -> None:
         with open(self.ledger_path, "x", encoding="ascii"):
             pass
         self.cgroup = make_cgroup(f"failover-kit-rehearsal-{os.getpid()}")
@@ -64,17 +75,22 @@ class World:
         stack.callback(self.cable.close)
         self.disk = SharedDisk(os.path.join(self.directory, "disk.img"))
         stack.callback(self.disk.close)
+        self.room = Room() if disk_bytes else None
+        if self.room is not None:
+            stack.callback(self.room.close)
         password, key = secrets.token_hex(8), secrets.token_hex(16)
         self.nodes: dict[str, Node] = {}
         for index, plan in enumerate(NODES):
             home = os.path.join(self.directory, plan.name)
             files = {
-                "ha.cf": ha_cf(),
+                "ha.cf": settings,
                 "haresources": haresources(self.disk.device),
                 "authkeys": authkeys(key),
                 f"{SWITCH}.password": password + "\n",
             }
             prepare(home, files)
+            if self.room is not None:
+                self.room.add_disk(os.path.join(home, "disk"), disk_bytes)
 
             def on_power_cut(end: int = index) -> None:
                 self.cable.power_cycle(end)
@@ -92,6 +108,7 @@ class World:
                 network=self.network,
                 diary=self.diary,
                 on_power_cut=on_power_cut,
+                prefix=self.room.prefix() if self.room is not None else (),
             )
         self.control_path = os.path.join(self.directory, "control.sock")
         server = Server(self.control_path, self.answer)
