@@ -25,6 +25,7 @@ IMAGE_BYTES = 320 << 20
 
 ATTEMPTS = 20
 FORMAT_MS = 60_000
+MODPROBE_MS = 10_000
 
 
 class DiskError(Exception):
@@ -44,6 +45,8 @@ class SharedDisk:
         if not result.ok():
             self.close()
             raise DiskError(result.describe())
+        if not os.path.isdir("/sys/fs/xfs"):  # nodes cover it when they boot, before the first mount loads the module
+            run(["modprobe", "--quiet", "xfs"], Deadline(MODPROBE_MS))
 
     def free(self) -> bool:
         """Whether no filesystem holds the device: an exclusive open succeeds (bd_prepare_to_claim)."""

@@ -29,6 +29,9 @@ PR_SET_PDEATHSIG = 1
 
 NODE_DIR = "/run/rehearsal"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "LANG": "C"}
+FILESYSTEMS = "/sys/fs/xfs"
+"""Where the kernel lists every XFS that lives, in whatever namespace; there with the module (see ``disk``)."""
+
 COVERED = ("/run", "/tmp", "/dev/shm", "/mnt", "/etc", "/var/lib")  # noqa: S108 - mount points
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,6 +103,9 @@ def build(node: dict[str, Any]) -> None:
     # Not only covered: the machine's control groups would still be listed in mountinfo.
     _call("umount /sys", _libc.umount2(b"/sys", MNT_DETACH))
     _mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV)
+    if os.path.isdir(FILESYSTEMS):
+        # The kernel is the other node's, too: what that one has mounted is none of this one's business.
+        _mount("tmpfs", FILESYSTEMS, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     if node["cgroup"]:
         _mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV)
     for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev/shm", "1777"), ("/mnt", "755")):  # noqa: S108
