@@ -126,6 +126,8 @@ class Network:
     def lose(self, node: NodePlan, interface: str, percent: int) -> None:
         """Of the frames that this card sends so many of a hundred are lost; 100: one direction is cut."""
         port = _port(node.name, interface)
+        if percent == self._loss.get(port, 0):
+            return
         self._loss[port] = percent
         if not percent:
             del self._loss[port]
