@@ -46,7 +46,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="tests/chaos", description="Random faults against a real pair.")
     minutes = "draw a schedule for so long, and begin no round later (%(default)s)"
     options.add_argument("--minutes", type=float, default=3, metavar="N", help=minutes)
-    options.add_argument("--seed", type=int, metavar="N", help="draw this schedule (default: another one each time)")
+    options.add_argument("--seed", type=int, metavar="N", help="draw this schedule (default: a new one each time)")
     options.add_argument("--schedule", metavar="FILE", help="play this one; it is played to its end")
     options.add_argument("--save", metavar="FILE", help="write the schedule there before it is played")
     options.add_argument("--kit", metavar="DIR", default=KIT, help="the tree whose failoverd is tried (this one)")

@@ -49,10 +49,9 @@ def _follow(stage: Stage, view: View, hint: str, orders: list[Order]) -> str:
         return _stop_by_hand(stage, node)
     found = _RUN.search(hint)
     if found is None:
-        takeover = re.search(r"failoverctl (takeover \S+)", hint) or re.search(r"failoverctl (takeover)", hint)
-        if takeover is None or "free it there" in hint:
+        if not hint.endswith("the next failoverctl takeover here clears this"):
             return ""
-        words = takeover[1].split()
+        words = ["takeover"]
     else:
         words = found["words"].split()
     where = stage.node(found["node"]) if found is not None and found["node"] else node
