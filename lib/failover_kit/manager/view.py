@@ -293,10 +293,13 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     for group in core.groups.values():
         claim = core.peer_claim(group.name)
         runs_there = claim is not None and claim.state is GroupState.STARTED
-        if core.wanted_groups[group.name].parked and runs_there:
+        record = core.wanted_groups[group.name]
+        if (record.parked or record.failed_here) and runs_there:
             todo.append(f"repair group {group.name} here; the next failoverctl takeover here clears this")
-        elif core.wanted_groups[group.name].parked:
+        elif record.parked:
             todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
+        elif group.state is GroupState.STARTED and claim is not None and (claim.parked or claim.failed_here):
+            todo.append(f"repair group {group.name} on {peer}; the next failoverctl takeover there clears this")
         if claim is not None and claim.fence_me and core.wanted_groups[group.name].failed_here:
             todo.append(
                 f"{peer} cannot stop group {group.name}: free it there, or try it here: "
