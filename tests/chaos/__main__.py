@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import statistics
 import sys
@@ -60,6 +61,8 @@ def say(text: str) -> None:
 def main(argv: list[str]) -> int:
     options = parse(argv)
     lacking = needs.missing()
+    if shutil.which("tc", path=needs.PATH) is None:
+        lacking.append("tc is missing; apt install iproute2")
     for line in lacking:
         print(f"chaos: {line}", file=sys.stderr)
     if lacking:
@@ -74,10 +77,11 @@ def main(argv: list[str]) -> int:
         signal.signal(number, interrupt)
     source = f"schedule {options.schedule}" if options.schedule else f"seed {seed}"
     drawn = schedule.text(rounds, source)
-    say(f"chaos: {source}, {len(rounds)} rounds, {options.minutes:g} minutes\n{drawn}")
+    within = "" if options.schedule else f", {options.minutes:g} minutes"
+    say(f"chaos: {source}, {len(rounds)} rounds{within}\n{drawn}")
     if options.save:
         Path(options.save).write_text(drawn, encoding="utf-8")
-    minutes = float("inf") if options.schedule else options.minutes
+    minutes = None if options.schedule else options.minutes
     return perform(rounds, minutes, source, os.path.abspath(options.kit))
 
 
@@ -92,7 +96,7 @@ def interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def perform(rounds: list[Round], minutes: float, source: str, kit: str) -> int:
+def perform(rounds: list[Round], minutes: float | None, source: str, kit: str) -> int:
     """One pair from an empty stage to an empty stage."""
     code = FAILED
     place = rundir.RunDir()
@@ -130,7 +134,7 @@ def undisturbed() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def play(stage: Stage, rounds: list[Round], minutes: float, source: str) -> int:
+def play(stage: Stage, rounds: list[Round], minutes: float | None, source: str) -> int:
     campaign = Campaign(stage, OP_TIMEOUT_MS, say)
     begin_s = time.monotonic()
     try:

@@ -62,8 +62,8 @@ class Campaign:
         self._orders: list[Order] = []
         self._audited = Deadline(0)
 
-    def run(self, rounds: Sequence[Round], minutes: float) -> None:
-        """Raises Failed."""
+    def run(self, rounds: Sequence[Round], minutes: float | None) -> None:
+        """``minutes`` None: to the end, however long. Raises Failed."""
         number = 0
         try:
             self._first_start()
@@ -71,9 +71,9 @@ class Campaign:
             for part in self.bound.parts:
                 self.say(f"  {part}")
             self.say(f"bound of each way back: {self.bound.ms / 1000:g} s")
-            end = Deadline(round(minutes * 60_000))
+            end = Deadline(round(minutes * 60_000)) if minutes is not None else None
             for number, faults in enumerate(rounds, start=1):
-                if end.expired():
+                if end is not None and end.expired():
                     self.say(f"time is over after {number - 1} of {len(rounds)} rounds")
                     break
                 self._round(number, faults)

@@ -17,8 +17,8 @@ PATIENCE_S = 900
 
 FROZEN_BEHIND_A_STUCK_SWITCH = """\
 round 1
-  +0.00 for 17.00 switch fault=stuck
-  +0.20 for 17.00 freeze node=active
+  +0.00 for 30.00 switch fault=stuck
+  +0.20 for 30.00 freeze node=active
 """
 
 
@@ -49,8 +49,8 @@ def test_a_shot_without_proof_is_caught_and_can_be_played_again(tmp_path):
     plant("unproved", kit)
     code, said = chaos("--schedule", str(file), "--kit", str(kit))
     assert code == 1
-    assert "FAILED: round 1: pete and mclaws held the group together" in said
-    assert "--schedule FILE" in said and "+0.20 for 17.00 freeze node=active" in said
+    assert "FAILED: round 1: pete and mclaws held the group together" in said, "the ledger comes first"
+    assert "--schedule FILE" in said and "+0.20 for 30.00 freeze node=active" in said
     assert "is silent for 2 s" in said, "the logs are shown"
     assert "nothing is left behind" in said
 
