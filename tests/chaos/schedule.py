@@ -23,7 +23,8 @@ ROUND_MS = 16_000
 
 DEADTIME_NEAR_MS = (300, 3_000)
 LONG_MS = (3_000, 14_000)
-"""Faults shorter than deadtime (2 s) and longer ones; what is hard lies about deadtime."""
+TAKEOVER_MS = (9_000, 18_000)
+"""Faults about deadtime (2 s), longer ones, and such in which a passive node's turn to shoot comes (rule 10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ KINDS: dict[str, tuple[int, _Options]] = {
 """How often each kind is drawn, and what else there is to draw."""
 
 MOVES = ("standby", "takeover")
+NEED_A_MOVE = ("hang-stop", "kill-agents", "pause-agents")
+"""Faults that meet next to nothing when nothing is started or stopped."""
+
 SHOOTING = ("power", "freeze", "cut-all", "pause-daemon", "kill-daemon", "hang-stop")
 """Faults that end in a shot when they last."""
 
@@ -114,12 +118,15 @@ def _round(rng: random.Random) -> Round:
     if plot < 0.45:
         kinds = [_kind(rng)]
     elif plot < 0.60:  # the switch is ill just when it is needed
-        return _sorted([_fault(rng, "switch", long=True, at_ms=0), _fault(rng, rng.choice(SHOOTING), long=True)])
+        return _sorted([_fault(rng, "switch", LONG_MS, at_ms=0), _fault(rng, rng.choice(SHOOTING), TAKEOVER_MS)])
     elif plot < 0.78:  # something happens in the middle of a move
         return _sorted([_move(rng), _fault(rng, _kind(rng))])
     else:
         kinds = [_kind(rng) for _ in range(rng.choice((2, 2, 3)))]
-    return _sorted([_fault(rng, kind) for kind in kinds])
+    faults = [_fault(rng, kind) for kind in kinds]
+    if any(kind in NEED_A_MOVE for kind in kinds) and "order" not in kinds:
+        faults.append(_move(rng))
+    return _sorted(faults)
 
 
 def _kind(rng: random.Random) -> str:
@@ -129,12 +136,14 @@ def _kind(rng: random.Random) -> str:
 def _move(rng: random.Random) -> Fault:
     order = rng.choice(MOVES)
     node = "active" if order == "standby" else "passive"
-    return Fault(rng.randrange(0, 600, 10), 0, "order", {"node": node, "order": order})
+    return Fault(rng.randrange(0, 1_500, 10), 0, "order", {"node": node, "order": order})
 
 
-def _fault(rng: random.Random, kind: str, *, long: bool | None = None, at_ms: int | None = None) -> Fault:
-    long = rng.random() < 0.5 if long is None else long
-    for_ms = rng.randrange(*(LONG_MS if long else DEADTIME_NEAR_MS), 10)
+def _fault(
+    rng: random.Random, kind: str, lasts_ms: tuple[int, int] | None = None, *, at_ms: int | None = None
+) -> Fault:
+    lasts_ms = lasts_ms or rng.choice((DEADTIME_NEAR_MS, DEADTIME_NEAR_MS, LONG_MS, TAKEOVER_MS))
+    for_ms = rng.randrange(*lasts_ms, 10)
     options = KINDS[kind][1](rng)
     when_ms = rng.randrange(0, 2_500, 10)
     over_at_once = kind in ("reset", "kill-service", "order") and options.get("order") != "maintenance"
