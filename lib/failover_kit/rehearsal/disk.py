@@ -45,7 +45,7 @@ class SharedDisk:
         if not result.ok():
             self.close()
             raise DiskError(result.describe())
-        if not os.path.isdir("/sys/fs/xfs"):  # nodes cover it when they boot, before the first mount loads the module
+        if not os.path.isdir("/sys/fs/xfs"):  # nodes cover it when they boot, and the first mount is later
             run(["modprobe", "--quiet", "xfs"], Deadline(MODPROBE_MS))
 
     def free(self) -> bool:
