@@ -35,6 +35,7 @@ def chaos(*arguments):
     return done.returncode, done.stdout
 
 
+@pytest.mark.alone
 def test_minutes_of_chaos_lose_nothing_and_leave_nothing():
     code, said = chaos("--minutes", str(MINUTES), "--seed", str(SEED))
     assert code == 0
@@ -43,6 +44,7 @@ def test_minutes_of_chaos_lose_nothing_and_leave_nothing():
     assert "nothing is left behind" in said
 
 
+@pytest.mark.alone
 def test_a_shot_without_proof_is_caught_and_can_be_played_again(tmp_path):
     file, kit = tmp_path / "schedule", tmp_path / "kit"
     file.write_text(FROZEN_BEHIND_A_STUCK_SWITCH)
