@@ -18,13 +18,18 @@ MEDIA = ("serial", "network")
 ORDERS = ("standby", "takeover", "fence", "fence-test", "prove", "maintenance")
 SWITCH_FAULTS = ("stuck", "slow", "mute", "refuse", "garbage", "drop", "busy")
 
-ROUND_MS = 16_000
+ROUND_MS = 17_000
 """What a round takes on the average, the way back included: how many are drawn for so many minutes."""
 
 DEADTIME_NEAR_MS = (300, 3_000)
 LONG_MS = (3_000, 14_000)
 TAKEOVER_MS = (9_000, 18_000)
 """Faults about deadtime (2 s), longer ones, and such in which a passive node's turn to shoot comes (rule 10)."""
+
+OUTLAST_SHOT_MS = (25_000, 32_000)
+OUTLAST_STOP_MS = (14_000, 20_000)
+"""Longer than everything that waits: deadtime, a passive node's turn and a call to the switch (2 + 10 + 10 s); a
+stop with its timeout (10 s). Only then it shows what is made of a shot or a stop that did not succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,15 @@ def draw(seed: int, minutes: float) -> list[Round]:
 
 def _round(rng: random.Random) -> Round:
     plot = rng.random()
-    if plot < 0.45:
+    if plot < 0.38:
         kinds = [_kind(rng)]
-    elif plot < 0.60:  # the switch is ill just when it is needed
+    elif plot < 0.45:
+        return _outlasting_shot(rng)
+    elif plot < 0.52:
+        return _outlasting_stop(rng)
+    elif plot < 0.64:  # the switch is ill just when it is needed
         return _sorted([_fault(rng, "switch", LONG_MS, at_ms=0), _fault(rng, rng.choice(SHOOTING), TAKEOVER_MS)])
-    elif plot < 0.78:  # something happens in the middle of a move
+    elif plot < 0.80:  # something happens in the middle of a move
         return _sorted([_move(rng), _fault(rng, _kind(rng))])
     else:
         kinds = [_kind(rng) for _ in range(rng.choice((2, 2, 3)))]
@@ -127,6 +136,22 @@ def _round(rng: random.Random) -> Round:
     if any(kind in NEED_A_MOVE for kind in kinds) and "order" not in kinds:
         faults.append(_move(rng))
     return _sorted(faults)
+
+
+def _outlasting_shot(rng: random.Random) -> Round:
+    """Who serves stands still or is cut off, and the switch does not turn: nobody may take over from him."""
+    fault = rng.choice(("stuck", "stuck", "mute", "refuse"))
+    for_ms = rng.randrange(*OUTLAST_SHOT_MS, 10)
+    kind = rng.choice(("freeze", "freeze", "cut-all"))
+    options = {"node": "active"} if kind == "freeze" else {}
+    when_ms = rng.randrange(0, 1_500, 10)
+    return (Fault(0, for_ms, "switch", {"fault": fault}), Fault(when_ms, for_ms, kind, options))
+
+
+def _outlasting_stop(rng: random.Random) -> Round:
+    """A move whose stop hangs until its time is over."""
+    for_ms = rng.randrange(*OUTLAST_STOP_MS, 10)
+    return _sorted([Fault(0, for_ms, "hang-stop", {"node": "active"}), _move(rng)])
 
 
 def _kind(rng: random.Random) -> str:

@@ -29,6 +29,17 @@ def test_every_kind_is_drawn_and_can_be_done():
     assert drawn == set(KINDS) == set(DEEDS)
 
 
+@pytest.mark.parametrize(("kinds", "least_ms"), [
+    ({"switch", "freeze"}, schedule.OUTLAST_SHOT_MS[0]), ({"switch", "cut-all"}, schedule.OUTLAST_SHOT_MS[0]),
+    ({"hang-stop", "order"}, schedule.OUTLAST_STOP_MS[0]),
+])  # fmt: skip
+def test_minutes_have_faults_that_outlast_every_call(kinds, least_ms):
+    rounds = schedule.draw(1, 120)
+    pairs = [faults for faults in rounds if {fault.kind for fault in faults} == kinds]
+    lasting = [faults for faults in pairs if all(fault.for_ms >= least_ms for fault in faults if fault.for_ms)]
+    assert len(lasting) >= len(rounds) // 100
+
+
 def test_a_loss_is_one_to_sixty_percent():
     losses = {int(f.options["percent"]) for r in schedule.draw(1, 400) for f in r if f.kind == "loss"}
     assert losses <= set(range(1, 61)) and len(losses) > 30
