@@ -18,7 +18,7 @@ MEDIA = ("serial", "network")
 ORDERS = ("standby", "takeover", "fence", "fence-test", "prove", "maintenance")
 SWITCH_FAULTS = ("stuck", "slow", "mute", "refuse", "garbage", "drop", "busy")
 
-ROUND_MS = 17_000
+ROUND_MS = 20_000
 """What a round takes on the average, the way back included: how many are drawn for so many minutes."""
 
 DEADTIME_NEAR_MS = (300, 3_000)
