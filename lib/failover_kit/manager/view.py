@@ -224,6 +224,9 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
         state = "gone (failoverd was ended there)" if core.has_left() else core.peer_state.value
         return "degraded", f"{peer} is {state}: a second failure would not be covered"
     for group in groups:
+        doubt = _doubt_beside(group, core.config.node, peer)
+        if doubt:
+            return "degraded", doubt
         if group.parked or group.failed_here:
             return "degraded", f"group {group.name} cannot run here: {group.parked or 'it failed here'}"
         claim = core.peer_claim(group.name)
@@ -250,6 +253,15 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
     if _drill_showed_a_fault(core):
         return "degraded", f"the last proof drill of {peer} failed: whether {peer} can be cut is in doubt"
     return "healthy", "both nodes are up"
+
+
+def _doubt_beside(group: GroupView, node: str, peer: str) -> str:
+    """What is not known of a group on the node beside the one that runs it; "" when it is stopped there."""
+    doubtful = (GroupState.UNKNOWN, GroupState.FAILED)
+    for runs, doubts, state in ((peer, node, group.state), (node, peer, group.peer_state)):
+        if state in doubtful:
+            return f"group {group.name} runs on {runs}, and it is not known that nothing of it runs on {doubts}"
+    return ""
 
 
 def _drill_showed_a_fault(core: OrderDecisions) -> bool:
