@@ -39,6 +39,7 @@ PURE = {
     "configtext",
     "core",
     "coredata",
+    "dialect",
     "drill",
     "events",
     "groups",
@@ -58,6 +59,7 @@ PURE = {
     "status",
     "view",
     "wire",
+    "wireitems",
 }
 PURE_STDLIB = {
     "__future__",
