@@ -46,6 +46,8 @@ class CoreConfig:
     digest: str = ""
     fencing_digest: str = ""  # of the fencing lines alone: devices, plugs, levels, trust
     prove_timeout_ms: int = 600_000  # how long a node cut by a proof drill may take to come back (rule 25)
+    release: str = ""  # of failoverd, told to the peer for people
+    minor: int = 0  # of the dialect it speaks (design/0039); in a replay that of then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,8 @@ class Beat:
     maintenance: int = 0  # the durable number; what this beat says of groups is from after it was made durable
     still: bool = False  # in maintenance by that number, and it is durable that the sender keeps still
     groups: tuple[GroupClaim, ...] = ()
+    minor: int = 0  # what the sender speaks (``dialect``); what a minor added is at its default in an older one
+    release: str = ""  # of failoverd there, for people; "" = it does not say
 
     def claim(self, name: str) -> GroupClaim | None:
         """The claim about group ``name``; None when the sender does not know that group."""
@@ -263,4 +267,8 @@ class ClusterView:
     health: str  # healthy, degraded, no-service
     reason: str  # one sentence
     todo: tuple[str, ...] = field(default=())  # what the operator can do
+    speaks: str = ""  # version of beats, record and journal: "1.1"
+    peer_release: str = ""  # of failoverd on the peer; "" = not heard yet, or it does not say
+    peer_speaks: str = ""  # "" = not heard yet
+    versions_differ: str = ""  # one sentence with the remedy; "" = alike, or not known
     proof: ProofView = field(default=ProofView())
