@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, host, law, wire
+from failover_kit.manager import configfiles, dialect, host, law, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
@@ -210,6 +210,8 @@ def core_config(checked: Checked) -> CoreConfig:
         digest=config.digest,
         fencing_digest=config.fencing_digest,
         prove_timeout_ms=config.prove_timeout_ms,
+        release=VERSION,
+        minor=dialect.MINOR,
     )
 
 
@@ -241,6 +243,8 @@ class Daemon:
         stored, damaged = self._store.load()
         if damaged:
             self._say(Level.ALARM, damaged)
+        if self._store.remark:
+            self._say(Level.WARNING, self._store.remark)
         self._take_up_watchdog(stored, boot_id)
         try:
             space = find_space(self._checked.node, self._options.run_dir)
