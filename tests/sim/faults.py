@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from random import Random
 
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.records import CoreConfig, CoreGroup
 
 NODES = ("mclaws", "pete")
@@ -40,7 +41,7 @@ FAULT_KINDS = (
 )
 
 # Kinds added later, and the first seed that draws them: older seeds stay the runs they were.
-LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000, "maintain": 30_000, "request": 40_000}
+LATER_KINDS = {"crash_loop": 5_000, "prove": 9_000, "maintain": 30_000, "request": 40_000, "upgrade": 60_000}
 # From this seed on the exam may be one of those added later, too.
 LATER_EXAMS_SEED = 9_000
 # From this seed on a drill may meet every kind of fault, not only those first thought of.
@@ -95,6 +96,8 @@ class Faults:
     later_exams: bool = False
     failback_delay_ms: int = 0
     monitor_failures: int = 2
+    speaks: tuple[int, int] = (MINOR, MINOR)  # minor of failoverd on each node at the beginning (design 0039)
+    mixed: bool = False  # the exam is taken by two versions side by side
 
     @property
     def fence_delay_ms(self) -> int:
@@ -145,6 +148,10 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         kinds += tuple(
             kind for kind, first in LATER_KINDS.items() if seed >= first and Random(f"{kind}-{seed}").random() < 0.5
         )
+    versions = Random(f"upgrade-{seed}")
+    speaks, mixed = (MINOR, MINOR), False
+    if "upgrade" in kinds:
+        speaks, mixed = versions.choice(((0, MINOR), (MINOR, 0), (0, 0), (MINOR, MINOR))), versions.random() < 0.5
     group_count = rng.choice((1, 1, 2, 3))
     return Faults(
         seed=seed,
@@ -181,4 +188,6 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         later_exams=seed >= LATER_EXAMS_SEED,
         failback_delay_ms=Random(f"failback-{seed}").choice((0, 0, 20_000)),
         monitor_failures=Random(f"failures-{seed}").choice((1, 2, 2, 3)),
+        speaks=speaks,
+        mixed=mixed,
     )

@@ -182,6 +182,7 @@ class Machine:
         self.agent_mode: dict[str, str] = {}  # verb -> fail or hang
         self.device_mode = "ok"  # how the switch treats orders about this machine's plugs
         self.state_lost = False
+        self.speaks = world.faults.speaks[index]  # minor of the failoverd that is installed
         self.switch_job: SwitchJob | None = None  # a fence agent that outlived its daemon
 
     @property
