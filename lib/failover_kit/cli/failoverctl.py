@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from failover_kit import VERSION
@@ -99,6 +99,10 @@ def _print_status(status: Status, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(to_plain(status), indent=None if options.watch else 2))
         return
+    if status.version != VERSION:
+        installed = f"failoverd {status.version} runs here, and failoverctl is of {VERSION}"
+        text = f"{installed}: restart failoverd when it suits (docs/howto/upgrade.md)"
+        status = replace(status, remarks=(*status.remarks, text))
     sys.stdout.write(render(status, style_of(sys.stdout, os.environ.get("NO_COLOR", ""))))
 
 
