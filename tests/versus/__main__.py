@@ -2,9 +2,9 @@
 
     /usr/bin/python3 tests/versus [--write FILE] [--only KEY]... [--side heartbeat|failoverd] [--logs DIR] [--list]
 
-Needs root, and Debian's heartbeat for its side. About twelve minutes. Prints one case after the other. Exit codes: 0 ours
-is safe in every case, whatever Heartbeat does; 1 it is not, or a case could not be played with ours; 2 the comparison
-cannot run here; 130 interrupted.
+Needs root, and Debian's heartbeat for its side. About twelve minutes. Prints one case after the other. Exit codes:
+0 it holds with ours in every case, whatever Heartbeat does; 1 it does not, or a case could not be played with ours;
+2 the comparison cannot run here; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def main(argv: list[str]) -> int:
     if options.write:
         options.write.write_text(as_markdown(rows, facts), encoding="utf-8")
         print(f"written: {options.write}")
-    safe = all(row.ours is None or (isinstance(row.ours, Outcome) and row.ours.safe) for row in rows)
-    return 0 if safe else 1
+    held = all(row.ours is None or (isinstance(row.ours, Outcome) and row.ours.holds) for row in rows)
+    return 0 if held else 1
 
 
 if __name__ == "__main__":

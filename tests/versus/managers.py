@@ -54,7 +54,7 @@ class Manager(ABC):
     def files(self) -> dict[str, str]:
         """ha.cf, haresources, authkeys."""
 
-    def furnish(self, config: Path) -> None:
+    def furnish(self, config: Path) -> None:  # noqa: B027 - not every manager has more
         """Put what else belongs into a node's ``/etc/ha.d``."""
 
     @abstractmethod
@@ -143,7 +143,8 @@ class Failoverd(Manager):
             "fence_delay 5\nfence_action reboot\nop_timeout 15\nmonitor_interval 5\n"
         )
         common = COMMON.format(initdead=4, baud=BAUD)
-        return {"ha.cf": common + own, "haresources": "pete svc\n", "authkeys": "auth 1\n1 sha1 a-key-of-some-length-9f3c\n"}
+        key = "auth 1\n1 sha1 a-key-of-some-length-9f3c\n"
+        return {"ha.cf": common + own, "haresources": "pete svc\n", "authkeys": key}
 
     def settled(self, stage: Stage) -> bool:
         views = [self._view(stage, name) for name in stage.nodes]
@@ -172,7 +173,8 @@ class Failoverd(Manager):
 
     def status(self, stage: Stage, name: str) -> str:
         view = self._view(stage, name)
-        return f"failoverctl status: {view['health']}: {view['reason']}" if view else "failoverctl status: no answer"
+        said = f"{view['health']}: {view['reason']}" if view else "no answer"
+        return f"failoverctl status: {said}"
 
 
 MANAGERS: tuple[Manager, ...] = (Heartbeat(), Failoverd())

@@ -1,7 +1,7 @@
 """Two nodes, their cables, a ledger and a power switch: the same for both managers, new for every case.
 
-The nodes are the rehearsal's (namespaces of their own: net, mount, pid, UTS, IPC, cgroup); what runs in them is not.
-When this process ends, however it ends, the kernel ends the nodes.
+The nodes are the rehearsal's (namespaces of their own: net, mount, pid, UTS, IPC, cgroup); what runs in them is
+not. When this process ends, however it ends, the kernel ends the nodes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from failover_kit.rehearsal.plan import BAUD, NODES
 from failover_kit.rehearsal.world import make_cgroup
 from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.process import CLEAN_ENV, CommandResult
-from versus.switch import Switch
+from versus.switch import Pace, Switch
 
 if TYPE_CHECKING:
     from versus.managers import Manager
@@ -48,12 +48,23 @@ class Station(Node):
     def _description(self, namespace: NetworkNamespace) -> dict[str, object]:
         return {**super()._description(namespace), "witnessed": []}
 
+    def cgroup(self) -> Path:
+        """The control group of this boot: everything that runs in the node is in it or below it."""
+        return Path(f"{self._cgroup}/{self.name}-{self.boot}")
+
 
 class Stage:
-    """``boots``: whether a machine whose power comes back boots, manager included."""
+    """``boots``: whether a machine whose power comes back boots, manager included.
 
-    def __init__(self, manager: Manager, *, boots: bool = False) -> None:
+    ``disk``: the number of a block device whose mounts are to be watched, as ``7:0``.
+    """
+
+    def __init__(
+        self, manager: Manager, *, boots: bool = False, disk: str = NO_DISK, pace: Pace | None = None
+    ) -> None:
         self.manager = manager
+        self._disk = disk
+        self._pace = pace
         self.diary = Diary()
         self.nodes: dict[str, Station] = {}
         self.begun_ms = boottime_ms()
@@ -88,7 +99,7 @@ class Stage:
                 kit=str(KIT),
                 ledger=self._ledger,
                 cgroup=cgroup,
-                disk_number=NO_DISK,
+                disk_number=self._disk,
                 serial=self.cable.end_of(index),
                 command=["/etc/ha.d/boot"],
                 network=self.network,
@@ -98,7 +109,7 @@ class Stage:
         for node in self.nodes.values():
             stack.callback(node.switch_off, "the case is over")
         sockets = {name: str(self.config(name) / "switch") for name in self.nodes}
-        self.switch = Switch(sockets, self._power, boots=boots)
+        self.switch = Switch(sockets, self._power, boots=boots, pace=self._pace)
         stack.callback(self.switch.close)
         stack.callback(self._end_children)
 
@@ -221,4 +232,5 @@ class Stage:
         """Everything that tells what happened: logs, ledger, power, requests to the switch."""
         power = "\n".join(f"{p.t_ms} {p.node} {'on' if p.on else 'off'}" for p in self.power())
         asked = "\n".join(f"{a.t_ms} {a.by}: {a.order} {a.node}" for a in self.switch.asked)
-        return f"{self.said()}\n--- ledger\n{Path(self._ledger).read_text()}--- power\n{power}\n--- switch\n{asked}\n"
+        ledger = Path(self._ledger).read_text()
+        return f"{self.said()}\n--- ledger\n{ledger}--- power\n{power}\n--- switch\n{asked}\n"

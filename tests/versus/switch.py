@@ -20,8 +20,15 @@ from failover_kit.spec.deadline import boottime_ms
 
 RELAY_S = 0.3
 OFF_TIME_S = 1.0
-"""Between off and on of a reset."""
 MACHINE_BOOTS_S = 3.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a relay takes, and the time between off and on of a reset."""
+
+    relay_s: float = RELAY_S
+    off_time_s: float = OFF_TIME_S
 
 
 class Mode(Enum):
@@ -45,13 +52,18 @@ class Asked:
 class Switch:
     """``power(node, on)`` moves a node's power; it is always called from the same thread."""
 
-    def __init__(self, sockets: dict[str, str], power: Callable[[str, bool], None], *, boots: bool) -> None:
+    def __init__(
+        self, sockets: dict[str, str], power: Callable[[str, bool], None], *, boots: bool, pace: Pace | None = None
+    ) -> None:
         """``sockets``: a path for each node. ``boots``: whether a machine starts when its power comes back."""
         self.mode = Mode.WORKS
         self.asked: list[Asked] = []
+        self.answered: list[Asked] = []
+        """The same requests, at the time of the answer."""
         self.failures: list[str] = []
         self._power = power
         self._boots = boots
+        self._pace = pace or Pace()
         self._outlets = dict.fromkeys(sockets, True)
         self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._ended = threading.Event()
@@ -100,16 +112,17 @@ class Switch:
                 return
             known = node in self._outlets and order in ("on", "off", "reset", "status")
             answer = self._do(order, node) if known and self.mode is Mode.WORKS else "error"
+            self.answered.append(Asked(boottime_ms(), by, order, node))
             connection.sendall(answer.encode() + b"\n")
 
     def _do(self, order: str, node: str) -> str:
         if order == "status":
             return "on" if self._outlets[node] else "off"
-        time.sleep(RELAY_S)
+        time.sleep(self._pace.relay_s)
         if order in ("off", "reset"):
             self._move(node, False)
         if order == "reset":
-            time.sleep(OFF_TIME_S)
+            time.sleep(self._pace.off_time_s)
         if order in ("on", "reset"):
             self._outlets[node] = True
             if self._boots:

@@ -10,26 +10,28 @@ from versus.cases import Case, Outcome
 WIDTH = 110
 _HEAD = """# Heartbeat and failoverd, the same schedules
 
-Made by `make peers-heartbeat ARGS=--write`, which plays every case with Debian's Heartbeat 3 in haresources mode and with
-failoverd, one after the other. Both get the same: two nodes in namespaces of their own (net, mount, pid, UTS, IPC), a network
-link and a null-modem cable between them, `keepalive 200ms`, `deadtime 2`, one resource script, one power switch with a
-wire of its own. Heartbeat reaches the switch through cluster-glue's `external` plugin, failoverd through a fence agent;
-both are a few lines over the same program. The script writes each attempt, begun and ended, into a ledger outside the
-nodes. A node *holds* the service from the first attempt to start it until a stop of it succeeded or its power was cut.
-**Both active** means that two nodes held it at once. Nothing that a manager says of itself counts.
+Made by `make peers-heartbeat ARGS=--write`, which plays every case with Debian's Heartbeat 3 in haresources
+mode and with failoverd, one after the other. Both get the same: two nodes in namespaces of their own (net,
+mount, pid, UTS, IPC), a network link and a null-modem cable between them, `keepalive 200ms`, `deadtime 2`, one
+resource script, one power switch with a wire of its own. Heartbeat reaches the switch through cluster-glue's
+`external` plugin, failoverd through a fence agent; both are a few lines over the same program. The script
+writes each attempt, begun and ended, into a ledger outside the nodes. A node *holds* the service from the first
+attempt to start it until a stop of it succeeded or its power was cut. **Both active** means that two nodes held
+it at once. Nothing that a manager says of itself counts.
 
-What was measured stands in the table. It is not what somebody wrote about Heartbeat: where it did not do what it was
-expected to do, the last column says so. Times are seconds of one run on one machine, from the moment the last thing was
-done to the pair.
+What was measured stands in the table. It is not what somebody wrote about Heartbeat: where it did not do what
+it was expected to do, the last column says so. Times are seconds of one run on one machine, from the moment the
+last thing was done to the pair.
 
-Not as in real life: the nodes share one kernel, so Heartbeat runs without `realtime`, and `reboot(8)` and `init(8)` do
-nothing in its nodes (a machine whose kernel hangs over a dead disk does not reboot either). Only the row that says
-"cannot reboot itself" depends on that. failoverd has `fence_delay 5` and `op_timeout 15`. Its takeovers of a silent node
-that *may still serve* come ten seconds later than Heartbeat's: a node that serves gets the first shot, and the passive
-one, when it is not at home, waits twice `fence_delay` for it. That is the price of the row *only the links fail*.
+Not as in real life: the nodes share one kernel, so Heartbeat runs without `realtime`, and `reboot(8)` and
+`init(8)` do nothing in its nodes (a machine whose kernel hangs over a dead disk does not reboot either). Only
+the row that says "cannot reboot itself" depends on that. failoverd has `fence_delay 5` and `op_timeout 15`. Its
+takeovers of a silent node that *may still serve* come ten seconds later than Heartbeat's: a node that serves
+gets the first shot, and the passive one, when it is not at home, waits twice `fence_delay` for it. That is the
+price of the row *only the links fail*.
 """
 _TABLE = """
-| case | what is done | safe is | Heartbeat | failoverd | as expected of Heartbeat? |
+| case | what is done | what must hold | Heartbeat | failoverd | as expected of Heartbeat? |
 | --- | --- | --- | --- | --- | --- |
 """
 
@@ -43,9 +45,9 @@ class Row(NamedTuple):
 
 
 def word(result: Outcome | str | None) -> str:
-    """``safe: …``, ``NOT SAFE: …`` or why there is no result."""
+    """``holds: …``, ``DOES NOT HOLD: …`` or why there is no result."""
     if isinstance(result, Outcome):
-        return f"{'safe' if result.safe else 'NOT SAFE'}: {result.seen}"
+        return f"{'holds' if result.holds else 'DOES NOT HOLD'}: {result.seen}"
     return "not asked for" if result is None else f"no result: {result}"
 
 
@@ -53,16 +55,16 @@ def reproduced(row: Row) -> str:
     """Whether Heartbeat did what it is known for."""
     if not isinstance(row.heartbeat, Outcome):
         return "not known"
-    as_known = row.heartbeat.safe is not row.case.unsafe_expected
+    as_known = row.heartbeat.holds is not row.case.fails_there
     return f"{'yes' if as_known else 'NO'}: {row.case.expected}"
 
 
 def tally(rows: list[Row]) -> str:
-    """How many were safe on each side, of those that gave a result."""
+    """In how many it held on each side, of those that gave a result."""
     parts = []
     for name, results in (("Heartbeat", [r.heartbeat for r in rows]), ("failoverd", [r.ours for r in rows])):
         found = [result for result in results if isinstance(result, Outcome)]
-        parts.append(f"{name}: safe in {sum(result.safe for result in found)} of {len(found)}")
+        parts.append(f"{name}: holds in {sum(result.holds for result in found)} of {len(found)}")
     return "; ".join(parts)
 
 
@@ -84,6 +86,6 @@ def as_markdown(rows: list[Row], facts: dict[str, str]) -> str:
     lines.append(_TABLE.rstrip("\n"))
     for row in rows:
         case = row.case
-        cells = [case.title, case.story, case.safe, word(row.heartbeat), word(row.ours), reproduced(row)]
+        cells = [case.title, case.story, case.must, word(row.heartbeat), word(row.ours), reproduced(row)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
