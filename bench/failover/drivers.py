@@ -91,8 +91,8 @@ totem {{
   transport: knet
   crypto_cipher: none
   crypto_hash: none
-  token: {{token}}
-  consensus: {{consensus}}
+  token: @TOKEN@
+  consensus: @CONSENSUS@
 }}
 nodelist {{
   node {{
@@ -176,7 +176,11 @@ class PacemakerDriver(Driver):
         fences = "".join(FENCE.format(name=name) for name in names)
         bans = "".join(BAN.format(name=name) for name in names)
         cib = CIB.format(device=self.device, fences=fences, bans=bans)
-        corosync = COROSYNC.format(token=self.deadtime_ms, consensus=self.deadtime_ms * 6 // 5)
+        # corosync's own rule for consensus: at least 1.2 times the token (corosync.conf(5)).
+        times = {"@TOKEN@": self.deadtime_ms, "@CONSENSUS@": self.deadtime_ms * 6 // 5}
+        corosync = COROSYNC
+        for sign, ms in times.items():
+            corosync = corosync.replace(sign, str(ms))
         return {"corosync.conf": corosync, "cib.xml": cib}
 
     def settled(self, stage: Stage) -> bool:

@@ -29,7 +29,7 @@ class Pair(Stage):
     """``with Pair(OursDriver) as pair``: the disk is made before the managers' files and outlives the nodes."""
 
     def __init__(self, kind: type[Driver], **timing: int) -> None:
-        with tempfile.NamedTemporaryFile(prefix="fkb-", dir="/var/tmp") as image:
+        with tempfile.NamedTemporaryFile(prefix="fkv-", dir="/var/tmp") as image:
             self.disk = SharedDisk(image.name)
         try:
             super().__init__(kind(self.disk.device, **timing), disk=self.disk.number, pace=INSTANT)

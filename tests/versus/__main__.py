@@ -20,11 +20,9 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "lib"), str(TESTS.parent / "bench
 
 from common.facts import machine_facts  # noqa: E402 - the path is known only now
 
-from failover_kit.rehearsal.namespaces import NamespaceError  # noqa: E402
-from failover_kit.rehearsal.node import NodeError  # noqa: E402
-from versus.cases import CASES, Case, Outcome  # noqa: E402
-from versus.managers import HEARTBEAT, MANAGERS, Manager  # noqa: E402
-from versus.stage import Stage, StageFailed  # noqa: E402
+from versus.cases import CASES, Outcome  # noqa: E402
+from versus.managers import HEARTBEAT, MANAGERS  # noqa: E402
+from versus.play import attempt  # noqa: E402
 from versus.table import Row, as_markdown, as_text, tally  # noqa: E402
 
 UNUSABLE, INTERRUPTED = 2, 130
@@ -43,21 +41,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if options.write and (options.only or options.side):
         parser.error("--write: only with all cases and both sides")
     return options
-
-
-def attempt(case: Case, manager: Manager, logs: Path | None = None) -> Outcome | str:
-    """Play a case on a stage of its own: what came of it, or in words why nothing did."""
-    try:
-        with Stage(manager, boots=case.boots) as stage:
-            try:
-                return case.play(stage)
-            finally:
-                if logs is not None:
-                    logs.mkdir(parents=True, exist_ok=True)
-                    (logs / f"{case.key}.{manager.name}").write_text(stage.record())
-    except (StageFailed, NodeError, NamespaceError) as error:
-        sys.stderr.write(f"{error}\n")
-        return "the case could not be played"
 
 
 def main(argv: list[str]) -> int:

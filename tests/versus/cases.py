@@ -18,6 +18,8 @@ TAKEOVER_S = 45.0
 """deadtime 2 s, twice fence_delay 5 s, a fence and a start, on a busy machine."""
 CALM_S = 3.0
 SLOW_START_S = 12
+POWER_S = 1.0
+"""Until a power cut that began is written down: the node's last process has ended."""
 TEXTS = 6
 
 
@@ -51,6 +53,7 @@ def _both(stage: Stage) -> bool:
 
 def _verdict(stage: Stage, since_ms: int, *, more: str = "", fine: bool = True) -> Outcome:
     """It holds when never two nodes held the service at once, and ``fine``."""
+    stage.until(lambda: False, POWER_S)
     found = together(stage.spans(), boottime_ms())
     texts = told(stage.attempts(), stage.power(), since_ms)
     if found is None:

@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.facts import package_version
-
 from failover_kit import VERSION
 from failover_kit.rehearsal.plan import BAUD, MCLAWS, PETE, SERIAL_DEVICE
-from failover_kit.spec.process import CommandMissing, CommandTimeout
+from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.process import CommandMissing, CommandTimeout, run
 from versus.stage import KIT, PROGRAMS
 
 if TYPE_CHECKING:
@@ -35,6 +34,12 @@ ucast eth1 {MCLAWS.heartbeat_address}
 node pete
 node mclaws
 """
+
+
+def package_version(name: str) -> str:
+    """``name`` and the version that dpkg has of it."""
+    result = run(["dpkg-query", "-W", "-f=${Version}", name], Deadline(10_000))
+    return f"{name} {result.stdout}" if result.ok() else f"{name}, not from a Debian package"
 
 
 class Manager(ABC):
