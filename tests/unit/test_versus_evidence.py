@@ -22,8 +22,8 @@ def test_a_start_under_way_and_a_failed_stop_hold_until_the_watch_ends() -> None
     calls = [call(0, "mclaws", "start", "begin"), call(50, "pete", "start", "begin")]
     assert together(held(calls, []), 80) == Together(50, 30, False)
     calls = [
-        call(0, "pete", "start", "begin"), call(10, "pete", "stop", "begin"), call(20, "pete", "stop", "end", 1),
-        call(30, "mclaws", "start", "begin"),
+        call(0, "pete", "start", "begin"), call(10, "pete", "stop", "begin"),
+        call(20, "pete", "stop", "end", 1), call(30, "mclaws", "start", "begin"),
     ]  # fmt: skip
     assert together(held(calls, []), 90) == Together(30, 60, False)
 
@@ -42,7 +42,8 @@ def test_the_same_node_twice_is_no_double_activation() -> None:
 def test_the_story_is_in_order_and_begins_with_the_fault() -> None:
     calls = [
         call(0, "pete", "start", "begin"), call(2500, "mclaws", "start", "begin"),
-        call(1500, "pete", "stop", "end", 1), call(3000, "mclaws", "start", "end"), call(4000, "mclaws", "stop", "end"),
+        call(1500, "pete", "stop", "end", 1), call(3000, "mclaws", "start", "end"),
+        call(4000, "mclaws", "stop", "end"),
     ]  # fmt: skip
     power = [Power(2000, "pete", 1, False), Power(9000, "pete", 2, True)]
     assert told(calls, power, 1000) == [
