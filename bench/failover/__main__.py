@@ -32,8 +32,6 @@ from failover_kit.rehearsal.node import NodeError  # noqa: E402
 from versus.stage import StageFailed  # noqa: E402
 
 DEFAULT_RUNS = 7
-# Heartbeat's default keepalive, and a deadtime for it.
-IDLE_KEEPALIVE_MS, IDLE_DEADTIME_MS = 1_000, 10_000
 UNUSABLE, INTERRUPTED = 2, 130
 EVENTS = ("switchover", "power", "idle", "steady")
 TIMED: dict[str, tuple[str, Callable[[type[Driver], int], Iterator[Sample]]]] = {
@@ -92,7 +90,7 @@ def measure(options: argparse.Namespace, names: Sequence[str]) -> report.Results
         try:
             if "idle" in wanted and name != KEEPALIVED:
                 say(f"idle, {name} …")
-                results.idle[name] = idle(DRIVERS[name], IDLE_KEEPALIVE_MS, IDLE_DEADTIME_MS)
+                results.idle[name] = idle(DRIVERS[name])
             if "steady" in wanted and options.minutes and name == OURS:
                 say(f"all cores busy for {options.minutes:g} min, {name} …")
                 counts = false_takeovers(DRIVERS[name], options.minutes)

@@ -42,6 +42,9 @@ class Driver(Manager):
     has_fence = True
     late: str
     """What its log says each time a node counts as lost."""
+    idle_keepalive_ms = 1_000
+    idle_deadtime_ms = 10_000
+    """For the cost of doing nothing: Heartbeat's default keepalive, and a deadtime for it."""
 
     def __init__(self, device: str, keepalive_ms: int = KEEPALIVE_MS, deadtime_ms: int = DEADTIME_MS) -> None:
         self.device = device
@@ -51,7 +54,10 @@ class Driver(Manager):
     def ha_cf(self) -> str:
         """What failoverd and Heartbeat read alike."""
         return HA_CF.format(
-            keepalive=self.keepalive_ms, warntime=self.deadtime_ms // 2, deadtime=self.deadtime_ms, initdead=4000
+            keepalive=self.keepalive_ms,
+            warntime=self.deadtime_ms // 2,
+            deadtime=self.deadtime_ms,
+            initdead=max(4_000, 2 * self.deadtime_ms),
         )
 
     def haresources(self) -> str:
@@ -109,7 +115,7 @@ nodelist {{
 quorum {{
   provider: corosync_votequorum
   two_node: 1
-  wait_for_all: 0
+  wait_for_all: 1
 }}
 system {{
   sched_rr: no
@@ -164,6 +170,7 @@ class PacemakerDriver(Driver):
     """corosync and Pacemaker, without systemd; each node's fence device runs on the other one."""
 
     late = "A processor failed"
+    idle_deadtime_ms = 1_000  # corosync's default token (corosync.conf(5)); there is no keepalive to set
     name = PACEMAKER
     boot = str(HERE / "boot-pacemaker")
     start_s = 60.0

@@ -110,15 +110,15 @@ class Idle:
     processes: float
 
 
-def idle(kind: type[Driver], keepalive_ms: int, deadtime_ms: int) -> Idle:
-    """CPU of everything that ran in a node (its control group), memory of what runs there but the node's pid 1."""
-    with Pair(kind, keepalive_ms=keepalive_ms, deadtime_ms=deadtime_ms) as pair:
+def idle(kind: type[Driver]) -> Idle:
+    """CPU of everything that ran in a node (its control group), memory of what the manager runs there."""
+    with Pair(kind, keepalive_ms=kind.idle_keepalive_ms, deadtime_ms=kind.idle_deadtime_ms) as pair:
         pair.start()
         pair.until(lambda: False, 5)
         before, began = _cpu_us(pair), time.monotonic()
         pair.until(lambda: False, IDLE_S)
         used_us, lasted_s = _cpu_us(pair) - before, time.monotonic() - began
-        pids = [pid for node in pair.nodes.values() for pid in _pids(node.cgroup()) if pid != node.pid]
+        pids = [pid for node in pair.nodes.values() for pid in _pids(node.cgroup()) if pid not in node.own_pids()]
         pss_kib = sum(_pss_kib(pid) for pid in pids)
     return Idle(used_us / lasted_s / 1e6 * 100 / 2, pss_kib / 1024 / 2, len(pids) / 2)
 

@@ -48,6 +48,10 @@ class Station(Node):
     def _description(self, namespace: NetworkNamespace) -> dict[str, object]:
         return {**super()._description(namespace), "witnessed": []}
 
+    def own_pids(self) -> set[int]:
+        """The node's own processes in that group: the one that made it, and its pid 1."""
+        return {self.pid, self._child.pid} if self._child is not None else {self.pid}
+
     def cgroup(self) -> Path:
         """The control group of this boot: everything that runs in the node is in it or below it."""
         return Path(f"{self._cgroup}/{self.name}-{self.boot}")
