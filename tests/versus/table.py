@@ -10,14 +10,14 @@ from versus.cases import Case, Outcome
 WIDTH = 110
 _HEAD = """# Heartbeat and failoverd, the same schedules
 
-Made by `make peers-heartbeat ARGS=--write`, which plays every case with Debian's Heartbeat 3 in haresources
-mode and with failoverd, one after the other. Both get the same: two nodes in namespaces of their own (net,
-mount, pid, UTS, IPC), a network link and a null-modem cable between them, `keepalive 200ms`, `deadtime 2`, one
-resource script, one power switch with a wire of its own. Heartbeat reaches the switch through cluster-glue's
-`external` plugin, failoverd through a fence agent; both are a few lines over the same program. The script
-writes each attempt, begun and ended, into a ledger outside the nodes. A node *holds* the service from the first
-attempt to start it until a stop of it succeeded or its power was cut. **Both active** means that two nodes held
-it at once. Nothing that a manager says of itself counts.
+Made by `make peers-heartbeat ARGS="--write docs/versus-heartbeat.md"`, which plays every case with Debian's
+Heartbeat 3 in haresources mode and with failoverd, one after the other. Both get the same: two nodes in
+namespaces of their own (net, mount, pid, UTS, IPC), a network link and a null-modem cable between them,
+`keepalive 200ms`, `deadtime 2`, one resource script, one power switch with a wire of its own. Heartbeat reaches
+the switch through cluster-glue's `external` plugin, failoverd through a fence agent; both are a few lines over
+the same program. The script writes each attempt, begun and ended, into a ledger outside the nodes. A node
+*holds* the service from the first attempt to start it until a stop of it succeeded or its power was cut. **Both
+active** means that two nodes held it at once. Nothing that a manager says of itself counts.
 
 What was measured stands in the table. It is not what somebody wrote about Heartbeat: where it did not do what
 it was expected to do, the last column says so. Times are seconds of one run on one machine, from the moment the
