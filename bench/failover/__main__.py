@@ -16,7 +16,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ sys.path[:0] = [str(TOP / "lib"), str(TOP / "bench"), str(TOP / "tests")]
 import report  # noqa: E402 - the path is known only now
 from common.facts import machine_facts  # noqa: E402
 from drivers import DRIVERS, KEEPALIVED, NEEDED, OURS, Driver  # noqa: E402
-from measure import NotDone, Sample, false_takeovers, idle, power_losses, switchovers  # noqa: E402
+from measure import NotDone, Sample, false_takeovers, idle, power_loss, switchover  # noqa: E402
 
 from failover_kit.rehearsal.namespaces import NamespaceError  # noqa: E402
 from failover_kit.rehearsal.node import NodeError  # noqa: E402
@@ -34,9 +34,9 @@ from versus.stage import StageFailed  # noqa: E402
 DEFAULT_RUNS = 7
 UNUSABLE, INTERRUPTED = 2, 130
 EVENTS = ("switchover", "power", "idle", "steady")
-TIMED: dict[str, tuple[str, Callable[[type[Driver], int], Iterator[Sample]]]] = {
-    "switchover": (report.SWITCHOVER, switchovers),
-    "power": (report.POWER_LOSS, power_losses),
+TIMED: dict[str, tuple[str, Callable[[type[Driver]], Sample]]] = {
+    "switchover": (report.SWITCHOVER, switchover),
+    "power": (report.POWER_LOSS, power_loss),
 }
 WRONG = (NotDone, StageFailed, NodeError, NamespaceError)
 
@@ -76,16 +76,20 @@ def measure(options: argparse.Namespace, names: Sequence[str]) -> report.Results
     results = report.Results()
     wanted = options.only or EVENTS
     for event in (event for event in TIMED if event in wanted):
-        title, events = TIMED[event]
-        for name in names:
-            say(f"{title}, {name}: {options.runs} runs …")
-            samples = results.samples.setdefault((title, name), [])
+        title, once = TIMED[event]
+        able = list(names)
+        # In turns: a machine that is slow for a minute is slow for all of them.
+        for number, name in ((number, name) for number in range(options.runs) for name in names):
+            if name not in able:
+                continue
             try:
-                for sample in events(DRIVERS[name], options.runs):
-                    samples.append(sample)
-                    say(f"  {sample.gap_ms:.0f} ms")
+                sample = once(DRIVERS[name])
             except WRONG as error:
+                able.remove(name)
                 results.failures.append(f"{title}, {name}: {error}")
+                continue
+            results.samples.setdefault((title, name), []).append(sample)
+            say(f"{title}, run {number + 1} of {options.runs}, {name}: {sample.gap_ms:.0f} ms")
     for name in names:
         try:
             if "idle" in wanted and name != KEEPALIVED:

@@ -65,9 +65,6 @@ class Driver(Manager):
         address = f"IPaddr::{CLUSTER_ADDRESS}/{FRONT_PREFIX}/{FRONT}"
         return f"pete Filesystem::{self.device}::{MOUNT_POINT}::xfs {address}\n"
 
-    def recover(self, stage: Stage, name: str) -> None:
-        """After an order to move: what an operator does so that the node may be moved to again."""
-
 
 class OursDriver(Driver, Failoverd):
     late = " is silent for "
@@ -199,9 +196,6 @@ class PacemakerDriver(Driver):
     def standby(self, stage: Stage, name: str) -> None:
         stage.run(name, ["crm_standby", "-N", name, "-v", "on"])
 
-    def recover(self, stage: Stage, name: str) -> None:
-        stage.run(name, ["crm_standby", "-N", name, "-D"])
-
     def leave(self, stage: Stage, name: str) -> None:
         stage.run(name, ["kill", "-TERM", str(stage.nodes[name].daemon_pid)])
 
@@ -264,12 +258,6 @@ class KeepalivedDriver(Driver):
 
     def leave(self, stage: Stage, name: str) -> None:
         stage.run(name, ["kill", "-TERM", str(stage.nodes[name].daemon_pid)])
-
-    def recover(self, stage: Stage, name: str) -> None:
-        stage.until(lambda: not stage.nodes[name].daemon_pid, 10)
-        stage.nodes[name].start_daemon()
-        stage.until(lambda: stage.nodes[name].daemon_pid, 10)
-        stage.until(lambda: False, 1)
 
     def log(self, stage: Stage, name: str) -> str:
         return "\n".join(stage.nodes[name].log)
