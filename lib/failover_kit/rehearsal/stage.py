@@ -11,6 +11,7 @@ from typing import Any
 
 from failover_kit.rehearsal import ledger, status
 from failover_kit.rehearsal.events import Kind
+from failover_kit.rehearsal.kit import program
 from failover_kit.rehearsal.node import Node
 from failover_kit.rehearsal.plan import HANG_FILE, HEARTBEAT, RECORDS_FILE, SERIAL, peer_of
 from failover_kit.rehearsal.records import Gap, longest_gap, missing
@@ -49,7 +50,7 @@ class Stage:
         """``progress`` is told what is being waited for, several times a second."""
         self.world = world
         self._progress = progress
-        self.ctl = os.path.join(world.kit, "bin", "failoverctl")
+        self.ctl = program(world.kit, "failoverctl")
         self.begin_ms = boottime_ms()
         self.fault_ms = self.begin_ms
         self.measured = Measured()

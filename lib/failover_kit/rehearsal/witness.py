@@ -4,7 +4,7 @@
 The ledger must not depend on what failoverd says, so this notes every start and stop *attempt* with the
 boot clock, before the agent is executed, and its result after. It is mounted over ``ocf/IPaddr`` and
 ``ocf/Filesystem``; the real ones are below ``/run/rehearsal/kit``. One line is one write(2) to a file opened
-for appending, so lines of both nodes never mix.
+for appending, so lines of both nodes never mix. What is installed has its agents elsewhere (``real``).
 """
 
 import os
@@ -14,7 +14,6 @@ import time
 KIT = "/run/rehearsal/kit"
 LEDGER = "/run/rehearsal/ledger"
 BOOT = "/run/rehearsal/boot"
-SERVICE = ["/usr/bin/python3", "-IS", KIT + "/lib/failover_kit/rehearsal/recordd.py"]
 WRITTEN_DOWN = ("start", "stop")
 
 
@@ -29,9 +28,18 @@ def note(resource: str, verb: str, what: str, code: int = 0) -> None:
     os.close(fd)
 
 
+def real(resource: str) -> list[str]:
+    """What ``resource`` is when we do not stand in its place: in a checkout, or installed; ``kit`` has the layouts."""
+    checkout = os.path.isdir(KIT + "/ocf")
+    if resource == "recordd":
+        library = KIT + ("/lib" if checkout else "/share/failover-kit")
+        return ["/usr/bin/python3", "-IS", library + "/failover_kit/rehearsal/recordd.py"]
+    return [KIT + ("/ocf/" if checkout else "/lib/ocf/resource.d/failover-kit/") + resource]
+
+
 def main(argv: list[str]) -> int:
     resource = os.path.basename(argv[0])
-    command = [*SERVICE, *argv[1:]] if resource == "recordd" else [f"{KIT}/ocf/{resource}", *argv[1:]]
+    command = [*real(resource), *argv[1:]]
     # OCF has the verb first, haresources has it last.
     verb = next((word for word in (argv[1:2] + argv[-1:]) if word in WRITTEN_DOWN), "")
     if not verb:
