@@ -7,39 +7,41 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import subprocess
 from collections.abc import Sequence
 
 from lab.image import apt, tools
 
-MOUNTS = "mount --rbind /dev dev && mount -t proc proc proc && mount -t sysfs sysfs sys && mount -t tmpfs tmpfs run"
-"""Before chroot(8), in a mount namespace of the command's own."""
+ENTER = """\
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4" && cd "$4" &&
+mount --rbind /dev dev && mount -t proc proc proc && mount -t sysfs sysfs sys && mount -t tmpfs tmpfs run &&
+mount -t cgroup2 cgroup2 sys/fs/cgroup &&
+{ [ "$5" = network ] || ip link set lo up; } && shift 5 &&
+pivot_root . . && umount -l . && cd / && exec "$@"
+"""
+"""In a mount namespace of the command's own. A root that is no mount point of its own would show in mountinfo."""
 STARTS_NOTHING = "#!/bin/sh\nexit 101\n"
 """policy-rc.d: invoke-rc.d and deb-systemd-invoke ask it, and 101 means no."""
 
 
 class Root:
-    """A folder with a Debian in it."""
+    """A Debian: what mmdebstrap made, and over it a layer of this root's own. ``copy`` costs nothing."""
 
-    def __init__(self, folder: pathlib.Path, log: pathlib.Path) -> None:
-        self.folder = folder
-        self.log = log
-
-    def __truediv__(self, name: str) -> pathlib.Path:
-        return self.folder / name.lstrip("/")
+    def __init__(self, base: pathlib.Path, layer: pathlib.Path, log: pathlib.Path) -> None:
+        self.base, self.layer, self.log = base, layer, log
+        for name in ("upper", "work", "root"):
+            (layer / name).mkdir(parents=True, exist_ok=True)
 
     def run(
-        self, argv: Sequence[str], *, timeout_s: float = 120, check: bool = True, network: bool = False, cwd: str = "/"
+        self, argv: Sequence[str], *, timeout_s: float = 120, check: bool = True, network: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run ``argv`` inside, as root, alone on the machine: own mounts, pids, host name and (unless ``network``,
         which apt needs) network. Its whole process tree is gone when this returns. AssertionError when it fails.
         """
         apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
         apart += ["--kill-child", "--uts", "--ipc", *([] if network else ["--net"])]
-        inside = f'cd "$1" && {MOUNTS} && shift && {"true" if network else "ip link set lo up"} && exec "$@"'
-        command = [*apart, "sh", "-c", inside, "sh", str(self.folder), "chroot", str(self.folder)]
-        command += ["sh", "-c", 'cd "$0" && exec "$@"', cwd, *argv]
+        places = [self.base, *(self.layer / name for name in ("upper", "work", "root"))]
+        command = [*apart, "sh", "-c", ENTER, "sh", *map(str, places), "network" if network else "alone", *argv]
         env = tools.environment() | {"DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -51,18 +53,24 @@ class Root:
             assert done.returncode == 0, f"{' '.join(argv)} exited {done.returncode}:\n{tail}"
         return done
 
-    def copy(self, folder: pathlib.Path) -> Root:
-        """The same system once more; hard work is done once."""
-        subprocess.run(["cp", "-a", "--reflink=auto", str(self.folder), str(folder)], check=True, timeout=300)
-        return Root(folder, self.log)
+    def put(self, name: str, text: str | bytes, mode: int = 0o644) -> None:
+        """A file of this root; its folder must be there."""
+        path = self.layer / "upper" / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
 
-    def install(self, *archives: pathlib.Path) -> None:
-        """dpkg -i of ``archives``, whose dependencies are there."""
-        names = []
+    def copy(self, layer: pathlib.Path) -> Root:
+        """The same system once more."""
+        subprocess.run(["cp", "-a", str(self.layer), str(layer)], check=True, timeout=300)
+        return Root(self.base, layer, self.log)
+
+    def install(self, *archives: pathlib.Path) -> str:
+        """dpkg -i of ``archives``, whose dependencies are there; what it says."""
         for archive in archives:
-            shutil.copy(archive, self / "var/tmp")
-            names.append(f"/var/tmp/{archive.name}")
-        self.run(["dpkg", "--force-confold", "-i", *names], timeout_s=300)
+            self.put(f"/var/tmp/{archive.name}", archive.read_bytes())
+        done = self.run(["dpkg", "-i", *(f"/var/tmp/{archive.name}" for archive in archives)], timeout_s=300)
+        return done.stdout + done.stderr
 
 
 def bootstrap(folder: pathlib.Path, packages: Sequence[str], log: pathlib.Path) -> Root:
@@ -78,9 +86,9 @@ def bootstrap(folder: pathlib.Path, packages: Sequence[str], log: pathlib.Path) 
     argv += ["--dpkgopt=path-exclude=/usr/share/locale/*"]
     argv += [release, str(folder), str(sources)]
     tools.run(tools.apart(argv), log=str(log), timeout_s=1800, remedy=apt.UPDATE)
-    root = Root(folder, log)
-    (root / "usr/sbin/policy-rc.d").write_text(STARTS_NOTHING)
-    (root / "usr/sbin/policy-rc.d").chmod(0o755)
+    root = Root(folder, scratch / f"{folder.name}.layer", log)
+    root.put("/usr/sbin/policy-rc.d", STARTS_NOTHING, 0o755)
+    root.put("/etc/resolv.conf", pathlib.Path("/etc/resolv.conf").read_bytes())
     return root
 
 
