@@ -1,10 +1,11 @@
 #!/bin/sh
-# Packages out of a copy of this tree: tools/packages.sh deb|rpm. They end up in build/deb or build/rpm, checked by
-# lintian or rpmlint. Nothing is installed, and nothing outside build/ is written. No root needed.
+# Packages out of a copy of this tree: tools/packages.sh deb|rpm [DIRECTORY]. They end up in build/deb or build/rpm,
+# checked by lintian or rpmlint; in DIRECTORY, which is emptied first, unchecked. Nothing is installed. No root needed.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 kind=${1:-}
-out=$top/build/$kind
+out=${2:-$top/build/$kind}
+checked=${2:+no}
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$top/lib/failover_kit/__init__.py")
 case $kind in
 deb) programs="dpkg-buildpackage dh dh_python3 lintian" ;;
@@ -41,7 +42,7 @@ if [ "$kind" = deb ]; then
     mv "$out/$source/debian" "$out/debian" # the trees as they were packed, for who wants to look
     rm -rf "$out/$source" "$out/$source.tar.gz"
     # Pedantic and informational tags, too. Overrides stand in debian/*.lintian-overrides, each with its reason.
-    lintian --pedantic --display-info --info --fail-on=error,warning,info,pedantic --no-cfg "$out"/*.changes
+    [ -n "$checked" ] || lintian --pedantic --display-info --info --fail-on=error,warning,info,pedantic --no-cfg "$out"/*.changes
 else
     for folder in BUILD BUILDROOT RPMS SOURCES SPECS SRPMS; do mkdir "$out/$folder"; done
     mv "$out/$source.tar.gz" "$out/SOURCES"
@@ -53,7 +54,7 @@ else
     }
     mv "$out"/RPMS/*/*.rpm "$out"/SRPMS/*.rpm "$out"
     rm -rf "$out/BUILD" "$out/BUILDROOT" "$out/RPMS" "$out/SRPMS" "$out/SOURCES" "$out/SPECS"
-    rpmlint --strict --config "$top/rpm/rpmlint.toml" "$top/rpm/failover-kit.spec" "$out"/*.rpm
+    [ -n "$checked" ] || rpmlint --strict --config "$top/rpm/rpmlint.toml" "$top/rpm/failover-kit.spec" "$out"/*.rpm
 fi
-echo "make $kind: packages in build/$kind:"
+echo "make $kind: packages in $out:"
 (cd "$out" && ls -- *."$kind")

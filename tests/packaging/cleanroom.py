@@ -38,13 +38,19 @@ class Root:
         """Run ``argv`` inside, as root, alone on the machine: own mounts, pids, host name and (unless ``network``,
         which apt needs) network. Its whole process tree is gone when this returns. AssertionError when it fails.
         """
-        apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
-        apart += ["--kill-child", "--uts", "--ipc", *([] if network else ["--net"])]
+        apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid"]
+        apart += ["--fork", "--kill-child", "--uts", "--ipc", *([] if network else ["--net"])]
         places = [self.base, *(self.layer / name for name in ("upper", "work", "root"))]
         command = [*apart, "sh", "-c", ENTER, "sh", *map(str, places), "network" if network else "alone", *argv]
         env = tools.environment() | {"DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(
-            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}-> {done.returncode}\n")

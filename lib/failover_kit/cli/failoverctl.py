@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from failover_kit import VERSION
-from failover_kit.cli import budgetcmd, checkcmd, explaincmd, initcmd, switchcmd, watchcmd
+from failover_kit.cli import agentscmd, budgetcmd, checkcmd, explaincmd, initcmd, switchcmd, watchcmd
 from failover_kit.cli.screen import Style, render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
@@ -340,6 +340,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand("budget", budgetcmd.HELP, budgetcmd.run, (), budgetcmd.EXPLANATION, budgetcmd.add_arguments),
     Subcommand("check", checkcmd.HELP, checkcmd.run, (), checkcmd.EXPLANATION, checkcmd.add_arguments),
     Subcommand("init", initcmd.HELP, initcmd.run, (), initcmd.EXPLANATION, initcmd.add_arguments),
+    Subcommand("install-agents", agentscmd.HELP, agentscmd.run, (), agentscmd.EXPLANATION, agentscmd.add_arguments),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
     Subcommand("watch", watchcmd.HELP, watchcmd.run, (), watchcmd.EXPLANATION, watchcmd.add_arguments),
     Subcommand(

@@ -18,15 +18,16 @@ REHEARSAL = Manual(
     section=1,
     purpose="play a pair, its disk and its power switch on one machine",
     description="""
-Two nodes in namespaces of their own run the installed failoverd, resource agents and fence agent; a loop device holds
-the XFS that both can see, and an emulated power switch cuts the power of a node, which kills its processes and takes its
-links away. Nine scenes are played, from a planned switchover to a switch that is stuck. After each it is proved that
-never two nodes held the disk, and that every record a client was promised is on it.
+Two nodes in namespaces of their own run the installed failoverd, resource agents and fence agent; a loop device
+holds the XFS that both can see, and an emulated power switch cuts the power of a node, which kills its
+processes and takes its links away. Nine scenes are played, from a planned switchover to a switch that is stuck.
+After each it is proved that never two nodes held the disk, and that every record a client was promised is on
+it.
 
 It runs as root, and nothing of it stays on the machine.
 
-With a kept rehearsal (--keep), from another terminal: enter pete|mclaws [COMMAND...] runs a command on a node, cable
-serial|network on|off pulls and plugs a cable, press pete|mclaws on|off presses the button of an outlet.
+With a kept rehearsal (--keep), from another terminal: enter pete|mclaws [COMMAND...] runs a command on a node,
+cable serial|network on|off pulls and plugs a cable, press pete|mclaws on|off presses the button of an outlet.
 """,
     exit_status=(
         (0, "Every scene passed."),
@@ -47,15 +48,16 @@ EMULATOR = Manual(
     section=1,
     purpose="a WTI power switch in software",
     description="""
-A power switch of WTI's that is no more than a process: telnet, a serial console on a pseudo terminal, and the REST
-interface of current units. Its outlets run commands, so that it can be the power switch of virtual machines.
+A power switch of WTI's that is no more than a process: telnet, a serial console on a pseudo terminal, and the
+REST interface of current units. Its outlets run commands, so that it can be the power switch of virtual
+machines.
 
-A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in its environment.
-The outlet reads OFF once the OFF command has exited 0, and ON when the ON command begins. If one fails or is late, the
-outlet keeps its state.
+A command is split like a shell line but run without a shell, with WTI_OUTLET, WTI_NAME and WTI_STATE in its
+environment. The outlet reads OFF once the OFF command has exited 0, and ON when the ON command begins. If one
+fails or is late, the outlet keeps its state.
 
-wti-emulator ctl SOCKET talks to a running one (--control SOCKET): show, fault NAME, clear, switch OUTLET on|off,
-power-cycle; wti-emulator --help lists the faults.
+wti-emulator ctl SOCKET talks to a running one (--control SOCKET): show, fault NAME, clear, switch OUTLET
+on|off, power-cycle; wti-emulator --help lists the faults.
 """,
     exit_status=(
         (0, "Done."),
