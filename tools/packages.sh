@@ -1,6 +1,7 @@
 #!/bin/sh
-# Packages out of a copy of this tree: tools/packages.sh deb|rpm [DIRECTORY]. They end up in build/deb or build/rpm,
-# checked by lintian or rpmlint; in DIRECTORY, which is emptied first, unchecked. Nothing is installed. No root needed.
+# Packages out of a copy of this tree: tools/packages.sh deb|rpm|source [DIRECTORY]. They end up in
+# build/deb or build/rpm, checked by lintian or rpmlint; in DIRECTORY, which is emptied first, unchecked. Nothing is
+# installed. No root needed.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 kind=${1:-}
@@ -10,8 +11,9 @@ version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$top/lib/failover_kit/__init__.p
 case $kind in
 deb) programs="dpkg-buildpackage dh dh_python3 lintian" ;;
 rpm) programs="rpmbuild rpmlint" ;;
+source) programs=tar ;;
 *)
-    echo "usage: tools/packages.sh deb|rpm" >&2
+    echo "usage: tools/packages.sh deb|rpm|source [DIRECTORY]" >&2
     exit 2
     ;;
 esac
@@ -33,6 +35,7 @@ tar -C "$top" --exclude-vcs --exclude=./build --exclude=./dist --exclude='./.[a-
     --exclude=./.lab --exclude=./.hypothesis --exclude=__pycache__ --exclude='*.egg-info' --exclude='./rehearsal.html' \
     --exclude='./howto*' --sort=name --owner=0 --group=0 --transform="s|^\.|$source|" -czf "$out/$source.tar.gz" .
 
+[ "$kind" != source ] || exit 0
 if [ "$kind" = deb ]; then
     tar -C "$out" -xzf "$out/$source.tar.gz"
     (cd "$out/$source" && dpkg-buildpackage --build=full --no-sign >"$out/build.log" 2>&1) || {

@@ -29,7 +29,7 @@ def note(resource: str, verb: str, what: str, code: int = 0) -> None:
 
 
 def real(resource: str) -> list[str]:
-    """What ``resource`` is when we do not stand in its place, in a checkout or installed; ``kit`` has the layouts."""
+    """What ``resource`` is where we do not stand in its place. ``kit`` has the two layouts."""
     checkout = os.path.isdir(KIT + "/ocf")
     if resource == "recordd":
         library = KIT + ("/lib" if checkout else "/share/failover-kit")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -82,6 +83,8 @@ class Root:
 def bootstrap(folder: pathlib.Path, packages: Sequence[str], log: pathlib.Path) -> Root:
     """A minimal system with ``packages`` in ``folder``. Raises lab's BuildError with the tool's last lines."""
     scratch = folder.parent
+    if (folder / "made").exists():  # by an earlier run, which was told to keep it
+        return _dressed(folder, log)
     release = apt.codename()
     sources = _private(scratch / f"{folder.name}.sources", apt.sources(release))
     options = _private(
@@ -92,7 +95,15 @@ def bootstrap(folder: pathlib.Path, packages: Sequence[str], log: pathlib.Path) 
     argv += ["--dpkgopt=path-exclude=/usr/share/locale/*"]
     argv += [release, str(folder), str(sources)]
     tools.run(tools.apart(argv), log=str(log), timeout_s=1800, remedy=apt.UPDATE)
-    root = Root(folder, scratch / f"{folder.name}.layer", log)
+    (folder / "made").touch()
+    return _dressed(folder, log)
+
+
+def _dressed(folder: pathlib.Path, log: pathlib.Path) -> Root:
+    """A layer over the system with what a root needs that nothing may be started in."""
+    layer = folder.parent / f"{folder.name}.layer"
+    shutil.rmtree(layer, ignore_errors=True)
+    root = Root(folder, layer, log)
     root.put("/usr/sbin/policy-rc.d", STARTS_NOTHING, 0o755)
     root.put("/etc/resolv.conf", pathlib.Path("/etc/resolv.conf").read_bytes())
     return root
