@@ -6,7 +6,8 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 kind=${1:-}
 out=${2:-$top/build/$kind}
-checked=${2:+no}
+checked=${2:+no} build=full
+[ -z "$checked" ] || build=binary
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$top/lib/failover_kit/__init__.py")
 case $kind in
 deb) programs="dpkg-buildpackage dh dh_python3 lintian" ;;
@@ -38,7 +39,7 @@ tar -C "$top" --exclude-vcs --exclude=./build --exclude=./dist --exclude='./.[a-
 [ "$kind" != source ] || exit 0
 if [ "$kind" = deb ]; then
     tar -C "$out" -xzf "$out/$source.tar.gz"
-    (cd "$out/$source" && dpkg-buildpackage --build=full --no-sign >"$out/build.log" 2>&1) || {
+    (cd "$out/$source" && dpkg-buildpackage --build="$build" --no-sign >"$out/build.log" 2>&1) || {
         tail -n 30 "$out/build.log" >&2
         exit 1
     }

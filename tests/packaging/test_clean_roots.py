@@ -71,6 +71,7 @@ def debs(place: pathlib.Path) -> dict[str, pathlib.Path]:
 def later(place: pathlib.Path, debs: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
     """The same packages with a higher version number."""
     made = {}
+    (place / "later").mkdir()
     for name, archive in debs.items():
         tree, fresh = place / "later" / name, place / f"{name}_{NEXT}_all.deb"
         subprocess.run(["dpkg-deb", "-R", str(archive), str(tree)], check=True, timeout=60)
@@ -145,7 +146,7 @@ def test_the_commands_of_the_readme_begin_on_a_minimal_debian(bare: Root, tmp_pa
     root.run(["sh", "-ec", "cd /root && tar -xzf *.tar.gz"])
     begin = "cd /root/failover-kit-*/ && YES=1 make rehearsal ARGS=--help"
     said = root.run(["sh", "-ec", begin], network=True, timeout_s=900).stdout
-    assert "in nine scenes" in said
+    assert "in nine scenes" in " ".join(said.split())
     assert root.run(["sh", "-c", "cd /root/failover-kit-*/ && make -n test"]).returncode == 0
 
 
@@ -231,20 +232,14 @@ echo "pids after: $(pids pete) $(pids mclaws)"
 echo "starts after: $(attempts start), stops after: $(attempts stop)"
 state pete >/tmp/state-upgraded
 # As systemd does it after `systemctl kill --signal=KILL --kill-whom=main failoverd`: killed, and started at once.
-for node in mclaws pete; do
-    pair $node sh -c 'kill -KILL $(pidof -x failoverd)'
-    setsid failover-rehearsal enter $node /usr/sbin/failoverd >/tmp/$node.log 2>&1 &
-    started() { state $node 2>/dev/null | grep -q '"peer_state": "up"'; }
-    until_true started
-done
-running() { state pete 2>/dev/null | grep -q '"state": "started"'; }
+pair pete sh -c 'kill -KILL $(pidof -x failoverd)'
+setsid failover-rehearsal enter pete /usr/sbin/failoverd >/tmp/pete.log 2>&1 &
+running() { state pete 2>/dev/null | tr -d ' \n' | grep -q '"peer_state":"up".*"state":"started"'; }
 until_true running
 echo "starts at last: $(attempts start), stops at last: $(attempts stop)"
 echo "pids at last: $(pids pete) $(pids mclaws)"
-pair pete /usr/sbin/failoverd --version
+echo "version at last: $(pair pete /usr/sbin/failoverd --version)"
 cat /tmp/pete.log
-pair pete /usr/sbin/failoverctl standby --timeout 60
-echo "moved: stops $(attempts stop)"
 """
 
 
@@ -267,8 +262,9 @@ def test_an_upgrade_touches_neither_the_running_failoverd_nor_its_resources(
     # Restarted under its resources: adopted, nothing stopped or started again.
     assert said(text, "starts at last") == said(text, "starts before").replace("before", "at last")
     assert said(text, "pids at last") != said(text, "pids before")
-    assert f"failoverd {NEXT}" in text
-    assert int(said(text, "moved").split()[-1]) > 0, "the ledger counts stops"
+    assert said(text, "version at last") == f"failoverd {NEXT}"
+    assert "found running, adopted under epoch" in text
+    assert not said(text, "starts before").startswith("0"), "the ledger counts"
 
 
 RECORDING = '#!/bin/sh\necho "$@" >>/var/tmp/systemctl\n'
