@@ -224,7 +224,8 @@ n=0
 until grep -q 'keeps running' /tmp/said; do
     n=$((n + 1)); [ $n -lt 120 ] && kill -0 $! || { cat /tmp/said; exit 1; }; sleep 1
 done
-pids() { pair "$1" pidof -x failoverd; }
+# The oldest: a child that is just forked has its parent's name.
+pids() { pair "$1" pidof -x failoverd | awk '{ print $NF }'; }
 echo "pids before: $(pids pete) $(pids mclaws)"
 echo "starts before: $(attempts start), stops before: $(attempts stop)"
 dpkg -i /var/tmp/*+next_all.deb
