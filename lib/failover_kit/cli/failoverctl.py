@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from failover_kit import VERSION
-from failover_kit.cli import budgetcmd, checkcmd, cibcmd, explaincmd, initcmd, switchcmd, watchcmd
+from failover_kit.cli import agentscmd, budgetcmd, checkcmd, cibcmd, explaincmd, initcmd, switchcmd, watchcmd
 from failover_kit.cli.screen import Style, render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
@@ -356,6 +356,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         cibcmd.IMPORT_EXPLANATION,
         cibcmd.add_import_arguments,
     ),
+    Subcommand("install-agents", agentscmd.HELP, agentscmd.run, (), agentscmd.EXPLANATION, agentscmd.add_arguments),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
     Subcommand("watch", watchcmd.HELP, watchcmd.run, (), watchcmd.EXPLANATION, watchcmd.add_arguments),
     Subcommand(
