@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -13,6 +14,10 @@ from failover_kit.agents.haresources import agents
 from failover_kit.cli import manuals
 from failover_kit.ocf.manpage import page
 from failover_kit.rehearsal import manuals as rehearsed
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+import emulator_page
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -35,7 +40,8 @@ def test_pip_takes_it_from_the_library() -> None:
 
 
 def test_every_manual_page_has_it_in_its_first_line() -> None:
-    texts = [*manuals.pages().values(), *rehearsed.pages().values(), *(page(agent) for agent in agents())]
+    commands = manuals.pages() | rehearsed.pages() | emulator_page.pages()
+    texts = [*commands.values(), *(page(agent) for agent in agents())]
     assert len(texts) >= 10
     for text in texts:
         assert f'"failover-kit {VERSION}"' in text.splitlines()[0]
