@@ -7,7 +7,6 @@ out as ``make install`` does it: they run under ``/usr/bin/python3 -IS``, which 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -90,6 +89,8 @@ def _sources(package: str) -> dict[str, str]:
 
 
 def _from_pip() -> Iterator[tuple[str, str]]:
+    import importlib.metadata  # slow, and no other command needs it
+
     mark = "/share/failover-kit/launchers/"
     try:
         files = importlib.metadata.files("failover-kit") or []
