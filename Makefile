@@ -16,12 +16,15 @@ DOCDIR   = $(PREFIX)/share/doc/failover-kit
 MANDIR   = $(PREFIX)/share/man
 BASHDIR  = $(PREFIX)/share/bash-completion/completions
 ZSHDIR   = $(PREFIX)/share/zsh/vendor-completions
+TMPFILES = $(PREFIX)/lib/tmpfiles.d
+SHAREDIR = $(PREFIX)/share
 SEEDS    = 10000
 MINUTES  = 30
 WORKERS  = 2
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents peers pacemaker chaos install clean
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents bench-failover peers peers-heartbeat \
+    pacemaker chaos install install-compat deb rpm packages-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -88,30 +91,65 @@ pacemaker: ## the exported pair under Debian's corosync and Pacemaker (root; ARG
 	@sh tools/setup.sh test
 	$(PYTHON) tests/pacemaker $(ARGS)
 
-install: ## install under DESTDIR (what the packages call)
+peers-heartbeat: ## Heartbeat 3 and failoverd through the same schedules (root; ARGS="--write docs/versus-heartbeat.md")
+	@sh tools/setup.sh test
+	$(PYTHON) tests/versus $(ARGS)
+
+bench-failover: ## failovers beside Heartbeat, Pacemaker and keepalived (root; ARGS="--runs 5 --minutes 60")
+	@sh tools/setup.sh test
+	$(PYTHON) bench/failover $(ARGS)
+
+install: ## install under DESTDIR (what the packages of debian/ and rpm/ call)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples
+	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples/mon
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
-	$(PYTHON) -m compileall -q -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
+	$(PYTHON) -m compileall -q --invalidation-mode unchecked-hash -s $(abspath $(DESTDIR)/) -p / $(abspath $(DESTDIR)/$(LIBDIR))
 	install -m 0755 ocf/* $(DESTDIR)$(OCFDIR)
 	install -m 0755 stonith/fence_wti_ips800 bin/failoverd bin/failoverctl $(DESTDIR)$(SBINDIR)
 	install -m 0755 bin/wti-emulator $(DESTDIR)$(BINDIR)
-	ln -sf $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
+	install -m 0755 bin/rehearsal $(DESTDIR)$(BINDIR)/failover-rehearsal
+	ln -sfn $(SBINDIR)/fence_wti_ips800 $(DESTDIR)$(COMPAT)/fence_wti
 	install -m 0755 stonith/stonith compat/hb_standby compat/hb_takeover compat/cl_status compat/heartbeat $(DESTDIR)$(COMPAT)
 	install -D -m 0755 -t $(DESTDIR)$(LIBDIR)/alerts etc/alerts/*
 	cp -P compat/resource.d/* $(DESTDIR)$(COMPAT)/resource.d
 	install -m 0755 stonith/external/failover-kit-wti $(DESTDIR)$(GLUEDIR)
-	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-wti-file
-	ln -sf failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-agent
+	ln -sfn failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-wti-file
+	ln -sfn failover-kit-wti $(DESTDIR)$(GLUEDIR)/failover-kit-agent
 	sed 's|/usr/sbin/|$(SBINDIR)/|; s|/usr/share/doc/failover-kit|$(DOCDIR)|' etc/failoverd.service \
 	    > $(DESTDIR)$(UNITDIR)/failoverd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/failoverd.service
-	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example $(DESTDIR)$(DOCDIR)/examples
+	install -D -m 0644 etc/failover-kit.tmpfiles $(DESTDIR)$(TMPFILES)/failover-kit.conf
+	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example etc/failover-watch.service etc/watch-authorized_keys.example \
+	    $(DESTDIR)$(DOCDIR)/examples
 	install -m 0755 etc/failoverd.init $(DESTDIR)$(DOCDIR)/examples
+	install -m 0755 etc/mon/failover.alert $(DESTDIR)$(DOCDIR)/examples/mon
+	install -m 0644 etc/mon/mon.cf.example $(DESTDIR)$(DOCDIR)/examples/mon
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
 	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)
 	$(PYTHON) -IB tools/completions.py $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
+
+# Paths of other packages: fence-agents, cluster-glue and heartbeat. Only a package whose scripts divert theirs
+# (debian/failover-kit-compat.preinst), or the administrator of a machine without them, puts these in place.
+install-compat: ## Heartbeat's and fence_wti's names, under DESTDIR (a package of its own calls this)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SHAREDIR)/heartbeat $(DESTDIR)$(MANDIR)/man8
+	ln -sfn $(COMPAT)/fence_wti $(DESTDIR)$(SBINDIR)/fence_wti
+	ln -sfn $(COMPAT)/stonith $(DESTDIR)$(SBINDIR)/stonith
+	ln -sfn $(COMPAT)/cl_status $(DESTDIR)$(BINDIR)/cl_status
+	ln -sfn $(COMPAT)/hb_standby $(DESTDIR)$(SHAREDIR)/heartbeat/hb_standby
+	ln -sfn $(COMPAT)/hb_takeover $(DESTDIR)$(SHAREDIR)/heartbeat/hb_takeover
+	echo '.so man8/fence_wti_ips800.8' > $(DESTDIR)$(MANDIR)/man8/fence_wti.8
+
+deb: ## Debian packages into build/deb, checked by lintian (debhelper dh-python lintian)
+	@sh tools/packages.sh deb
+
+rpm: ## RPM packages into build/rpm, checked by rpmlint (rpm rpmlint)
+	@sh tools/packages.sh rpm
+
+packages-test: ## the Debian packages in clean roots: build, install, ocf-tester, rehearsal, upgrade, diversions (root; 15 minutes)
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	$(VENV)/pytest -m release tests/packaging $(ARGS)
 
 clean: ## remove what the other targets made in this directory
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist rehearsal.html howto.html howto.json howto-logs

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from failover_kit.manager import dialect
 from failover_kit.manager.actions import (
     Action,
     ExitCode,
@@ -69,6 +70,7 @@ CONFIG = CoreConfig(
     fence_delay_ms=DELAY_MS,
     fence_power_on=True,
     digest="alike",
+    minor=dialect.MINOR,
 )
 
 EMPTY = GroupClaim(name="cluster", state=GroupState.STOPPED, held=False, right=0, top=0)
@@ -139,6 +141,7 @@ class Bench:
             ready=True,
             digest="alike",
             groups=(claim,),
+            minor=dialect.MINOR,
         )
         return replace(beat, **fields)  # type: ignore[arg-type]
 

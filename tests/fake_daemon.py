@@ -21,6 +21,7 @@ class FakeDaemon:
         self.status = status_examples.status_of()
         self.orders: list[tuple[Verb, tuple[str, ...], str]] = []
         self.terms: list[Terms | None] = []
+        self.by: list[str] = []  # who gave them
         self.tests: list[str] = []
         self.said: list[str] = []
         self.answer = Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
@@ -36,9 +37,12 @@ class FakeDaemon:
     def _say(self, level: Level, text: str) -> None:
         self.said.append(text)
 
-    async def _order(self, verb: Verb, groups: tuple[str, ...], target: str, terms: Terms | None) -> Answer:
+    async def _order(
+        self, verb: Verb, groups: tuple[str, ...], target: str, terms: Terms | None, by: str
+    ) -> Answer:
         self.orders.append((verb, groups, target))
         self.terms.append(terms)
+        self.by.append(by)
         if not self.answer_at_once:
             await self._gate.wait()
         self.finished.set()

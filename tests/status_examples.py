@@ -43,6 +43,9 @@ HEALTHY = ClusterView(
     config_differs=False,
     health="healthy",
     reason="both nodes are up",
+    speaks="1.1",
+    peer_release="1",
+    peer_speaks="1.1",
 )
 
 SILENT = dataclasses.replace(

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -I
-"""Write the manual pages into man1, man7 (agents) and man8 (commands) of a directory: tools/manpages.py DIRECTORY.
+"""Write the manual pages into man1, man8 (commands) and man7 (agents) of a directory: tools/manpages.py DIRECTORY.
 
 The date in them is SOURCE_DATE_EPOCH, which Debian's packaging sets; without it there is none, so that the same
 source makes the same pages.
@@ -17,6 +17,7 @@ import emulator_page
 from failover_kit.agents.haresources import agents
 from failover_kit.cli import manuals
 from failover_kit.ocf.manpage import page, page_name
+from failover_kit.rehearsal import manuals as rehearsed
 
 
 def main(directory: str) -> None:
@@ -24,7 +25,7 @@ def main(directory: str) -> None:
     date = time.strftime("%Y-%m-%d", time.gmtime(int(epoch))) if epoch else ""
     texts = {f"man7/{page_name(agent)}.7": page(agent, date) for agent in agents()}
     texts |= {f"man8/{name}.8": text for name, text in manuals.pages(date).items()}
-    texts |= {f"man1/{name}.1": text for name, text in emulator_page.pages(date).items()}
+    texts |= {f"man1/{name}.1": text for name, text in (emulator_page.pages(date) | rehearsed.pages(date)).items()}
     for name, text in texts.items():
         path = os.path.join(directory, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -9,6 +9,10 @@ import subprocess
 import pexpect
 import pytest
 
+from failover_kit.ocf.agent import STATE_DIR
+from failover_kit.rehearsal import kit
+from failover_kit.rehearsal.node import WITNESSED
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = "usr/share/failover-kit/failover_kit"
 
@@ -29,6 +33,7 @@ EXECUTABLES = {
     "usr/sbin/failoverd": "#!/usr/bin/python3 -I",
     "usr/sbin/failoverctl": "#!/usr/bin/python3 -I",
     "usr/bin/wti-emulator": "#!/usr/bin/python3 -I",
+    "usr/bin/failover-rehearsal": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/stonith": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/hb_standby": "#!/usr/bin/python3 -I",
     "usr/lib/failover-kit/compat/hb_takeover": "#!/usr/bin/python3 -I",
@@ -83,9 +88,9 @@ def test_the_installed_stonith_knows_its_own_plugins_and_runs(tree: pathlib.Path
 def test_every_command_and_agent_has_its_manual_page(tree: pathlib.Path) -> None:
     pages = {p.relative_to(tree / "usr/share/man").as_posix() for p in (tree / "usr/share/man").rglob("*.?")}
     agents = {p.name for p in (tree / "usr/lib/ocf/resource.d/failover-kit").iterdir()}
-    commands = {p.name for p in (tree / "usr/sbin").iterdir()}
-    wanted = {f"man7/ocf_failover-kit_{name}.7" for name in agents} | {f"man8/{name}.8" for name in commands}
-    assert pages == wanted | {f"man1/{p.name}.1" for p in (tree / "usr/bin").iterdir()}
+    places = {"man1": "usr/bin", "man8": "usr/sbin"}
+    commands = {f"{man}/{p.name}.{man[-1]}" for man, place in places.items() for p in (tree / place).iterdir()}
+    assert pages == {f"man7/ocf_failover-kit_{name}.7" for name in agents} | commands
 
 
 def test_completion_is_where_bash_completion_looks_by_name(tree: pathlib.Path) -> None:
@@ -97,9 +102,26 @@ def test_completion_is_where_bash_completion_looks_by_name(tree: pathlib.Path) -
         assert done.stdout == f"complete -F _{script.name} {script.name}\n"
 
 
-def test_the_three_example_files_load(tree: pathlib.Path) -> None:
+def test_the_examples_are_there(tree: pathlib.Path) -> None:
     examples = tree / "usr/share/doc/failover-kit/examples"
-    assert {p.name for p in examples.iterdir()} == {"ha.cf", "haresources", "authkeys.example", "failoverd.init"}
+    wanted = {"ha.cf", "haresources", "authkeys.example", "failoverd.init", "failover-watch.service"}
+    wanted |= {"watch-authorized_keys.example", "mon/failover.alert", "mon/mon.cf.example"}
+    assert {p.relative_to(examples).as_posix() for p in examples.rglob("*") if p.is_file()} == wanted
+
+
+def test_the_marks_of_the_agents_have_a_place_at_each_boot(tree: pathlib.Path) -> None:
+    """The agents' own constant and the line for systemd-tmpfiles are one path."""
+    lines = (tree / "usr/lib/tmpfiles.d/failover-kit.conf").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [f"d {STATE_DIR} 1755 root root"]
+
+
+def test_the_installed_rehearsal_knows_where_its_programs_are(tree: pathlib.Path) -> None:
+    root = str(tree / "usr")
+    for name in ("failoverd", "failoverctl", "rehearsal", "wti-emulator"):
+        assert os.access(kit.program(root, name), os.X_OK)
+        assert os.access(kit.program(str(TOP), name), os.X_OK)
+    for name in WITNESSED:
+        assert os.access(os.path.join(root, kit.agents(root), name), os.X_OK)
 
 
 def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.Path) -> None:

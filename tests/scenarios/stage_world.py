@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import replace
 
+from failover_kit.manager import dialect
 from failover_kit.manager.actions import (
     Action,
     CancelPowerOn,
@@ -89,6 +90,7 @@ CONFIG = CoreConfig(
     digest="the same on both",
     fencing_digest="the same switch",
     prove_timeout_ms=60_000,
+    minor=dialect.MINOR,
 )
 
 

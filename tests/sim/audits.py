@@ -96,9 +96,9 @@ class Audits:
     def life_began(self, machine: Machine, daemon: Daemon) -> None:
         """Called before the core's first step."""
         self.witness[machine.index] = Witness(
-            daemon.nonce, machine.boot_id, machine.disk.record, self.groups, machine.clock()
+            daemon.nonce, machine.boot_id, daemon.stored, self.groups, machine.clock()
         )
-        if machine.disk.record is None:
+        if daemon.stored is None:
             self._forget_failures(machine)
         self.rights()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.events import ShutdownRequested, Terms, Verb
 from failover_kit.manager.records import NodeRecord
 from sim import pings
@@ -222,6 +223,22 @@ class Chaos:
             self.world.audits.state_lost = True
             self.world.keeps_still = False
         self.world.at(self.rng.randint(1, 3_000), machine.start_daemon)
+
+    def upgrade(self) -> None:
+        """One node gets another failoverd, a newer or an older one: after a clean stop, or at once."""
+        machine = self._machine()
+        minor = 0 if machine.speaks else MINOR
+        daemon = machine.daemon
+        if daemon is not None and self.rng.random() < 0.5:
+            daemon.post(daemon.handle, ShutdownRequested())
+            self.world.at(self.rng.randint(20_000, 60_000), self._install, machine, minor)
+        else:
+            machine.kill_daemon()
+            self.world.at(self.rng.randint(1, 3_000), self._install, machine, minor)
+
+    def _install(self, machine: Machine, minor: int) -> None:
+        if self.running:
+            self.world.install(machine, minor)
 
     # --- devices and agents ------------------------------------------------------------------------
 

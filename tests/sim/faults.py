@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from random import Random
 
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.records import CoreConfig, CoreGroup
 
 NODES = ("mclaws", "pete")
@@ -47,6 +48,7 @@ LATER_KINDS = {
     "request": 40_000,
     "ping_lost": 50_000,
     "isolate": 50_000,
+    "upgrade": 60_000,
 }
 # From this seed on a pair may have ping nodes.
 PINGS_SEED = 50_000
@@ -106,6 +108,8 @@ class Faults:
     monitor_failures: int = 2
     pings: int = 0  # ping nodes
     ping_failover: bool = False
+    speaks: tuple[int, int] = (MINOR, MINOR)  # minor of failoverd on each node at the beginning (design 0039)
+    mixed: bool = False  # the exam is taken by two versions side by side
 
     @property
     def fence_delay_ms(self) -> int:
@@ -159,6 +163,10 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         kinds += tuple(
             kind for kind, first in LATER_KINDS.items() if seed >= first and Random(f"{kind}-{seed}").random() < 0.5
         )
+    versions = Random(f"upgrade-{seed}")
+    speaks, mixed = (MINOR, MINOR), False
+    if "upgrade" in kinds:
+        speaks, mixed = versions.choice(((0, MINOR), (MINOR, 0), (0, 0), (MINOR, MINOR))), versions.random() < 0.5
     group_count = rng.choice((1, 1, 2, 3))
     return Faults(
         seed=seed,
@@ -197,4 +205,6 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         monitor_failures=Random(f"failures-{seed}").choice((1, 2, 2, 3)),
         pings=Random(f"pings-{seed}").choice((0, 1, 2)) if seed >= PINGS_SEED else 0,
         ping_failover=seed >= PINGS_SEED and Random(f"ping-failover-{seed}").random() < 0.3,
+        speaks=speaks,
+        mixed=mixed,
     )

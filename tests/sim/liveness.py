@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover_kit.manager.actions import ExitCode
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.events import ShutdownRequested, Verb
 from failover_kit.manager.records import ClusterView, GroupView, ProofState
 from failover_kit.manager.states import GroupState
 from sim import pings
 from sim.audits import PING_REST_MS, Violation
 from sim.machine import Machine
+from sim.shell import read_by
 from sim.world import World
 
 STEP_MS = 2_000
@@ -47,6 +49,17 @@ def heal(world: World) -> None:
         elif machine.daemon is not None and machine.daemon.config.digest != "cfg":
             machine.kill_daemon()
         machine.start_daemon()
+    _install_for_the_exam(world)
+
+
+def _install_for_the_exam(world: World) -> None:
+    """Both nodes are upgraded, or one of them only; that one cannot say what maintenance asks for, so not then."""
+    if "upgrade" not in world.faults.kinds:
+        return
+    bars = any(read_by(0, machine.disk.record)[1] for machine in world.machines)
+    older = world.rng.choice(world.machines) if world.faults.mixed and not bars else None
+    for machine in world.machines:
+        world.install(machine, 0 if machine is older else MINOR)
 
 
 def view(machine: Machine) -> ClusterView | None:

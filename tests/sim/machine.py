@@ -183,6 +183,7 @@ class Machine:
         self.lost_ms: list[int | None] = [None] * world.faults.pings  # since when ping nodes do not answer it
         self.device_mode = "ok"  # how the switch treats orders about this machine's plugs
         self.state_lost = False
+        self.speaks = world.faults.speaks[index]  # minor of the failoverd that is installed
         self.switch_job: SwitchJob | None = None  # a fence agent that outlived its daemon
 
     @property

@@ -14,13 +14,14 @@ from unittest import mock
 
 from failover_kit.manager import law, pingvotes
 from failover_kit.manager.coredata import Drill, Group, Order, Proof, Purpose
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.drill import DrillDecisions
 from failover_kit.manager.events import BeatReceived, ShutdownRequested, Verb
 from failover_kit.manager.hearing import Hearing, Verdict
 from failover_kit.manager.law import shoot_delay_ms
 from failover_kit.manager.records import Beat, CoreConfig, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
-from sim import liveness
+from sim import liveness, shell
 from sim.audits import Violation
 from sim.faults import Faults, draw
 from sim.machine import Machine
@@ -28,6 +29,17 @@ from sim.run import run_world
 from sim.world import TracedCore, World
 
 DURATION_MS = 300_000
+
+
+# --- two versions ------------------------------------------------------------------------------------
+
+
+def _goes_on_from_what_bars(minor: int, record: NodeRecord | None) -> tuple[NodeRecord | None, bool]:
+    """An older failoverd that takes what it knows of a record in maintenance: rights, and nothing that forbids."""
+    if record is None or minor == MINOR:
+        return record, False
+    groups = tuple(replace(group, unlooked=False) for group in record.groups)
+    return replace(record, maintenance=0, agreed=False, groups=groups), False
 
 
 # --- a watcher's requests ----------------------------------------------------------------------------
@@ -591,6 +603,13 @@ PLANTED = (
         kinds=("maintain", "resource_dies"),
         seeds=150,
         outcome=False,
+    ),
+    Planted(
+        name="older-goes-on-in-maintenance",
+        rule="19",
+        patches=((shell, "read_by", _goes_on_from_what_bars),),
+        kinds=("maintain", "upgrade"),
+        changes=(("speaks", (MINOR, MINOR)), ("mixed", False)),
     ),
     Planted(
         name="request-any-epoch", rule="epoch", core_class=AsksNoEpoch, kinds=("request",), outcome=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from failover_kit.manager.actions import (
@@ -21,6 +22,7 @@ from failover_kit.manager.actions import (
     Start,
     Stop,
 )
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.events import (
     Event,
     FenceDone,
@@ -37,7 +39,8 @@ from failover_kit.manager.events import (
     Stopped,
     Tick,
 )
-from failover_kit.manager.records import PlugState
+from failover_kit.manager.records import Beat, NodeRecord, PlugState
+from failover_kit.manager.wireitems import narrowed
 from sim.devices import SwitchJob
 from sim.pings import Pinger
 
@@ -46,6 +49,28 @@ if TYPE_CHECKING:
 
 # Frames a paused daemon's socket keeps; what comes later is dropped.
 SOCKET_LIMIT = 50
+
+
+def spoken(minor: int, beat: Beat) -> Beat:
+    """What a failoverd of that minor sends in its place."""
+    return beat if minor == MINOR else narrowed(beat, minor)
+
+
+def understood(minor: int, beat: Beat) -> Beat:
+    """What a failoverd of that minor takes in of it."""
+    return beat if minor == MINOR else narrowed(beat, minor)
+
+
+def read_by(minor: int, record: NodeRecord | None) -> tuple[NodeRecord | None, bool]:
+    """The record as a failoverd of that minor reads it, and whether it is barred from it (design 0039).
+
+    Written from that page, not with ``record_needs``: what 1.0 does not know is maintenance and the look after it.
+    """
+    if record is None or minor == MINOR:
+        return record, False
+    if record.maintenance % 2 or any(group.unlooked for group in record.groups):
+        return None, True
+    return replace(record, maintenance=0, agreed=False), False
 
 
 class Daemon:
@@ -64,12 +89,15 @@ class Daemon:
         self.job: SwitchJob | None = None
         self.pinger = Pinger(self)
         self.timer_at = -1  # world time of the armed timer; -1 = none
-        self.config = self.world.faults.config(machine.index, machine.digest)
+        self.speaks = machine.speaks
+        self.config = replace(self.world.faults.config(machine.index, machine.digest), minor=self.speaks)
+        # What a failoverd of this minor makes of the disk; barred: it neither uses nor overwrites what is there.
+        self.stored, self.barred = read_by(self.speaks, machine.disk.record)
         self.core = self.world.core_class(
             self.config,
             boot_id=machine.boot_id,
             nonce=nonce,
-            stored=machine.disk.record,
+            stored=self.stored,
             now_ms=machine.clock(),
         )
 
@@ -167,9 +195,11 @@ class Daemon:
             self.world.trace_action(self.machine.name, action)
         match action:
             case SendBeat():
-                self.world.send(self.machine, action.beat)
+                self.world.send(self.machine, spoken(self.speaks, action.beat))
             case Note():
                 self.world.noted(self.machine, action)
+            case Persist() if self.barred:
+                self.world.at(1, self.post, self._persist_answer, action.token, False)
             case Persist():
                 self.machine.disk.write(action.record, lambda ok: self.post(self._persist_answer, action.token, ok))
             case Probe():

@@ -11,12 +11,13 @@ from typing import Any
 
 from failover_kit.manager.actions import Action, ExitCode, Note, Reply, SendBeat
 from failover_kit.manager.core import Core
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.events import BeatReceived, Command, Event, Terms, Tick, Verb
 from failover_kit.manager.records import Beat
 from sim.audits import Audits
 from sim.faults import NODES, Faults
 from sim.machine import Machine
-from sim.shell import SOCKET_LIMIT, Daemon
+from sim.shell import SOCKET_LIMIT, Daemon, understood
 
 # Rows of the core's tables used by any core of this process.
 ROWS_USED: set[tuple[Enum, Enum]] = set()
@@ -100,6 +101,15 @@ class World:
         """Another life of failoverd."""
         return Daemon(machine, nonce)
 
+    def install(self, machine: Machine, minor: int) -> None:
+        """Another version of failoverd begins, in place of whatever runs."""
+        machine.kill_daemon()
+        machine.speaks = minor
+        self.say(machine.name, f"has failoverd 1.{minor} now")
+        if minor < MINOR:
+            self.keeps_still = False  # it cannot: nobody may rely on maintenance any more
+        machine.start_daemon()
+
     def set_outlet(self, machine: Machine, plug: int, on: bool) -> None:
         """The switch switches."""
         if machine.outlets[plug] is not on:
@@ -119,6 +129,8 @@ class World:
         daemon = machine.daemon
         if daemon is None:
             return 0
+        if daemon.speaks < MINOR and verb in (Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF):
+            return 0  # its failoverctl has no such word
         self.commands += 1
         if verb is Verb.MAINTENANCE_ON:
             self._beginnings.add(self.commands)
@@ -161,7 +173,7 @@ class World:
             daemon.frames_waiting += 1
             if daemon.frames_waiting > SOCKET_LIMIT:
                 return
-        daemon.post(daemon.handle, BeatReceived(link.name, beat))
+        daemon.post(daemon.handle, BeatReceived(link.name, understood(daemon.speaks, beat)))
 
     # --- what people see ---------------------------------------------------------------------------
 

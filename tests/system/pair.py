@@ -131,6 +131,7 @@ class Node:
         self.namespace = f"fksys-{os.getpid()}-{number}"
         self.cgroup = cgroup_mount() / "failover-kit" / name
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.tree = REPOSITORY  # where its failover-kit is installed: two nodes may have two versions
         self.log_path = self.home / "log"
         for folder in ("ha.d", "volatile", "var", "run"):
             (self.home / folder).mkdir(parents=True)
@@ -141,7 +142,7 @@ class Node:
 
     def command(self, *extra: str) -> list[str]:
         return [
-            "nsenter", f"--net=/run/netns/{self.namespace}", str(REPOSITORY / "bin" / "failoverd"),
+            "nsenter", f"--net=/run/netns/{self.namespace}", str(self.tree / "bin" / "failoverd"),
             "--node", self.name, "--config-dir", str(self.home / "ha.d"), "--state-dir", str(self.home / "var"),
             "--run-dir", str(self.home / "run"), "--boot-id-file", str(self.home / "boot_id"), *extra,
         ]
@@ -177,7 +178,7 @@ class Node:
 
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         socket = str(self.home / "run" / "control.sock")
-        command = [str(REPOSITORY / "bin" / "failoverctl"), "--socket", socket, *words]
+        command = [str(self.tree / "bin" / "failoverctl"), "--socket", socket, *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S * 3)
 
     def view(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -56,8 +57,11 @@ def test_an_order_is_answered_with_its_real_outcome(daemon: FakeDaemon) -> None:
     answer = client.order(daemon.path, Request(verb="standby", groups=("web",)))
     assert answer == Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
     assert daemon.orders == [(Verb.STANDBY, ("web",), "")]
+    name = Path("/proc/self/comm").read_text().strip()
+    me = daemon.by[0]
+    assert re.sub(r"login uid \d+, ", "", me) == f"uid {os.getuid()}, pid {os.getpid()}, {name}"
     assert daemon.said == [
-        f"order: standby web (uid {os.getuid()}, pid {os.getpid()})",
+        f"order: standby web ({me})",
         "order refused: standby web: group web stays: mclaws is silent",
     ]
 

@@ -21,6 +21,8 @@ BOOT = "boot 1"
 class Shelf:
     """The record of the last life; a damaged one is set aside by the first who reads it."""
 
+    remark = ""
+
     def __init__(self, record: NodeRecord | None, damaged: str = "") -> None:
         self.record, self.damaged = record, damaged
 

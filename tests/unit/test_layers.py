@@ -40,6 +40,7 @@ PURE = {
     "configtext",
     "core",
     "coredata",
+    "dialect",
     "drill",
     "events",
     "groups",
@@ -62,6 +63,7 @@ PURE = {
     "status",
     "view",
     "wire",
+    "wireitems",
 }
 PURE_STDLIB = {
     "__future__",

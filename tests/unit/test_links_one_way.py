@@ -42,6 +42,7 @@ class Cables(Bench):
 
 def two_links() -> Cables:
     bench = Cables(config=TWO)
+    bench.probe()
     bench.run(2 * DEADTIME_MS)
     assert bench.said() == [] and bench.eth1() == LinkView(
         name="eth1", up=True, heard_ago_ms=0, peer_hears=True, one_way=""

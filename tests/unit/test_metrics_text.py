@@ -138,7 +138,7 @@ def test_a_healthy_pair() -> None:
     assert value(samples, "failover_kit_link_last_beat_age_seconds", link="eth1") == 0.41
     assert value(samples, "failover_kit_uptime_seconds") == 61.5
     assert value(samples, "failover_kit_written_timestamp_seconds") == 1_795_000_000
-    assert value(samples, "failover_kit_info", version="1", node="pete", peer="mclaws") == 1
+    assert value(samples, "failover_kit_info", version="1", node="pete", peer="mclaws", speaks="1.1") == 1
     assert value(samples, "ha_cluster_pacemaker_stonith_enabled") == 1
     for node in ("pete", "mclaws"):
         assert one_of(samples, "ha_cluster_pacemaker_nodes", "status", node=node) == "online"

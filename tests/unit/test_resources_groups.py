@@ -238,6 +238,31 @@ def test_a_resource_in_doubt_is_not_started(bench: Bench) -> None:
     assert bench.acts() == []
 
 
+def test_before_each_start_and_after_it_there_is_a_monitor(bench: Bench) -> None:
+    """The one before the second start is made after the first start, beside the monitor that must agree with it."""
+    assert run(bench.runner().start(1, bench.permission())) == Started("web", 1)
+    lines = bench.ledger()
+    assert lines[:2] == ["left monitor", "left start"]
+    assert sorted(lines[2:4]) == ["left monitor", "right monitor"]
+    assert lines[4:] == ["right start", "right monitor"]
+
+
+def test_the_second_resource_in_doubt_is_not_started_either(bench: Bench) -> None:
+    bench.wrong("right", "fail-monitor")
+    answer = run(bench.runner().start(1, bench.permission()))
+    assert isinstance(answer, StartFailed)
+    assert (answer.resource, "in doubt" in answer.reason) == ("right", True)
+    assert bench.acts() == ["left start"]
+
+
+def test_nothing_is_started_after_a_start_that_lies(bench: Bench) -> None:
+    bench.wrong("left", "lie-start")
+    answer = run(bench.runner().start(1, bench.permission()))
+    assert isinstance(answer, StartFailed)
+    assert answer.reason == "start succeeded, but the monitor says not running: exit 7, not running"
+    assert bench.acts() == ["left start"]
+
+
 def test_a_failed_stop_does_not_keep_the_others_from_being_stopped(bench: Bench) -> None:
     runner = bench.runner()
     run(runner.start(1, bench.permission()))

@@ -48,7 +48,18 @@ def test_a_healthy_pair_reads_like_this() -> None:
         "link   state  heard\n"
         "ttyS0  up     0.4 s ago\n"
         "eth1   up     0.4 s ago\n"
+        "\n"
+        " versions  failoverd 1 on both nodes\n"
     )
+
+
+def test_two_versions_are_shown_with_the_node_to_upgrade() -> None:
+    differ = "pete runs failoverd 2 (1.1), mclaws runs a failoverd that speaks 1.0: upgrade mclaws"
+    status = status_of(dataclasses.replace(HEALTHY, peer_release="", peer_speaks="1.0", versions_differ=differ))
+    assert f" versions  DIFFER: {differ}\n" in render(status, PLAIN)
+    assert assess(status)[0] is Health.HEALTHY
+    unheard = dataclasses.replace(HEALTHY, peer_speaks="")
+    assert "versions" not in render(status_of(unheard), PLAIN)
 
 
 def test_trouble_reads_state_then_why_then_what_to_do() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,7 +161,7 @@ def damage_binary(data: bytes) -> bytes:
 
 
 def damage_version(data: bytes) -> bytes:
-    return data.replace(b'"format":1', b'"format":9')
+    return data.replace(b'"minor":1', b'"minor":2')
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,13 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store.close()
 
 
+def sealed(whole: dict[str, Any]) -> dict[str, Any]:
+    """With its right checksum, made without the module under test."""
+    del whole["sha256"]
+    body = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return {**whole, "sha256": hashlib.sha256(body.encode()).hexdigest()}
+
+
 def test_a_record_of_the_version_without_drills_is_read(tmp_path: Path) -> None:
     """As failover-kit wrote it before a proof drill left anything: the field is missing, and nothing was proved."""
     store = Store(str(tmp_path))
@@ -243,9 +251,7 @@ def test_a_record_of_the_version_without_drills_is_read(tmp_path: Path) -> None:
     path = tmp_path / "node.json"
     whole = json.loads(path.read_text())
     del whole["record"]["drilled"]
-    body = json.dumps(whole["record"], sort_keys=True, separators=(",", ":"))
-    whole["sha256"] = hashlib.sha256(body.encode()).hexdigest()
-    path.write_text(json.dumps(whole))
+    path.write_text(json.dumps(sealed(whole)))
     assert store.load() == (NodeRecord(boot_id="b", contact=True), "")
     proved = DrillRecord(ok=True, wall_ms=5, config="c", fencing="f")
     asyncio.run(store.persist(NodeRecord(boot_id="b", drilled=proved)))

@@ -13,11 +13,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from failover_kit import VERSION
-from failover_kit.cli import budgetcmd, checkcmd, cibcmd, explaincmd, initcmd, switchcmd, watchcmd
+from failover_kit.cli import agentscmd, budgetcmd, checkcmd, cibcmd, explaincmd, initcmd, switchcmd, watchcmd
 from failover_kit.cli.screen import Style, render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
@@ -99,6 +99,10 @@ def _print_status(status: Status, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(to_plain(status), indent=None if options.watch else 2))
         return
+    if status.version != VERSION:
+        installed = f"failoverd {status.version} runs here, and failoverctl is of {VERSION}"
+        text = f"{installed}: restart failoverd when it suits (docs/howto/upgrade.md)"
+        status = replace(status, remarks=(*status.remarks, text))
     sys.stdout.write(render(status, style_of(sys.stdout, os.environ.get("NO_COLOR", ""))))
 
 
@@ -352,6 +356,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         cibcmd.IMPORT_EXPLANATION,
         cibcmd.add_import_arguments,
     ),
+    Subcommand("install-agents", agentscmd.HELP, agentscmd.run, (), agentscmd.EXPLANATION, agentscmd.add_arguments),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
     Subcommand("watch", watchcmd.HELP, watchcmd.run, (), watchcmd.EXPLANATION, watchcmd.add_arguments),
     Subcommand(

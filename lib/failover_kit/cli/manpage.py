@@ -1,4 +1,4 @@
-"""A command's manual page: man(7), from its parser and from what only a manual says (``Manual``).
+"""A command's manual page in section 8 or 1: man(7), from its parser and from what only a manual says (``Manual``).
 
 Written by tools/manpages.py when the project is installed; no command imports this.
 """
@@ -37,7 +37,7 @@ class Manual:
     see_also: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     exit_note: str = ""
-    section: int = 8
+    section: int = 8  # of the manual: 1 is for commands of users, 8 for those of the administrator
 
 
 def page(manual: Manual, synopsis: Iterable[str], options: Iterable[str], date: str = "") -> str:

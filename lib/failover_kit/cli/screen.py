@@ -59,6 +59,7 @@ def render(status: Status, style: Style) -> str:
         _links(status, style),
         _pings(status.view, style),
         _proof(status, style),
+        _versions(status, style),
         _now(status, style),
         _recent(status, style),
     ]
@@ -191,6 +192,15 @@ def _proof(status: Status, style: Style) -> str:
         lines.append(text.replace(word, style.paint(word, colour), 1))
     lines += [_labelled("note", sentence, style) for sentence in status.remarks]
     return "".join(lines)
+
+
+def _versions(status: Status, style: Style) -> str:
+    """What runs on both nodes; "" while the other one was not heard."""
+    view = status.view
+    if view.versions_differ:
+        text = _labelled("versions", f"DIFFER: {view.versions_differ}", style)
+        return text.replace("DIFFER", style.paint("DIFFER", _YELLOW), 1)
+    return _labelled("versions", f"failoverd {status.version} on both nodes", style) if view.peer_speaks else ""
 
 
 def _now(status: Status, style: Style) -> str:

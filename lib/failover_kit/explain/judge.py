@@ -119,8 +119,9 @@ def _decided(episode: Episode, topic: Topic) -> list[str]:
     node, peer = episode.life.config.node, episode.life.config.peer
     found = []
     for order in episode.orders:
-        who = f"an operator on {node}, by failoverctl {order_words(order)}"
-        found.append(f"{who} (as root: the log has uid and pid)")
+        who = f"the watcher {order.terms.asker}" if order.terms is not None else f"an operator on {node}"
+        by = order.by or "as root: the log has uid and pid"
+        found.append(f"{who}, by failoverctl {order_words(order)} ({by})")
     move = episode.first("move")
     if move is not None and "asked for it" in move.text:
         found.append(f"an operator on {peer}: the request for a takeover came in its beats")

@@ -47,7 +47,7 @@ OPENS = {
 }  # fmt: skip
 """Notes of level INFO that begin an episode; warnings and alarms do, but for those of ``ASIDE``."""
 
-ASIDE = ("link-", "ping-", "config-differs")
+ASIDE = ("link-", "ping-", "config-differs", "versions-differ")
 """Notes that are no event of their own; told where they fall into an episode."""
 
 
@@ -210,7 +210,7 @@ class Tracker:
                     self._say(flight, config.peer, text, level, now_ms, opens=level is not Level.INFO)
         elif isinstance(event, Command):
             flight.orders[event.id] = event
-            text = f"failoverctl {order_words(event)}"
+            text = f"failoverctl {order_words(event)}" + (f" ({event.by})" if event.by else "")
             episode = self._say(flight, "operator", text, Level.INFO, now_ms, opens=True)
             episode.orders.append(event)
         elif isinstance(event, ShutdownRequested):

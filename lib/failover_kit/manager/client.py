@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from failover_kit.manager.actions import ExitCode
-from failover_kit.manager.codec import CodecError, from_plain, to_plain
+from failover_kit.manager.codec import CodecError, from_plain, pruned, to_plain
 from failover_kit.manager.events import Terms
 from failover_kit.manager.status import Status
 
@@ -129,8 +129,8 @@ def _answer(line: bytes) -> Status | Answer:
         plain = json.loads(line)
         if not isinstance(plain, dict):
             raise CodecError("no object")
-        if "status" in plain:
-            return from_plain(Status, plain["status"])
+        if "status" in plain:  # for people: what a newer failoverd says beside what is known here is not shown
+            return from_plain(Status, pruned(Status, plain["status"], []))
         return from_plain(Answer, plain.get("reply"))
     except ValueError as error:
         raise ControlError(

@@ -4,7 +4,8 @@ One codec for the durable record, the journal and the control socket, so that a 
 is written and read everywhere without another line of code. Dataclasses become objects, enums their
 values, tuples lists. A member of a union of dataclasses (Event, Action) carries its class name in
 ``"is"``. Reading is strict: an unknown field, a missing one without a default, or a value of another
-type is a CodecError that names the place. Pure.
+type is a CodecError that names the place. What a newer minor version wrote (design/0039) goes through ``pruned``
+first, which drops the fields that are not known here and says which. Pure.
 """
 
 from __future__ import annotations
@@ -57,6 +58,46 @@ def from_tagged(union: object, plain: object, where: str = "") -> Any:
             rest = {key: value for key, value in cast("dict[str, Any]", plain).items() if key != TAG}
             return _read(member, rest, where or str(name))
     raise CodecError(f"{where or 'value'}: {name!r} is not known here; it was written by another version")
+
+
+def pruned(kind: Any, plain: object, dropped: list[str], where: str = "") -> object:
+    """``plain`` less the fields that a ``kind`` does not have here; their places are added to ``dropped``. What is
+    wrong in another way is left for ``from_plain`` to refuse."""
+    where = where or getattr(kind, "__name__", "value")
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        members = [member for member in get_args(kind) if member is not type(None)]
+        return pruned(members[0], plain, dropped, where) if plain is not None and len(members) == 1 else plain
+    if origin is tuple and isinstance(plain, list):
+        items = get_args(kind)
+        same = len(items) == 2 and items[1] is Ellipsis
+        kinds = [items[0]] * len(plain) if same else list(items)
+        if len(kinds) != len(plain):
+            return plain
+        pairs = enumerate(zip(kinds, plain, strict=True))
+        return [pruned(inner, item, dropped, f"{where}[{at}]") for at, (inner, item) in pairs]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(plain, dict):
+        hints, _ = _fields_of(kind)
+        dropped += [f"{where}.{name}" for name in plain if name not in hints]
+        return {n: pruned(hints[n], value, dropped, f"{where}.{n}") for n, value in plain.items() if n in hints}
+    return plain
+
+
+def pruned_tagged(union: object, plain: object, dropped: list[str]) -> object:
+    """``pruned`` for what ``tagged`` wrote. A member that is not known here stays as it is."""
+    if not isinstance(plain, dict):
+        return plain
+    for member in get_args(union):
+        if member.__name__ == plain.get(TAG):
+            rest = {key: value for key, value in plain.items() if key != TAG}
+            kept = pruned(member, rest, dropped)
+            return {TAG: plain[TAG], **cast("dict[str, Any]", kept)}
+    return plain
+
+
+def is_member(union: object, plain: object) -> bool:
+    """Whether ``plain`` says that it is a member of ``union`` that is known here."""
+    return isinstance(plain, dict) and plain.get(TAG) in {member.__name__ for member in get_args(union)}
 
 
 def _read(kind: Any, plain: object, where: str) -> object:

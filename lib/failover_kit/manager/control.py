@@ -51,8 +51,11 @@ class Outcome(Protocol):
     def text(self) -> str: ...
 
 
-GiveOrder = Callable[[Verb, tuple[str, ...], str, Terms | None], Awaitable[Outcome]]
-"""``Shell.command``: verb, groups, target, terms; returns with the real outcome."""
+_NO_LOGIN_UID = 2**32 - 1
+"""Nobody logged in: (uid_t) -1, kernel/audit.c."""
+
+GiveOrder = Callable[[Verb, tuple[str, ...], str, Terms | None, str], Awaitable[Outcome]]
+"""``Shell.command``: verb, groups, target, terms, who; returns with the real outcome."""
 
 
 TestPlugs = Callable[[str], Awaitable[Outcome]]
@@ -154,7 +157,7 @@ class ControlServer:
         elif request.verb == WATCH:
             await self._watch(reader, writer)
         else:
-            await self._order(request, writer, f"uid {uid}, pid {pid}")
+            await self._order(request, writer, _who(pid, uid))
 
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gone = asyncio.ensure_future(reader.read(1))
@@ -166,13 +169,13 @@ class ControlServer:
             gone.cancel()
 
     async def _order(self, request: Request, writer: asyncio.StreamWriter, who: str) -> None:
-        begun = self._begun(request)
+        if request.terms is not None:
+            who += f", for {request.terms.asker}"
+        begun = self._begun(request, who)
         if begun is None:
             await _reply(writer, ExitCode.USAGE, f"failoverd does not know {request.verb!r}")
             return
         about = " ".join((request.verb, *request.groups, request.target)).strip()
-        if request.terms is not None:
-            who += f", for {request.terms.asker}"
         self._say(Level.INFO, f"order: {about} ({who})")
         outcome = asyncio.ensure_future(begun)
         # Kept here so that it lives on when its client goes away.
@@ -187,12 +190,12 @@ class ControlServer:
         result = outcome.result()
         await _reply(writer, result.code, result.text)
 
-    def _begun(self, request: Request) -> Awaitable[Outcome] | None:
+    def _begun(self, request: Request, who: str) -> Awaitable[Outcome] | None:
         """The order, begun; None when it is unknown."""
         if request.verb == TEST and self._test_plugs is not None:
             return self._test_plugs(request.target)
         try:
-            return self._give_order(Verb(request.verb), request.groups, request.target, request.terms)
+            return self._give_order(Verb(request.verb), request.groups, request.target, request.terms, who)
         except ValueError:
             return None
 
@@ -225,6 +228,30 @@ def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", raw)
     return pid, uid
+
+
+def _who(pid: int, uid: int) -> str:
+    """Who asks, for the log and the journal: ``uid 0, pid 10479, hb_standby``.
+
+    The name is what the process calls itself (/proc/PID/comm, proc(5)); root may lie, and nothing is decided by it.
+    The login uid is who logged in before sudo or su, where the kernel was told (pam_loginuid(8)).
+    """
+    words = [f"uid {uid}"]
+    login = _proc(pid, "loginuid")
+    if login.isdigit() and int(login) not in (uid, _NO_LOGIN_UID):
+        words.append(f"login uid {login}")
+    words.append(f"pid {pid}")
+    name = "".join(sign if sign.isprintable() else "?" for sign in _proc(pid, "comm"))
+    return ", ".join((*words, name) if name else words)
+
+
+def _proc(pid: int, name: str) -> str:
+    """A short file of /proc/PID; "" when the process is gone already."""
+    try:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read(64).strip()
+    except OSError:
+        return ""
 
 
 async def _refuse(

@@ -177,6 +177,11 @@ class Core(OrderDecisions):
             )
         else:
             self._unsay("config-differs")
+        differs = self.versions_differ(beat)
+        if differs:
+            self._note_once(Level.WARNING, "versions-differ", differs)
+        else:
+            self._unsay("versions-differ")
 
     # --- time --------------------------------------------------------------------------------------
 
@@ -311,6 +316,8 @@ class Core(OrderDecisions):
                     still=law.keeps_still(self.durable) and self.in_maintenance(),
                     reached=self.reaches_told(),
                     groups=tuple(self._claim(group) for group in self.groups.values()),
+                    minor=self.config.minor,
+                    release=self.config.release,
                 )
             )
         )

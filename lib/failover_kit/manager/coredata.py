@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from failover_kit.manager import law
+from failover_kit.manager import dialect, law
 from failover_kit.manager.actions import Action, ExitCode, Level, Note, Persist, Reply
 from failover_kit.manager.hearing import Hearing
 from failover_kit.manager.records import (
@@ -416,6 +416,12 @@ class CoreBase:
     def peer_beat(self) -> Beat | None:
         """The peer's last beat while it is current and hears us, else None."""
         return self.hearing.beat if self.peer_state is PeerState.UP else None
+
+    def versions_differ(self, beat: Beat) -> str:
+        """"" when the peer runs the same failoverd, else a sentence with the remedy. Decides nothing."""
+        config = self.config
+        ours = dialect.Speaker(config.node, config.release, config.minor)
+        return dialect.difference(ours, dialect.Speaker(config.peer, beat.release, beat.minor))
 
     def has_left(self) -> bool:
         """Whether the last thing the peer said was that it leaves (rule 5)."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, host, law, wire
+from failover_kit.manager import configfiles, dialect, host, law, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import ActionSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
@@ -216,6 +216,8 @@ def core_config(checked: Checked) -> CoreConfig:
         pings=tuple(ping.name for ping in config.pings),
         deadping_ms=config.deadping_ms,
         ping_failover=config.ping_failover,
+        release=VERSION,
+        minor=dialect.MINOR,
     )
 
 
@@ -247,6 +249,8 @@ class Daemon:
         stored, damaged = self._store.load()
         if damaged:
             self._say(Level.ALARM, damaged)
+        if self._store.remark:
+            self._say(Level.WARNING, self._store.remark)
         self._take_up_watchdog(stored, boot_id)
         try:
             space = find_space(self._checked.node, self._options.run_dir)

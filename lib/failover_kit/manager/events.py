@@ -183,6 +183,7 @@ class Command:
 
     ``groups`` empty means all groups. ``target`` is the node for FENCE, CONFIRM_DEAD and PROVE.
     ``wall_ms`` is when it was given, since 1970: a drill's date is made from it, and nothing is decided by it.
+    ``by`` is who gave it, for the record: "uid 0, pid 10479, hb_standby".
     """
 
     id: int
@@ -191,6 +192,7 @@ class Command:
     target: str = ""
     wall_ms: int = 0
     terms: Terms | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

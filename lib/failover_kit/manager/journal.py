@@ -10,6 +10,9 @@ JSON lines in two files, ``previous.jsonl`` and ``current.jsonl``, together with
     {"t":..,"w":..,"e":{..},"a":[..]}      an event and the actions it led to, SendBeat left out
     {"gap":3,"why":".."}                   entries were lost here
 
+A head has the dialect of who wrote what follows (design/0039). What a newer minor wrote is read without what is not
+known here, to be explained; it is not replayed.
+
 ``record`` only appends to a bounded ring in memory; a thread does the encoding and writing, so a slow or
 full disk costs entries (a gap says how many) and never a beat. Nothing is fsynced: a power cut loses the
 last second of the journal; what must survive is in the store.
@@ -29,9 +32,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from failover_kit import VERSION
-from failover_kit.manager import journalpast
+from failover_kit.manager import dialect, journalpast
 from failover_kit.manager.actions import Action, SendBeat
-from failover_kit.manager.codec import CodecError, from_plain, from_tagged, tagged, to_plain
+from failover_kit.manager.codec import (
+    CodecError,
+    from_plain,
+    from_tagged,
+    is_member,
+    pruned,
+    pruned_tagged,
+    tagged,
+    to_plain,
+)
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import BeatReceived, Event, Tick
 from failover_kit.manager.offloop import Worker
@@ -41,7 +53,6 @@ from failover_kit.manager.states import InvariantViolation
 
 DEFAULT_DIR = "/var/lib/failover-kit/journal"
 LIMIT_BYTES = 16 << 20
-FORMAT = 1
 
 RING_ENTRIES = 20_000
 """Some minutes of a busy node: what a disk may hang before entries are lost."""
@@ -275,7 +286,8 @@ class _Files:
     def _head(self, core: dict[str, Any] | None) -> None:
         self._part += 1
         self._beats = _BeatShortener()
-        head = {"journal": FORMAT, "version": VERSION, "part": self._part, "w": self._wall_ms}
+        version = {"journal": dialect.MAJOR, "minor": dialect.MINOR, "version": VERSION}
+        head = {**version, "part": self._part, "w": self._wall_ms}
         state = {} if core is None else {"core": core}
         self._line({**head, "life": to_plain(self._life), **state})
 
@@ -317,6 +329,12 @@ class Head:
     version: str
     core: dict[str, Any] | None = None
     past: bool = False  # of a condensed part (``journalpast``): beats and ticks were left out
+    minor: int = 0  # of the dialect it was written in
+
+    @property
+    def newer(self) -> bool:
+        """Written by a failoverd that knows more than this one."""
+        return self.minor > dialect.MINOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,11 +392,12 @@ def _thinned(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 def _read_file(path: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Head | Entry | Gap | Damage]:
     beats = _BeatShortener()
     bad, first, unread = 0, "", 0  # lines just before this one that are none; beats that were lost by them
+    newer = False
     for number, line in lines:
         if not line.strip():
             continue
         try:
-            item = _read_line(line, beats)
+            item = _read_line(line, beats, newer=newer)
         except ValueError as error:
             if isinstance(error, _NoFullBeat) and beats.broken:
                 unread += bool(bad)
@@ -392,13 +411,14 @@ def _read_file(path: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Head |
         bad, first, unread = 0, "", 0
         if isinstance(item, Head):
             beats = _BeatShortener()
+            newer = item.newer
         yield item
     if bad > 1 or unread:
         yield Damage(bad, first)
 
 
-def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
-    """ValueError when it is no line of a journal."""
+def _read_line(line: bytes, beats: _BeatShortener, *, newer: bool = False) -> Head | Entry | Gap:
+    """ValueError when it is no line of a journal. ``newer``: what is not known here may be in it."""
     try:
         plain = json.loads(line)
     except (ValueError, RecursionError):
@@ -406,19 +426,47 @@ def _read_line(line: bytes, beats: _BeatShortener) -> Head | Entry | Gap:
     if not isinstance(plain, dict):
         raise ValueError("no journal of failoverd")
     if "journal" in plain:
-        if plain["journal"] != FORMAT:
-            raise ValueError("written by another version of failover-kit")
-        return Head(
-            from_plain(Life, plain.get("life")),
-            from_plain(int, plain.get("part")),
-            from_plain(int, plain.get("w")),
-            from_plain(str, plain.get("version")),
-            plain.get("core"),
-            from_plain(bool, plain.get("past", False)),
-        )
+        return _read_head(plain)
     if "gap" in plain:
         return Gap(from_plain(int, plain["gap"]), from_plain(str, plain.get("why", "")))
-    return _read_entry(plain, beats)
+    if not newer:
+        return _read_entry(plain, beats)
+    try:
+        return _read_entry(_known_part(plain), beats)
+    except _NoFullBeat:
+        raise
+    except CodecError as error:
+        # A kind of event that is not known here: what follows it is told all the same.
+        beats.broken = True
+        return Gap(1, f"a newer failoverd wrote what this one does not know ({error})")
+
+
+def _read_head(plain: dict[str, Any]) -> Head:
+    if plain["journal"] != dialect.MAJOR:
+        raise ValueError(f"written by another version of failover-kit ({plain.get('version')}, this is {VERSION})")
+    version, life = from_plain(str, plain.get("version")), plain.get("life")
+    minor = from_plain(int, plain.get("minor", 0))
+    if minor > dialect.MINOR:
+        life = pruned(Life, life, [])
+    return Head(
+        from_plain(Life, life),
+        from_plain(int, plain.get("part")),
+        from_plain(int, plain.get("w")),
+        version,
+        plain.get("core"),
+        from_plain(bool, plain.get("past", False)),
+        minor,
+    )
+
+
+def _known_part(plain: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a newer minor without the fields and the actions that are not known here."""
+    kept = dict(plain)
+    if "e" in kept:
+        kept["e"] = pruned_tagged(Event, kept["e"], [])
+    if isinstance(kept.get("a"), list):
+        kept["a"] = [pruned_tagged(Action, action, []) for action in kept["a"] if is_member(Action, action)]
+    return kept
 
 
 def _read_entry(plain: dict[str, Any], beats: _BeatShortener) -> Entry:
@@ -502,6 +550,9 @@ def replay(
         if isinstance(item, Gap):
             yield Remark(f"{item.lost} events are missing ({item.why}); replay of this life ends here", broken=True)
             core = None
+        elif item.newer:
+            core, life = None, None
+            yield Remark(f"{_life_sentence(item)}: {_newer_sentence(item)}", broken=True)
         elif item.part == 1:
             core, life, next_part = make(item.life), item.life, 2
             yield Remark(_life_sentence(item))
@@ -523,7 +574,16 @@ def _resume(head: Head, restore: Callable[[object], Replayed]) -> tuple[Replayed
     try:
         return restore(head.core), Remark(f"{where}, replayed from the snapshot it begins with")
     except CodecError as error:
-        return None, Remark(f"{where}: {error}", broken=True)
+        other = f"; failoverd {head.version} itself can replay it" if head.version != VERSION else ""
+        return None, Remark(f"{where}: {error}{other}", broken=True)
+
+
+def _newer_sentence(head: Head) -> str:
+    theirs, ours = dialect.name_of(head.minor), dialect.name_of(dialect.MINOR)
+    return (
+        f"it decided by what this failoverd ({VERSION}, {ours}) does not know ({theirs}), so it is not replayed; "
+        f"failoverctl explain tells of it, failoverctl replay of failoverd {head.version} replays it"
+    )
 
 
 def files_for(path: str) -> list[str]:

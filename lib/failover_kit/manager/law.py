@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from failover_kit.manager import dialect
 from failover_kit.manager.records import (
     Beat,
     CoreConfig,
@@ -368,6 +369,19 @@ def maintenance_is_on(number: int) -> bool:
     So two orders of the same number say the same, whoever gave them, and the higher of two is the later.
     """
     return number % 2 == 1
+
+
+def record_needs(record: NodeRecord) -> tuple[int, str]:
+    """The least minor (design/0039) that may go on from this record, and what an older one would lose by it.
+
+    A reader drops the fields that it does not know. That is safe for a field whose loss makes this node do less;
+    what keeps it from doing something is named here: a number above 0 bars older readers from the whole record.
+    """
+    if maintenance_is_on(record.maintenance):
+        return dialect.SINCE[dialect.Feature.MAINTENANCE], "the pair is in maintenance"
+    if any(group.unlooked for group in record.groups):
+        return dialect.SINCE[dialect.Feature.MAINTENANCE], "the peer was not looked at since maintenance ended"
+    return 0, ""
 
 
 def keeps_still(record: NodeRecord) -> bool:

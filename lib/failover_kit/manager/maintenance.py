@@ -10,7 +10,7 @@ started before the other one was seen stopped after *its* look, or was proved of
 
 from __future__ import annotations
 
-from failover_kit.manager import law
+from failover_kit.manager import dialect, law
 from failover_kit.manager.actions import ExitCode, Level
 from failover_kit.manager.coredata import CoreBase, Order, Purpose
 from failover_kit.manager.events import Command, Verb
@@ -86,6 +86,9 @@ class MaintenanceDecisions(CoreBase):
         beat = self.peer_beat()
         if beat is None:
             return f"{self.config.peer} is {self.peer_state.value}, and both nodes must know; repair that first"
+        why = dialect.unknown_to(self.config.peer, beat.minor, dialect.Feature.MAINTENANCE)
+        if why:
+            return why
         if self.persist_error:
             return "the state directory cannot be written"
         for claim in beat.groups:

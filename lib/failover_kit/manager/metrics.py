@@ -153,7 +153,7 @@ def _resource(
 
 def _node(text: _Text, status: Status, extra: Extra) -> None:
     view = status.view
-    info = {"version": status.version, "node": view.node, "peer": view.peer}
+    info = {"version": status.version, "node": view.node, "peer": view.peer, "speaks": view.speaks}
     text.family("failover_kit_info", "gauge", "This failoverd.", [(info, 1)])
     text.one("failover_kit_uptime_seconds", "Since failoverd started.", extra.uptime_ms / 1000)
     text.one("failover_kit_written_timestamp_seconds", "When this was written.", status.wall_ms / 1000)
@@ -180,6 +180,11 @@ def _peer(text: _Text, view: ClusterView) -> None:
     text.one("failover_kit_peer_last_beat_age_seconds", "Since its last beat.", _seconds(view.peer_heard_ago_ms))
     text.one("failover_kit_peer_hears_us", "Whether its beats say that it hears us.", view.peer_hears_us)
     text.one("failover_kit_peer_ready", "Whether the peer as a whole could take over.", view.peer_ready)
+    info = {**label, "version": view.peer_release, "speaks": view.peer_speaks}
+    heard: list[Sample] = [(info, 1)] if view.peer_speaks else []
+    text.family("failover_kit_peer_info", "gauge", "The failoverd of the peer; absent: not heard yet.", heard)
+    differ = bool(view.versions_differ) if view.peer_speaks else None
+    text.one("failover_kit_versions_differ", "Whether the peer runs another failoverd.", differ)
 
 
 def _groups(text: _Text, groups: Sequence[GroupView], extra: Extra) -> None:

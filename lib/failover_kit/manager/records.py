@@ -49,6 +49,8 @@ class CoreConfig:
     pings: tuple[str, ...] = ()  # names of the ping nodes, in the order of PingsSeen
     deadping_ms: int = 30_000  # one that did not answer for so long is silent
     ping_failover: bool = False  # a node that reaches fewer gives its groups to one that reaches more
+    release: str = ""  # of failoverd, told to the peer for people
+    minor: int = 0  # of the dialect it speaks (design/0039); in a replay that of then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,8 @@ class Beat:
     still: bool = False  # in maintenance by that number, and it is durable that the sender keeps still
     reached: int | None = None  # ping nodes the sender reaches; None: not known, or none of the receiver's business
     groups: tuple[GroupClaim, ...] = ()
+    minor: int = 0  # what the sender speaks (``dialect``); what a minor added is at its default in an older one
+    release: str = ""  # of failoverd there, for people; "" = it does not say
 
     def claim(self, name: str) -> GroupClaim | None:
         """The claim about group ``name``; None when the sender does not know that group."""
@@ -276,6 +280,10 @@ class ClusterView:
     health: str  # healthy, degraded, no-service
     reason: str  # one sentence
     todo: tuple[str, ...] = field(default=())  # what the operator can do
+    speaks: str = ""  # version of beats, record and journal: "1.1"
+    peer_release: str = ""  # of failoverd on the peer; "" = not heard yet, or it does not say
+    peer_speaks: str = ""  # "" = not heard yet
+    versions_differ: str = ""  # one sentence with the remedy; "" = alike, or not known
     proof: ProofView = field(default=ProofView())
     pings: tuple[PingView, ...] = ()
     peer_reaches: int | None = None  # how many of them the peer says it reaches; None: not known now

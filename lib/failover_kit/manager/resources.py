@@ -34,6 +34,10 @@ Permission = Callable[[], tuple[str, Freshness]]
 """Asked in the loop right before each fork of a start: "" or why not, and how long the answer is good."""
 
 
+Look = tuple[Finding, str]
+"""What a monitor found, and the reason when that is not plainly running or stopped."""
+
+
 class _Refused(Exception):
     """The core does not allow the start any more."""
 
@@ -101,10 +105,12 @@ class GroupRunner:
         if stays:
             return StartFailed(name, op, "", f"left of an earlier action: {stays}")
         calls: list[Call] = []
-        for caller in self.plan.callers:
+        look: Look | None = None
+        for caller, following in zip(self.plan.callers, (*self.plan.callers[1:], None), strict=True):
             began_ms = boottime_ms()
             try:
-                reason = await self._start_one(op, caller, permission)
+                seen = look or await self._monitor(op, caller)
+                reason, look = await self._start_one(op, caller, permission, seen, following)
             except (TooOld, _Refused) as error:
                 # No fault of the resource: what was started is stopped, and all is started when it may be.
                 calls.append(Call(caller.name, began_ms, boottime_ms()))
@@ -115,29 +121,38 @@ class GroupRunner:
         self._begin_watch(op)
         return Started(name, op, tuple(calls))
 
-    async def _start_one(self, op: int, caller: Caller, permission: Permission) -> str:
-        found, reason = await self._monitor(op, caller)
+    async def _start_one(
+        self, op: int, caller: Caller, permission: Permission, seen: Look, following: Caller | None
+    ) -> tuple[str, Look | None]:
+        """"" or why it was not started; and what a monitor said of ``following`` meanwhile, if it was asked.
+
+        A monitor only looks, so the one before the next start runs beside the one after this start: clients wait
+        for both. Not beside one that may be repeated for seconds (``_agrees``): it would be old then.
+        """
+        found, reason = seen
         if found is Finding.RUNNING:
-            return ""
+            return "", None
         if found is Finding.DOUBT:
-            return f"not started, its state is in doubt: {reason}"
+            return f"not started, its state is in doubt: {reason}", None
         refusal, freshness = permission()
         if refusal:
             raise _Refused(f"{caller.name} was not started: {refusal}")
         deadline = Deadline(caller.timeout_ms("start"))
         cell = self._cell(op, caller, "start")
         if isinstance(cell, str):
-            return cell
+            return cell, None
         ended = await self._run(cell, caller, "start", freshness)
         failure = caller.failure(ended)
         if failure:
             stays = await emptied(cell)
-            return f"start: {failure}" + (f"; {stays}" if stays else "")
+            return f"start: {failure}" + (f"; {stays}" if stays else ""), None
         try:
             self._space.keep(cell, self.plan.name, caller.instance)
         except ActionSpaceError as error:
-            return str(error)
-        return await self._agrees(op, caller, deadline)
+            return str(error), None
+        if following is None or caller.kind is not CallKind.OCF:
+            return await self._agrees(op, caller, deadline), None
+        return await asyncio.gather(self._agrees(op, caller, deadline), self._monitor(op, following))
 
     async def _agrees(self, op: int, caller: Caller, deadline: Deadline) -> str:
         """A monitor must agree with the start; those that are no OCF agents get a moment to."""

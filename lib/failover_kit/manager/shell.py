@@ -163,15 +163,20 @@ class Shell:
         self.feed(BeatReceived(link, beat))
 
     async def command(
-        self, verb: Verb, groups: tuple[str, ...] = (), target: str = "", terms: Terms | None = None
+        self,
+        verb: Verb,
+        groups: tuple[str, ...] = (),
+        target: str = "",
+        terms: Terms | None = None,
+        by: str = "",
     ) -> Outcome:
         """An operator's order, or a watcher's request on its terms; returns with its real outcome, which may take
-        minutes."""
+        minutes. ``by`` is who gave it, for the journal."""
         self._command_id += 1
         number = self._command_id
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._replies[number] = future
-        self.feed(Command(number, verb, groups, target, self._wall_clock(), terms))
+        self.feed(Command(number, verb, groups, target, self._wall_clock(), terms, by))
         if self.ended.done() and not future.done():
             self._replies.pop(number, None)
             return Outcome(ExitCode.FAILED, "failoverd is ending")

@@ -2,8 +2,11 @@
 
 ``STATE_DIR/node.json`` is one line of JSON with a checksum. It is replaced whole: written to a temporary
 file, fsynced, renamed, and the directory fsynced, because rename(2) alone survives a crash of the
-program and not one of the machine. A file that cannot be read counts as no records (PROTOCOL rule 23):
+program and not one of the machine. A file that is damaged counts as no records (PROTOCOL rule 23):
 this node then has no rights and waits; the file is kept aside for whoever wants to know why.
+
+A record that only a newer failoverd may go on from (``recordform``) is neither used nor written over. To the core
+that is a disk that takes no record: no right, no start, no grant, no shot; and the newer failoverd finds it again.
 """
 
 from __future__ import annotations
@@ -12,22 +15,17 @@ import asyncio
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
 from functools import partial
 
-from failover_kit.manager.codec import CodecError, from_plain, to_plain
 from failover_kit.manager.offloop import Worker
+from failover_kit.manager.recordform import RECORD_LIMIT_BYTES, Barred, format_record, parse_record
 from failover_kit.manager.records import NodeRecord
 
 DEFAULT_DIR = "/var/lib/failover-kit/state"
-FORMAT = 1
 
 PERSIST_TIMEOUT_MS = 10_000
 """After this the core is told that the record is not durable. The disk may still finish it, in order."""
-
-RECORD_LIMIT_BYTES = 1 << 20
 
 _RECORD = "node.json"
 _DAMAGED = "node.json.damaged"
@@ -62,6 +60,8 @@ class Store:
     def __init__(self, directory: str = DEFAULT_DIR, *, timeout_ms: int = PERSIST_TIMEOUT_MS) -> None:
         """Make the directory if needed and lock it. StoreLocked or StoreError when that cannot be."""
         self.directory = directory
+        self.remark = ""  # one sentence: what a newer failoverd wrote and this one does not know
+        self._barred = ""  # why nothing may be written; "" = it may
         self._timeout_ms = timeout_ms
         try:
             _make_directory(directory)
@@ -82,16 +82,28 @@ class Store:
         except OSError as error:
             return None, _sentence(f"{path} cannot be read; going on without rights", error)
         try:
-            return _parse(data), ""
+            record, unknown = parse_record(data)
+        except Barred as error:
+            self._barred = f"{path} {error}; {error.remedy}"
+            return None, (
+                f"{path} {error}: it is neither used nor written over, and this node has no rights, starts nothing "
+                f"and shoots nobody; {error.remedy}"
+            )
         except ValueError as error:
             return None, self._set_aside(path, str(error))
+        if unknown:
+            names = ", ".join(sorted({name.rpartition(".")[2] for name in unknown}))
+            self.remark = f"{path} was written by a newer failoverd: this one goes on without {names}"
+        return record, ""
 
     async def persist(self, record: NodeRecord) -> None:
         """Return when ``record`` is durable. PersistError when it may not be.
 
         The work is done off the loop. Records reach the disk in the order of the calls.
         """
-        data = _format(record)
+        if self._barred:
+            raise PersistError(self._barred)
+        data = format_record(record)
         try:
             async with asyncio.timeout(self._timeout_ms / 1000):
                 await self._worker.run(lambda: self._write(data))
@@ -147,38 +159,9 @@ def peek(directory: str = DEFAULT_DIR) -> NodeRecord | None:
     """The last record as it is now, from outside: takes no lock and changes nothing. None when it says nothing."""
     try:
         with open(os.path.join(directory, _RECORD), "rb") as file:
-            return _parse(file.read(RECORD_LIMIT_BYTES + 1))
+            return parse_record(file.read(RECORD_LIMIT_BYTES + 1))[0]
     except (OSError, ValueError):
         return None
-
-
-def _format(record: NodeRecord) -> bytes:
-    body = json.dumps(to_plain(record), sort_keys=True, separators=(",", ":"))
-    whole = {"format": FORMAT, "sha256": _checksum(body), "record": json.loads(body)}
-    return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
-
-
-def _parse(data: bytes) -> NodeRecord:
-    """ValueError with half a sentence when ``data`` is no record."""
-    if len(data) > RECORD_LIMIT_BYTES:
-        raise ValueError("it is too long")
-    try:
-        whole = json.loads(data)
-    except (ValueError, RecursionError):
-        raise ValueError("it is empty, cut short or no JSON") from None
-    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
-        raise ValueError("it was written by another version")
-    body = json.dumps(whole.get("record"), sort_keys=True, separators=(",", ":"))
-    if whole.get("sha256") != _checksum(body):
-        raise ValueError("its checksum is wrong")
-    try:
-        return from_plain(NodeRecord, whole["record"])
-    except CodecError as error:
-        raise ValueError(str(error)) from None
-
-
-def _checksum(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def _make_directory(directory: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_kit.manager import law
+from failover_kit.manager import dialect, law
 from failover_kit.manager.coredata import CoreBase, DrillStep, Group, Purpose, ShotKind
 from failover_kit.manager.drill import UNFINISHED
 from failover_kit.manager.records import ClusterView, GroupView, LinkView, PingView, ProofState, ProofView
@@ -53,6 +53,10 @@ def view_of(core: OrderDecisions, now_ms: int) -> ClusterView:
         health=health,
         reason=reason,
         todo=todo,
+        speaks=dialect.name_of(core.config.minor),
+        peer_release=beat.release if beat is not None else "",
+        peer_speaks=dialect.name_of(beat.minor) if beat is not None else "",
+        versions_differ=core.versions_differ(beat) if beat is not None else "",
         proof=_proof(core),
         pings=tuple(
             PingView(name=name, reached=reached, since_ms=since_ms)
@@ -208,7 +212,10 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
     """healthy, degraded or no-service, and the one sentence why."""
     peer = core.config.peer
     if core.in_maintenance():
-        heard = "" if core.peer_beat() is not None else f"; {peer} is {core.peer_state.value}"
+        beat = core.peer_beat()
+        heard = "" if beat is not None else f"; {peer} is {core.peer_state.value}"
+        if beat is not None and dialect.unknown_to(peer, beat.minor, dialect.Feature.MAINTENANCE):
+            heard = f"; {peer} does not: its failoverd ({dialect.name_of(beat.minor)}) knows no maintenance"
         return "degraded", f"maintenance: nothing is started, stopped, moved or fenced by itself{heard}"
     for group in groups:
         here = group.state is GroupState.STARTED
@@ -224,6 +231,9 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
         state = "gone (failoverd was ended there)" if core.has_left() else core.peer_state.value
         return "degraded", f"{peer} is {state}: a second failure would not be covered"
     for group in groups:
+        doubt = _doubt_beside(group, core.config.node, peer)
+        if doubt:
+            return "degraded", doubt
         if group.parked or group.failed_here:
             return "degraded", f"group {group.name} cannot run here: {group.parked or 'it failed here'}"
         claim = core.peer_claim(group.name)
@@ -250,6 +260,15 @@ def _health(core: OrderDecisions, groups: tuple[GroupView, ...], now_ms: int) ->
     if _drill_showed_a_fault(core):
         return "degraded", f"the last proof drill of {peer} failed: whether {peer} can be cut is in doubt"
     return "healthy", "both nodes are up"
+
+
+def _doubt_beside(group: GroupView, node: str, peer: str) -> str:
+    """What is not known of a group on the node beside the one that runs it; "" when it is stopped there."""
+    doubtful = (GroupState.UNKNOWN, GroupState.FAILED)
+    for runs, doubts, state in ((peer, node, group.state), (node, peer, group.peer_state)):
+        if state in doubtful:
+            return f"group {group.name} runs on {runs}, and it is not known that nothing of it runs on {doubts}"
+    return ""
 
 
 def _drill_showed_a_fault(core: OrderDecisions) -> bool:
@@ -281,6 +300,14 @@ def _no_service(core: OrderDecisions, group: GroupView) -> str:
     return f"group {name} runs on no node: {group.doing}"
 
 
+def _todo_unlooked(core: OrderDecisions, names: str) -> tuple[str, ...]:
+    peer, beat = core.config.peer, core.peer_beat()
+    why = dialect.unknown_to(peer, beat.minor, dialect.Feature.MAINTENANCE) if beat is not None else ""
+    if why:
+        return (f"{names} starts here when {peer} says that it looked since maintenance ended: {why}",)
+    return (f"see failoverctl status on {peer}: {names} starts here when it is stopped and looked at there",)
+
+
 def _todo(core: OrderDecisions) -> tuple[str, ...]:
     """What the operator can do now, most urgent first."""
     peer = core.config.peer
@@ -298,8 +325,7 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
     if unlooked and core.peer_state is PeerState.UP:
-        names = ", ".join(unlooked)
-        todo.append(f"see failoverctl status on {peer}: {names} starts here when it is stopped and looked at there")
+        todo += _todo_unlooked(core, ", ".join(unlooked))
     by_itself = core.peer_state is PeerState.FENCED and core.config.fence_power_on
     if core.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD) and not by_itself:
         todo.append(f"when {peer} is fit again, switch it on and boot it: it joins by itself")

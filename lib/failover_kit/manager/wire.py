@@ -1,15 +1,16 @@
 """A beat as a frame: readable lines between two markers, signed. The same on UDP and serial lines.
 
-    =failover-kit 1
+    =failover-kit 1.1
     node pete
     boot 2cb5b36b-3b05-4d0c-9d0a-9e2b4f7f9a51
     life 6f1d0a7b52c94e83
     beat 1204
     echo 90c1b6a2d2e04f5c 988
     says hears ready
-    links 11
     conf 5b0f6a1d0c7e9a34
+    links 11
     maintenance 3 still
+    release 0.1.0
     reached 2
     group IPaddr_10.0.0.9 started held right=4 top=4
     auth 1 (64 hex digits)
@@ -18,8 +19,12 @@
 The last line but one is HMAC-SHA256 (RFC 2104) over every byte before its digits, with the key of that
 index in authkeys; an index of method ``crc`` has the empty key, which makes it a checksum. What is at its
 default is left out; ``links`` tells of each link, in an order that both nodes have, whether the peer is heard
-there. There is exactly one spelling of a beat: a frame that is signed rightly and still is
-not what ``encode`` would have written comes from another version and is refused.
+there.
+
+The first line has the version, MAJOR.MINOR (``dialect``, design/0039). Between ``conf`` and the groups stand the
+lines that minor versions added (``wireitems``). A frame of a higher minor may have more of them, and more words at
+the end of a group's line: these are ignored. Everything known has exactly one spelling: a frame that is signed
+rightly and in which the rest is not what ``encode`` would have written is refused.
 
 Pure. The one error that leaves this module for a received frame is FrameError.
 """
@@ -28,27 +33,18 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import Any
 
-from failover_kit.manager.config import LINK_LIMIT, PING_LIMIT, Secret
+from failover_kit.manager import dialect, wireitems
+from failover_kit.manager.config import LINK_LIMIT, Secret
 from failover_kit.manager.records import Beat, GroupClaim
 from failover_kit.manager.states import GroupState
-
-VERSION = 1
+from failover_kit.manager.wireitems import COUNTER_LIMIT, EPOCH_LIMIT, digits, number, quote, unquote
 
 FRAME_LIMIT_BYTES = 1232
 """No link fragments this: IPv6 guarantees 1280 (RFC 8200 section 5), 40 of them are its header and 8 UDP's."""
-
-COUNTER_LIMIT = 10**12
-"""Bound of beat counters: 31 years of one life at 1000 beats a second. Bounds make rule 22 exact."""
-
-EPOCH_LIMIT = 10**9
-"""Bound of epochs and of request numbers: a thousand million moves."""
-
-WORD_LIMIT_BYTES = 96
-"""Longest name accepted, as written; real ones are a third of that (GROUP_NAME_BYTES, boot_id 36)."""
 
 ECHO_LIMIT = 2
 GROUP_LIMIT = 64
@@ -61,12 +57,16 @@ BOOT_ID_BYTES = 36
 
 START = b"=failover-kit "
 END = b"=end\n"
-_FIRST_LINE = b"%s%d\n" % (START, VERSION)
-_OTHER_VERSION = re.compile(rb"=failover-kit ([0-9]{1,4})\n")
-_CLAIMED_NODE = re.compile(rb"=failover-kit [0-9]{1,4}\nnode ([!-<>-~]{1,96})\n")
+_NUMBER = rb"(0|[1-9][0-9]{0,2})"
+_FIRST_LINE = re.compile(rb"=failover-kit %s\.%s\n" % (_NUMBER, _NUMBER))
+_CLAIMED_NODE = re.compile(rb"=failover-kit [0-9.]{1,7}\nnode ([!-<>-~]{1,96})\n")
 _SIGNATURE = re.compile(rb"\nauth (0|[1-9][0-9]?) ([0-9a-f]{64})\n=end\n\Z")
 _SIGNATURE_TAIL_BYTES = len(b"\nauth 15 ") + 64 + len(b"\n=end\n")
-_WORD = re.compile(r"[!-<>-~]+")  # printable, no blank, no "="
+
+_BASE_KEYS = frozenset(("node", "boot", "life", "beat", "echo", "says", "conf"))  # of 1.0, besides "group"
+_GROUP_WORDS = frozenset(
+    ("held", "failed-here", "parked", "right", "top", "grant", "for", "fence-me", "want")
+)  # fmt: skip
 
 # heartbeat.md section 2: classic text begins with ">>>", the netstring form of 3.0.6 with "###".
 _HEARTBEAT_MARKERS = (b">>>\n", b"###\n")
@@ -125,7 +125,7 @@ def max_frame_bytes(
     longest_state = max(GroupState, key=lambda state: len(state.value))
     epoch, counter = EPOCH_LIMIT - 1, COUNTER_LIMIT - 1
     beat = Beat(
-        node=max(nodes, key=lambda name: len(_quote(name))),
+        node=max(nodes, key=lambda name: len(quote(name))),
         boot_id="b" * BOOT_ID_BYTES,
         nonce=nonce,
         counter=counter,
@@ -138,6 +138,8 @@ def max_frame_bytes(
         maintenance=epoch,
         still=True,
         reached=pings or None,
+        minor=dialect.MINOR,
+        release="r" * dialect.RELEASE_BYTES,
         groups=tuple(
             GroupClaim(
                 name=name,
@@ -174,62 +176,41 @@ def frame_fits(
 
 def _body(beat: Beat) -> bytes:
     lines = [
-        f"node {_quote(beat.node)}",
-        f"boot {_quote(beat.boot_id)}",
-        f"life {_quote(beat.nonce)}",
-        f"beat {_digits(beat.counter, COUNTER_LIMIT)}",
+        f"node {quote(beat.node)}",
+        f"boot {quote(beat.boot_id)}",
+        f"life {quote(beat.nonce)}",
+        f"beat {digits(beat.counter, COUNTER_LIMIT)}",
     ]
     if len(beat.echoes) > ECHO_LIMIT or len(beat.groups) > GROUP_LIMIT:
         raise ValueError(f"a beat echoes {ECHO_LIMIT} lives and tells of {GROUP_LIMIT} groups at most")
-    lines += [f"echo {_quote(nonce)} {_digits(heard, COUNTER_LIMIT)}" for nonce, heard in beat.echoes]
+    lines += [f"echo {quote(nonce)} {digits(heard, COUNTER_LIMIT)}" for nonce, heard in beat.echoes]
     flags = (("hears", beat.hears), ("ready", beat.ready), ("leaving", beat.leaving))
     said = [word for word, is_so in flags if is_so]
     if said:
         lines.append(" ".join(("says", *said)))
-    if beat.links:
-        if len(beat.links) > LINK_LIMIT:
-            raise ValueError(f"a beat tells of {LINK_LIMIT} links at most")
-        lines.append("links " + "".join("1" if heard else "0" for heard in beat.links))
     if beat.digest:
-        lines.append(f"conf {_quote(beat.digest)}")
-    if beat.maintenance:
-        still = " still" if beat.still else ""
-        lines.append(f"maintenance {_digits(beat.maintenance, EPOCH_LIMIT)}{still}")
-    if beat.reached is not None:
-        lines.append(f"reached {_digits(beat.reached, PING_LIMIT + 1)}")
+        lines.append(f"conf {quote(beat.digest)}")
+    lines += wireitems.added_lines(beat)
     lines += [_group_line(claim) for claim in beat.groups]
-    return _FIRST_LINE + "\n".join(lines).encode("ascii") + b"\n"
+    return _whole(beat.minor, lines)
+
+
+def _whole(minor: int, lines: Iterable[str]) -> bytes:
+    version = f"{dialect.MAJOR}.{digits(minor, dialect.MINOR_LIMIT)}"
+    return START + "\n".join((version, *lines)).encode("ascii") + b"\n"
 
 
 def _group_line(claim: GroupClaim) -> str:
-    words = ["group", _quote(claim.name), claim.state.value]
+    words = ["group", quote(claim.name), claim.state.value]
     flags = (("held", claim.held), ("failed-here", claim.failed_here), ("parked", claim.parked))
     words += [word for word, is_so in flags if is_so]
     numbers = (("right", claim.right), ("top", claim.top), ("grant", claim.grant))
-    words += [f"{word}={_digits(number, EPOCH_LIMIT)}" for word, number in numbers if number]
+    words += [f"{word}={digits(number, EPOCH_LIMIT)}" for word, number in numbers if number]
     if claim.grant_nonce:
-        words.append(f"for={_quote(claim.grant_nonce)}")
+        words.append(f"for={quote(claim.grant_nonce)}")
     orders = (("fence-me", claim.fence_me), ("want", claim.want))
-    words += [f"{word}={_digits(number, EPOCH_LIMIT)}" for word, number in orders if number]
+    words += [f"{word}={digits(number, EPOCH_LIMIT)}" for word, number in orders if number]
     return " ".join(words)
-
-
-def _quote(text: str) -> str:
-    """One word: bytes outside letters, digits and a few signs as ``%XX``; "-" alone is the empty text."""
-    if not text:
-        return "-"
-    if text == "-":
-        return "%2D"
-    word = quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="/:@,+")
-    if len(word) > WORD_LIMIT_BYTES:
-        raise ValueError(f"{text!r} is too long for a beat: {len(word)} of {WORD_LIMIT_BYTES} bytes")
-    return word
-
-
-def _digits(number: int, limit: int) -> str:
-    if not 0 <= number < limit:
-        raise ValueError(f"{number} does not fit into a beat, which has room for 0 to {limit - 1}")
-    return str(number)
 
 
 def _sign(body: bytes, key: Secret, key_index: int) -> bytes:
@@ -246,7 +227,7 @@ def _mac(key: Secret, signed: bytes) -> bytes:
 
 def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
     """The beat in ``frame``, signed with one of ``keys``; FrameError, and nothing else, if it is none."""
-    _check_shape(frame)
+    minor = _check_shape(frame)
     tail_at = max(0, len(frame) - _SIGNATURE_TAIL_BYTES)
     signature = _SIGNATURE.search(frame, tail_at)
     if signature is None:
@@ -267,8 +248,11 @@ def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
         )
     body = frame[: signature.start() + 1]
     try:
-        beat = _parse_body(body)
-        if _body(beat) == body:
+        lines = body.decode("ascii").split("\n")[1:-1]
+        if minor > dialect.MINOR:
+            lines = wireitems.without_unknown(lines, _BASE_KEYS, _GROUP_WORDS)
+        beat = _parse_lines(lines, minor)
+        if _body(beat) == _whole(minor, lines):
             return beat
     except ValueError as error:
         reason = f" ({error})"
@@ -276,8 +260,8 @@ def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
         reason = ""
     raise FrameError(
         Fault.MALFORMED,
-        f"a rightly signed frame could not be read{reason}: the peer runs another version of failover-kit; "
-        "install the same one on both nodes",
+        f"a rightly signed frame of version {dialect.name_of(minor)} could not be read{reason}: this failoverd "
+        f"({dialect.name_of(dialect.MINOR)}) and the peer's do not agree on it; install the same on both nodes",
     )
 
 
@@ -287,12 +271,13 @@ def claimed_node(frame: bytes) -> str | None:
     if found is None:
         return None
     try:
-        return _unquote(found.group(1).decode("ascii"))
+        return unquote(found.group(1).decode("ascii"))
     except ValueError:
         return None
 
 
-def _check_shape(frame: bytes) -> None:
+def _check_shape(frame: bytes) -> int:
+    """The minor of its version, when it looks like a whole frame of our major."""
     if frame.startswith(_HEARTBEAT_MARKERS):
         raise FrameError(
             Fault.HEARTBEAT,
@@ -304,24 +289,27 @@ def _check_shape(frame: bytes) -> None:
         raise FrameError(Fault.NOT_A_FRAME, f"{len(frame)} bytes that are no frame were dropped: {shown!r}")
     if len(frame) > FRAME_LIMIT_BYTES:
         raise FrameError(Fault.TOO_LONG, f"a frame of more than {FRAME_LIMIT_BYTES} bytes was dropped")
-    if not frame.startswith(_FIRST_LINE):
-        other = _OTHER_VERSION.match(frame)
-        if other is None:
-            raise FrameError(Fault.MALFORMED, "a frame with a damaged first line was dropped")
+    version = _FIRST_LINE.match(frame)
+    if version is None:
+        raise FrameError(Fault.MALFORMED, "a frame with a damaged first line was dropped")
+    major, minor = (int(digit) for digit in version.groups())
+    if major != dialect.MAJOR:
+        who = "this node" if major > dialect.MAJOR else "the other node"
         raise FrameError(
             Fault.VERSION,
-            f"a frame of version {int(other.group(1))} was dropped, this node speaks version {VERSION}; "
-            "install the same failover-kit on both nodes",
+            f"a frame of version {major}.{minor} was dropped, this node speaks {dialect.name_of(dialect.MINOR)}; "
+            f"upgrade failover-kit on {who}",
         )
     if not frame.endswith(b"\n" + END):
         raise FrameError(Fault.TRUNCATED, f"a frame without its end was dropped after {len(frame)} bytes")
+    return minor
 
 
 class _Lines:
     """The words of the lines of a body, taken one by one in their fixed order."""
 
-    def __init__(self, body: bytes) -> None:
-        self._lines = body.decode("ascii").split("\n")[1:-1]
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
         self._at = 0
 
     def take(self, keyword: str) -> list[str] | None:
@@ -345,23 +333,26 @@ class _Lines:
             raise ValueError(f"line {self._at + 1} is not known")
 
 
-def _parse_body(body: bytes) -> Beat:
+def _parse_lines(body: Sequence[str], minor: int) -> Beat:
     """ValueError when it cannot be read. Laxness here is caught by the comparison in ``decode``."""
     lines = _Lines(body)
-    node = _unquote(lines.need("node", 1)[0])
-    boot_id = _unquote(lines.need("boot", 1)[0])
-    nonce = _unquote(lines.need("life", 1)[0])
-    counter = _number(lines.need("beat", 1)[0])
+    node = unquote(lines.need("node", 1)[0])
+    boot_id = unquote(lines.need("boot", 1)[0])
+    nonce = unquote(lines.need("life", 1)[0])
+    counter = number(lines.need("beat", 1)[0])
     echoes: list[tuple[str, int]] = []
     while (words := lines.take("echo")) is not None:
         if len(words) != 2 or len(echoes) == ECHO_LIMIT:
             raise ValueError("an echo too many or without its counter")
-        echoes.append((_unquote(words[0]), _number(words[1])))
+        echoes.append((unquote(words[0]), number(words[1])))
     said = lines.take("says") or []
-    links = lines.take("links")
     conf = lines.take("conf")
-    maintenance = lines.take("maintenance")
-    reached = lines.take("reached")
+    added: dict[str, Any] = {}
+    for addition in wireitems.additions(minor):
+        if (words := lines.take(addition.key)) is not None:
+            if not words:
+                raise ValueError(f"line {addition.key!r} says nothing")
+            added.update(addition.read(words))
     groups: list[GroupClaim] = []
     while (words := lines.take("group")) is not None:
         groups.append(_parse_group(words))
@@ -377,12 +368,10 @@ def _parse_body(body: bytes) -> Beat:
         hears="hears" in said,
         ready="ready" in said,
         leaving="leaving" in said,
-        links=tuple(sign == "1" for sign in links[0]) if links else (),
-        digest=_unquote(conf[0]) if conf else "",
-        maintenance=_number(maintenance[0]) if maintenance else 0,
-        still="still" in (maintenance or ()),
-        reached=_number(reached[0]) if reached else None,
+        digest=unquote(conf[0]) if conf else "",
         groups=tuple(groups),
+        minor=minor,
+        **added,
     )
 
 
@@ -394,32 +383,18 @@ def _parse_group(words: list[str]) -> GroupClaim:
         name, _, value = word.partition("=")
         values[name] = value
     return GroupClaim(
-        name=_unquote(words[0]),
+        name=unquote(words[0]),
         state=GroupState(words[1]),
         held="held" in values,
         failed_here="failed-here" in values,
         parked="parked" in values,
-        right=_number(values.get("right", "0")),
-        top=_number(values.get("top", "0")),
-        grant=_number(values.get("grant", "0")),
-        grant_nonce=_unquote(values["for"]) if "for" in values else "",
-        fence_me=_number(values.get("fence-me", "0")),
-        want=_number(values.get("want", "0")),
+        right=number(values.get("right", "0")),
+        top=number(values.get("top", "0")),
+        grant=number(values.get("grant", "0")),
+        grant_nonce=unquote(values["for"]) if "for" in values else "",
+        fence_me=number(values.get("fence-me", "0")),
+        want=number(values.get("want", "0")),
     )
-
-
-def _unquote(word: str) -> str:
-    if len(word) > WORD_LIMIT_BYTES or not _WORD.fullmatch(word):
-        raise ValueError("a word that is empty, too long or not printable")
-    if word == "-":
-        return ""
-    return unquote_to_bytes(word).decode("utf-8", "surrogateescape")
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(COUNTER_LIMIT))):
-        raise ValueError("a number that is none")
-    return int(text)
 
 
 # --- serial lines ---------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from failover_kit.rehearsal import needs, rundir
 from failover_kit.rehearsal.control import RequestError, request
 from failover_kit.rehearsal.disk import DiskError
 from failover_kit.rehearsal.events import Diary
+from failover_kit.rehearsal.kit import program
 from failover_kit.rehearsal.namespaces import NamespaceError
 from failover_kit.rehearsal.node import NodeError
 from failover_kit.rehearsal.picture import page
@@ -228,8 +229,8 @@ class _Run:
 
     def _keep(self, world: World) -> None:
         say, directory = self._printer.line, world.directory
-        me = os.path.join(self._kit, "bin", "rehearsal")
-        ctl = os.path.join(self._kit, "bin", "failoverctl")
+        me = program(self._kit, "rehearsal")
+        ctl = program(self._kit, "failoverctl")
         say()
         say(f"The pair keeps running until Ctrl-C; its directory is {directory}.", "bold")
         say("From another terminal, as root:")
@@ -239,7 +240,7 @@ class _Run:
             outlets = " and ".join(map(str, world.setup.outlets(node)))
             say(f"  {me} press {node.name} off      # outlet {outlets} of {SWITCH}, by its button; then on")
         say(f"  {me} cable serial off      # or network; then on")
-        say(f"  {os.path.join(self._kit, 'bin', 'wti-emulator')} ctl {directory}/emulator.ctl show")
+        say(f"  {program(self._kit, 'wti-emulator')} ctl {directory}/emulator.ctl show")
         signal.pause()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from failover_kit.rehearsal.events import Diary, Kind
+from failover_kit.rehearsal.kit import agents
 from failover_kit.rehearsal.ledger import Power, Sighting
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 from failover_kit.rehearsal.network import Network
@@ -23,7 +24,7 @@ from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
 
 BOOT_MS = 20_000
 DEATH_MS = 10_000
-WITNESSED = ("ocf/IPaddr", "ocf/Filesystem")
+WITNESSED = ("IPaddr", "Filesystem")
 
 
 class NodeError(Exception):
@@ -166,7 +167,7 @@ class Node:
             "disk": os.path.join(self._directory, "disk"),
             "config": os.path.join(self._directory, "ha.d"),
             "witness": os.path.join(self._directory, "witness"),
-            "witnessed": list(WITNESSED),
+            "witnessed": [f"{agents(self._kit)}/{name}" for name in WITNESSED],
             "ledger": self._ledger,
             "boot_id": boot_id,
             "serial": self._serial,

@@ -5,7 +5,6 @@ Where a group can be named and is not, the first one is meant: most scenes have 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 
 from failover_kit.rehearsal import ledger, status
 from failover_kit.rehearsal.events import Kind
+from failover_kit.rehearsal.kit import program
 from failover_kit.rehearsal.node import Node
 from failover_kit.rehearsal.plan import GROUP, HANG_FILE, GroupPlan
 from failover_kit.rehearsal.records import Gap, longest_gap
@@ -49,7 +49,7 @@ class Stage:
         """``progress`` is told what is being waited for, several times a second."""
         self.world = world
         self._progress = progress
-        self.ctl = os.path.join(world.kit, "bin", "failoverctl")
+        self.ctl = program(world.kit, "failoverctl")
         self.begin_ms = boottime_ms()
         self.fault_ms = self.begin_ms
         self.measured = Measured()

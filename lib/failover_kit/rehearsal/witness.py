@@ -5,7 +5,7 @@ The ledger must not depend on what failoverd says, so this notes every start and
 boot clock, before the agent is executed, and its result after. A call is named by the agent and what it is
 about. It is mounted over ``ocf/IPaddr`` and
 ``ocf/Filesystem``; the real ones are below ``/run/rehearsal/kit``. One line is one write(2) to a file opened
-for appending, so lines of both nodes never mix.
+for appending, so lines of both nodes never mix. What is installed has its agents elsewhere (``real``).
 """
 
 import os
@@ -15,7 +15,6 @@ import time
 KIT = "/run/rehearsal/kit"
 LEDGER = "/run/rehearsal/ledger"
 BOOT = "/run/rehearsal/boot"
-SERVICE = ["/usr/bin/python3", "-IS", KIT + "/lib/failover_kit/rehearsal/recordd.py"]
 WRITTEN_DOWN = ("start", "stop")
 
 
@@ -37,9 +36,18 @@ def about(agent: str, argv: list[str]) -> str:
     return f"{agent}:{found}" if found else agent
 
 
+def real(agent: str) -> list[str]:
+    """What ``agent`` is where we do not stand in its place. ``kit`` has the two layouts."""
+    checkout = os.path.isdir(KIT + "/ocf")
+    if agent == "recordd":
+        library = KIT + ("/lib" if checkout else "/share/failover-kit")
+        return ["/usr/bin/python3", "-IS", library + "/failover_kit/rehearsal/recordd.py"]
+    return [KIT + ("/ocf/" if checkout else "/lib/ocf/resource.d/failover-kit/") + agent]
+
+
 def main(argv: list[str]) -> int:
     agent = os.path.basename(argv[0])
-    command = [*SERVICE, *argv[1:]] if agent == "recordd" else [f"{KIT}/ocf/{agent}", *argv[1:]]
+    command = [*real(agent), *argv[1:]]
     # OCF has the verb first, haresources has it last.
     verb = next((word for word in (argv[1:2] + argv[-1:]) if word in WRITTEN_DOWN), "")
     if not verb:

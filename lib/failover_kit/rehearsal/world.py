@@ -14,6 +14,7 @@ from failover_kit.rehearsal.cable import SerialCable
 from failover_kit.rehearsal.control import RequestError, Server
 from failover_kit.rehearsal.disk import SharedDisk
 from failover_kit.rehearsal.events import Diary, Kind
+from failover_kit.rehearsal.kit import program
 from failover_kit.rehearsal.ledger import Attempt, Power, Sighting, parse_attempt
 from failover_kit.rehearsal.namespaces import dies_with_us
 from failover_kit.rehearsal.network import Network
@@ -106,7 +107,7 @@ class World:
                 outlets=self.setup.outlets(plan),
                 disks={self.disk_of(group).number: group for group in self.setup.groups},
                 serial=self.cable.end_of(index),
-                command=[os.path.join(self.kit, "bin", "failoverd")] if daemon else [],
+                command=[program(self.kit, "failoverd")] if daemon else [],
                 network=self.network,
                 diary=self.diary,
                 on_power_cut=on_power_cut,
