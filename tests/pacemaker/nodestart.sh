@@ -6,6 +6,11 @@
 # Runs below the node's pid 1, in its own mount namespace: nothing here is seen by the machine, and it ends with
 # the node. What survives a power cut is on the node's disk, /var/lib/failover-kit.
 set -e
+# Everything below covers directories of whoever runs it.
+[ -e /run/rehearsal/boot ] || {
+    echo "nodestart.sh: this is no node of the rehearsal; run tests/pacemaker instead" >&2
+    exit 2
+}
 kit=$1
 disk=/var/lib/failover-kit
 

@@ -122,9 +122,19 @@ def test_killed_it_takes_its_processes_with_it_and_clean_removes_the_rest(tmp_pa
     assert traces_of(child.pid) == []
 
 
+NODES_MOUNT_ON = ("/", "/proc", "/sys", "/sys/fs/xfs", "/run", "/tmp", "/dev/shm", "/mnt", "/etc", "/var/lib")
+
+
+def machine_mounts():
+    """How often something is mounted where nodes mount, as this machine sees it."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return {point: points.count(point) for point in NODES_MOUNT_ON}
+
+
 @pytest.fixture
 def stage(request):
     """Both nodes on, nobody in charge: no failoverd runs. Its parameter is another setup."""
+    before = machine_mounts()
     place = rundir.RunDir()
     try:
         setup = getattr(request, "param", STANDING)
@@ -132,12 +142,14 @@ def stage(request):
         try:
             for plan in NODES:
                 world.press(plan.name, "on")
+            assert machine_mounts() == before, "a node mounts for itself alone"
             yield Stage(world)
         finally:
             world.close()
     finally:
         place.close()
     assert rundir.left_behind(place.path) == []
+    assert machine_mounts() == before
 
 
 def by_hand(stage, name, verb, group=GROUP):

@@ -335,23 +335,7 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
     if "power-on-failed" in core.said:
         todo.append(f"repair the power switch of {peer}: it could not be switched on again, and is tried again")
     for group in core.groups.values():
-        claim = core.peer_claim(group.name)
-        runs_there = claim is not None and claim.state is GroupState.STARTED
-        if core.wanted_groups[group.name].parked and runs_there:
-            todo.append(f"repair group {group.name} here; the next failoverctl takeover here clears this")
-        elif core.wanted_groups[group.name].parked:
-            todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
-        if claim is not None and claim.fence_me and core.wanted_groups[group.name].failed_here:
-            todo.append(
-                f"{peer} cannot stop group {group.name}: free it there, or try it here: "
-                f"failoverctl takeover {group.name}"
-            )
-        if claim is not None and claim.parked and claim.right:
-            todo.append(f"repair group {group.name}, then run on {peer}: failoverctl takeover {group.name}")
-        if group.state is GroupState.FAILED:
-            todo.append(f"free what keeps group {group.name} from stopping; the stop is tried again")
-        if group.state is GroupState.UNKNOWN and group.reason:
-            todo.append(f"stop the resources of group {group.name} by hand; they are looked at again")
+        todo += _todo_of_group(core, group)
     if "config-differs" in core.said:
         todo.append(f"make ha.cf, haresources and authkeys alike on {core.config.node} and {peer}")
     if "heard-after-off" in core.said:
@@ -365,3 +349,30 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         if reached is False:
             todo.append(f"repair the way to ping node {name}, or take it out of ha.cf on both nodes")
     return tuple(todo)
+
+
+def _todo_of_group(core: OrderDecisions, group: Group) -> list[str]:
+    """What the operator can do for one group."""
+    peer = core.config.peer
+    todo: list[str] = []
+    claim = core.peer_claim(group.name)
+    runs_there = claim is not None and claim.state is GroupState.STARTED
+    record = core.wanted_groups[group.name]
+    if (record.parked or record.failed_here) and runs_there:
+        todo.append(f"repair group {group.name} here; the next failoverctl takeover here clears this")
+    elif record.parked:
+        todo.append(f"repair group {group.name}, then run: failoverctl takeover {group.name}")
+    elif group.state is GroupState.STARTED and claim is not None and (claim.parked or claim.failed_here):
+        todo.append(f"repair group {group.name} on {peer}; the next failoverctl takeover there clears this")
+    if claim is not None and claim.fence_me and core.wanted_groups[group.name].failed_here:
+        todo.append(
+            f"{peer} cannot stop group {group.name}: free it there, or try it here: "
+            f"failoverctl takeover {group.name}"
+        )
+    if claim is not None and claim.parked and claim.right:
+        todo.append(f"repair group {group.name}, then run on {peer}: failoverctl takeover {group.name}")
+    if group.state is GroupState.FAILED:
+        todo.append(f"free what keeps group {group.name} from stopping; the stop is tried again")
+    if group.state is GroupState.UNKNOWN and group.reason:
+        todo.append(f"stop the resources of group {group.name} by hand; they are looked at again")
+    return todo

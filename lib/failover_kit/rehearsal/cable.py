@@ -7,6 +7,7 @@ of a small buffer, as in a UART. Pulled out, the cable loses what is under way.
 from __future__ import annotations
 
 import os
+import random
 import select
 import termios
 import threading
@@ -34,6 +35,7 @@ class SerialCable:
             self._slaves.append(slave)
             self.devices.append(os.ttyname(slave))
         self._connected = True
+        self._loss_percent = [0, 0]
         self._ended = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._carry, name="serial-cable", daemon=True)
@@ -50,6 +52,10 @@ class SerialCable:
     def push(self) -> None:
         self._forget()
         self._connected = True
+
+    def lose(self, index: int, percent: int) -> None:
+        """Of what end ``index`` sends so many of a hundred pieces are lost; 100: that direction is cut."""
+        self._loss_percent[index] = percent
 
     def end_of(self, index: int) -> str:
         """The device path at end 0 or 1."""
@@ -74,16 +80,16 @@ class SerialCable:
         first, second = self._masters
         while not self._ended.is_set():
             ready, _, _ = select.select([first, second, self._wake_read], [], [])
-            for source, sink in ((first, second), (second, first)):
+            for index, (source, sink) in enumerate(((first, second), (second, first))):
                 if source in ready:
-                    self._move(source, sink)
+                    self._move(source, sink, self._loss_percent[index])
 
-    def _move(self, source: int, sink: int) -> None:
+    def _move(self, source: int, sink: int, loss_percent: int) -> None:
         try:
             data = os.read(source, CHUNK_BYTES)
         except OSError:
             return
-        if not self._connected:
+        if not self._connected or random.random() * 100 < loss_percent:  # noqa: S311 - a bad contact
             return
         # Both directions share this thread: at the speeds used here a frame takes a few milliseconds.
         time.sleep(len(data) * BITS_PER_BYTE / self._baud)

@@ -7,6 +7,9 @@ end keeps its card and its address and loses the carrier, as on a real machine.
 
 from __future__ import annotations
 
+import threading
+
+from failover_kit.rehearsal.loss import drop
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 from failover_kit.rehearsal.plan import (
     CLIENT_ADDRESS,
@@ -29,11 +32,14 @@ class Network:
     """Everything between the machines."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()  # a node may die while a cable of it is being pulled
         self._namespaces: list[NetworkNamespace] = []
         self.patch = self._made()
         self.client = self._made()
         self.switch = self._made()
         self._cut: set[str] = set()
+        self._pulled: set[str] = set()
+        self._loss: dict[str, int] = {}
         bridges = [
             line
             for bridge in _BRIDGES.values()
@@ -66,16 +72,19 @@ class Network:
 
     def plug_in(self, node: NodePlan) -> NetworkNamespace:
         """A fresh namespace for a node that boots, with both its cards; the caller closes it."""
-        self.unplug(node)
         namespace = NetworkNamespace()
-        for interface, bridge in _BRIDGES.items():
-            port = _port(node.name, interface)
-            state = "down" if interface in self._cut else "up"
-            self.patch.ip(
-                f"link add {port} type veth peer name {interface} address {node.mac(interface)} "
-                f"netns {namespace.path}",
-                f"link set {port} master {bridge} {state}",
-            )
+        with self._lock:
+            self.unplug(node)
+            for interface, bridge in _BRIDGES.items():
+                port = _port(node.name, interface)
+                state = "down" if interface in self._cut or port in self._pulled else "up"
+                self.patch.ip(
+                    f"link add {port} type veth peer name {interface} address {node.mac(interface)} "
+                    f"netns {namespace.path}",
+                    f"link set {port} master {bridge} {state}",
+                )
+                if port in self._loss:
+                    drop(self.patch, port, self._loss[port])
         namespace.ip(
             "link set lo up",
             f"link set {FRONT} up",
@@ -87,10 +96,11 @@ class Network:
 
     def unplug(self, node: NodePlan) -> None:
         """Both cards of the node are gone at once, with every address on them."""
-        for interface in _BRIDGES:
-            port = _port(node.name, interface)
-            if self._has(port):
-                self.patch.ip(f"link del {port}")
+        with self._lock:
+            for interface in _BRIDGES:
+                port = _port(node.name, interface)
+                if self._has(port):
+                    self.patch.ip(f"link del {port}")
 
     def _has(self, port: str) -> bool:
         import socket
@@ -108,7 +118,29 @@ class Network:
             self._cut.add(HEARTBEAT)
         state = "up" if connected else "down"
         ports = [_port(node.name, HEARTBEAT) for node in NODES]
-        self.patch.ip(*(f"link set {port} {state}" for port in ports if self._has(port)))
+        with self._lock:
+            self.patch.ip(*(f"link set {port} {state}" for port in ports if self._has(port)))
+
+    def set_port(self, node: NodePlan, interface: str, *, connected: bool) -> None:
+        """Pull or push in the cable at one card of one node."""
+        port = _port(node.name, interface)
+        (self._pulled.discard if connected else self._pulled.add)(port)
+        state = "up" if connected and interface not in self._cut else "down"
+        with self._lock:
+            if self._has(port):
+                self.patch.ip(f"link set {port} {state}")
+
+    def lose(self, node: NodePlan, interface: str, percent: int) -> None:
+        """Of the frames that this card sends so many of a hundred are lost; 100: one direction is cut."""
+        port = _port(node.name, interface)
+        with self._lock:
+            if percent == self._loss.get(port, 0):
+                return
+            self._loss[port] = percent
+            if not percent:
+                del self._loss[port]
+            if self._has(port):
+                drop(self.patch, port, percent)
 
     def heartbeat_connected(self) -> bool:
         return HEARTBEAT not in self._cut

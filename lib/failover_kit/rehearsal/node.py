@@ -52,6 +52,7 @@ class Node:
         network: Network,
         diary: Diary,
         on_power_cut: Callable[[], None],
+        prefix: Sequence[str] = (),
     ) -> None:
         self.plan = plan
         self.name = plan.name
@@ -73,6 +74,7 @@ class Node:
         self._network = network
         self._diary = diary
         self._on_power_cut = on_power_cut
+        self._prefix = list(prefix)
         self._lock = threading.RLock()
         self._child: subprocess.Popen[bytes] | None = None
         self._namespace: NetworkNamespace | None = None
@@ -126,7 +128,7 @@ class Node:
             description = self._description(namespace)
             here = os.path.dirname(os.path.realpath(__file__))
             self._child = subprocess.Popen(
-                ["/usr/bin/python3", "-I", os.path.join(here, "nodeinit.py")],
+                [*self._prefix, "/usr/bin/python3", "-I", os.path.join(here, "nodeinit.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -156,7 +158,7 @@ class Node:
             file.write(f"{uuid.uuid4()}\n")
         cgroup = ""
         if self._cgroup:
-            cgroup = f"{self._cgroup}/{self.name}-{self.boot}"
+            cgroup = self.cgroup
             os.mkdir(cgroup)
         return {
             "name": self.name,
@@ -214,7 +216,23 @@ class Node:
             self._namespace.close()
             self._namespace = None
         if self._cgroup:
-            remove_cgroups(f"{self._cgroup}/{self.name}-{self.boot}")
+            remove_cgroups(self.cgroup)
+
+    @property
+    def cgroup(self) -> str:
+        """The control group of this boot as the machine sees it; "" without cgroup2."""
+        return f"{self._cgroup}/{self.name}-{self.boot}" if self._cgroup else ""
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Every process of the node stands still, or goes on: a machine that hangs. Needs cgroup2."""
+        with self._lock:
+            child = self._child
+            if child is None:
+                return
+            # Who waits for the node's death must not stand still with it.
+            for path, text in (("../cgroup.procs", f"{child.pid}"), ("cgroup.freeze", f"{int(frozen)}")):
+                with open(f"{self.cgroup}/{path}", "w", encoding="ascii") as file:
+                    file.write(text)
 
     def start_daemon(self) -> None:
         self._send("start")

@@ -10,6 +10,7 @@ a PID namespace kills everything in it (pid_namespaces(7)), and its mounts and c
 """
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -35,6 +36,8 @@ FILESYSTEMS = "/sys/fs/xfs"
 COVERED = ("/run", "/tmp", "/dev/shm", "/mnt", "/etc", "/var/lib")  # noqa: S108 - mount points
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_own_mounts: set[int] = set()
+"""The mount namespace that was made for this node; empty: none yet, and nothing is mounted."""
 
 
 def _call(what: str, result: int) -> None:
@@ -43,7 +46,33 @@ def _call(what: str, result: int) -> None:
         raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
+def mount_namespace(pid: str = "self") -> int:
+    """The inode that names it (namespaces(7)); 0 for a process that is not there, or that may not be looked at."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except (FileNotFoundError, PermissionError):
+        return 0
+
+
+def claim_mounts(outside: int) -> None:
+    """From now on this process may mount. OSError in a namespace that is ``outside``'s or the machine's pid 1's.
+
+    Called while ``/proc`` is still the machine's.
+    """
+    now = mount_namespace()
+    if now in (0, outside, mount_namespace("1")):
+        raise OSError(errno.EPERM, "this is the machine's mount namespace: no node is built in it")
+    _own_mounts.add(now)
+
+
+def require_own_mounts(what: str) -> None:
+    """What is mounted here must not be seen by the machine. OSError names ``what`` would have been done."""
+    if mount_namespace() not in _own_mounts:
+        raise OSError(errno.EPERM, f"{what}: refused outside of a mount namespace made for a node")
+
+
 def _mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    require_own_mounts(f"mount {kind or source} on {target}")
     arguments = [os.fsencode(text) for text in (source, target, kind, data)]
     result = _libc.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3])
     _call(f"mount {kind or source} on {target}", result)
@@ -101,6 +130,7 @@ def build(node: dict[str, Any]) -> None:
     _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     sources.bind(node["boot_id"], "/proc/sys/kernel/random/boot_id")
     # Not only covered: the machine's control groups would still be listed in mountinfo.
+    require_own_mounts("umount /sys")
     _call("umount /sys", _libc.umount2(b"/sys", MNT_DETACH))
     _mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV)
     if os.path.isdir(FILESYSTEMS):
@@ -211,7 +241,9 @@ def main() -> int:
     _call("setns", _libc.setns(fd, CLONE_NEWNET))
     os.close(fd)
     cgroup = CLONE_NEWCGROUP if node["cgroup"] else 0
+    outside = mount_namespace()
     _call("unshare", _libc.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | cgroup))
+    claim_mounts(outside)
     pid = os.fork()
     if pid:
         say(pid=pid)

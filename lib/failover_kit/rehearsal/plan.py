@@ -32,6 +32,7 @@ KEEPALIVE_MS = 200
 DEADTIME_MS = 2_000
 INITDEAD_MS = 4_000
 FENCE_DELAY_MS = 5_000
+OP_TIMEOUT_MS = 30_000
 STOP_TIMEOUT_MS = 15_000
 """Of the service's stop. Longer than the longest delay before a shot: scene 6 is about a stop that still hangs."""
 
@@ -129,11 +130,11 @@ class GroupPlan:
         """What the ledger calls the parts, in the order of their start."""
         return (f"Filesystem:{self.mount_point}", self.service, f"IPaddr:{self.address}")
 
-    def haresources(self, device: str) -> str:
+    def haresources(self, device: str, stop_timeout_ms: int = STOP_TIMEOUT_MS) -> str:
         """Its line. The address comes last: who answers there can also serve."""
         return (
             f"{self.home} Filesystem::{device}::{self.mount_point}::xfs "
-            f"recordd::{self.mount_point}::{self.port}::op_stop_timeout={STOP_TIMEOUT_MS // 1000}s "
+            f"recordd::{self.mount_point}::{self.port}::op_stop_timeout={stop_timeout_ms // 1000}s "
             f"IPaddr::{self.address}/{FRONT_PREFIX}/{FRONT}\n"
         )
 
@@ -153,6 +154,15 @@ class Setup:
 
     fence_delay_ms: int = FENCE_DELAY_MS
     """More than the time of a shot, and each outlet takes its time."""
+
+    op_timeout_ms: int = OP_TIMEOUT_MS
+    state_bytes: int = 0
+    """When not 0, the disk with a node's own state is that small, and can be full."""
+
+    @property
+    def stop_timeout_ms(self) -> int:
+        """Of the service."""
+        return min(STOP_TIMEOUT_MS, self.op_timeout_ms)
 
     def outlets(self, node: NodePlan) -> tuple[int, ...]:
         return tuple(range(node.outlet, node.outlet + self.supplies))
@@ -191,14 +201,15 @@ node {MCLAWS.name}
 fence_device {SWITCH} fence_wti_ips800 ip={SWITCH_ADDRESS} {DEVICE_PARAMETERS}{plugs}
 fence_delay {setup.fence_delay_ms}ms
 fence_action reboot
-op_timeout 30s
+op_timeout {setup.op_timeout_ms}ms
 monitor_interval {MONITOR_MS}ms
 """
 
 
 def haresources(devices: Sequence[str], setup: Setup = STANDING) -> str:
     """One line for each group; ``devices`` in their order."""
-    return "".join(group.haresources(device) for group, device in zip(setup.groups, devices, strict=True))
+    pairs = zip(setup.groups, devices, strict=True)
+    return "".join(group.haresources(device, setup.stop_timeout_ms) for group, device in pairs)
 
 
 def authkeys(key: str) -> str:

@@ -35,6 +35,7 @@ from failover_kit.rehearsal.plan import (
     haresources,
 )
 from failover_kit.rehearsal.records import Acknowledgements
+from failover_kit.rehearsal.room import Room
 from failover_kit.rehearsal.timeline import switch_text
 from failover_kit.rehearsal.watch import mounted
 from failover_kit.spec.deadline import Deadline
@@ -76,6 +77,9 @@ class World:
             disk = SharedDisk(os.path.join(self.directory, f"disk{group.number}.img"), group.mount_point[5:])
             stack.callback(disk.close)
             self.disks.append(disk)
+        self.room = Room() if self.setup.state_bytes else None
+        if self.room is not None:
+            stack.callback(self.room.close)
         password, key = secrets.token_hex(8), secrets.token_hex(16)
         self.nodes: dict[str, Node] = {}
         for index, plan in enumerate(NODES):
@@ -87,6 +91,8 @@ class World:
                 f"{SWITCH}.password": password + "\n",
             }
             prepare(home, files)
+            if self.room is not None:
+                self.room.add_disk(os.path.join(home, "disk"), self.setup.state_bytes)
 
             def on_power_cut(end: int = index) -> None:
                 self.cable.power_cycle(end)
@@ -105,6 +111,7 @@ class World:
                 network=self.network,
                 diary=self.diary,
                 on_power_cut=on_power_cut,
+                prefix=self.room.prefix() if self.room is not None else (),
             )
         self.control_path = os.path.join(self.directory, "control.sock")
         server = Server(self.control_path, self.answer)
