@@ -86,6 +86,12 @@ def test_own_facts_and_noise_are_no_facts_of_the_peer(ha_d: Path) -> None:
     assert (own.returncode, own.stdout) == (2, "")
     assert "the other node is mclaws" in own.stderr
     assert ctl(*words, stdin="ssh: connect to host mclaws: No route to host\n").returncode == 2
+    absent = ctl(*words[:-1], "/nonexistent/facts")
+    assert absent.returncode == 2
+    assert absent.stderr == (
+        "failoverctl: --peer-facts /nonexistent/facts: No such file or directory; "
+        "make it on the other node: failoverctl check --facts\n"
+    )
 
 
 def test_explain_says_why_and_lists_all() -> None:
