@@ -375,6 +375,17 @@ def test_the_report_alone_and_wrong_words() -> None:
     assert failoverctl("export-cib", "--pacemaker", "1.1").returncode == 2
 
 
+def test_ping_nodes_are_told_of_one_by_one(search: Search) -> None:
+    pings = "ping 192.0.2.1\nping_group switches 192.0.2.2 192.0.2.3\n"
+    told = remarks(exported(search, NODES + DEVICE + pings), Fate.DROPPED)
+    assert "ping node 192.0.2.1: clone ocf:pacemaker:ping" in told
+    assert "ping node switches: clone ocf:pacemaker:ping" in told
+    assert "ping_failover" not in told
+    told = remarks(exported(search, NODES + DEVICE + pings + "ping_failover on\n"), Fate.DROPPED)
+    assert "ping_failover: it is that location rule" in told
+    assert "ping" not in remarks(exported(search), Fate.DROPPED)
+
+
 def test_an_alert_script_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "alerts.d").mkdir()
     program(tmp_path / "alerts.d", "mail.sh")

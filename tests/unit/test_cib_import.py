@@ -152,6 +152,19 @@ def test_what_is_no_cib_of_two_nodes(text: str, why: str) -> None:
         Reader().read(text.encode())
 
 
+def test_a_file_that_is_none_is_named_with_what_to_give(tmp_path: Path) -> None:
+    noise = tmp_path / "noise"
+    noise.write_text("uname: pete\n")
+    for given, why in (
+        (tmp_path / "absent", "No such file or directory; name a file with what cibadmin --query prints"),
+        (noise, "not XML: Start tag expected, '<' not found, line 1, column 1; give what cibadmin --query prints"),
+    ):
+        argv = [PROGRAM, "import-cib", str(given)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"failoverctl: {given}: {why}\n"
+
+
 def test_times_as_pacemaker_writes_them() -> None:
     assert [as_ms(text) for text in ("10", "10s", "500ms", "2min", "1h", "PT10S", "x")] == [
         10_000, 10_000, 500, 120_000, 3_600_000, None, None,

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pexpect
 import pytest
@@ -16,6 +17,7 @@ from failover_kit.check import newfiles
 from failover_kit.check.catalogue import RULES, as_markdown
 from failover_kit.check.findings import Finding, Severity
 from failover_kit.check.newpair import Answers, Impossible, NetworkLink, Switch, texts_of
+from failover_kit.cli import initcmd
 from failover_kit.cli.checkscreen import render, summary
 from failover_kit.cli.screen import Style
 from failover_kit.manager.config import ConfigError
@@ -84,6 +86,12 @@ def test_own_facts_and_noise_are_no_facts_of_the_peer(ha_d: Path) -> None:
     assert (own.returncode, own.stdout) == (2, "")
     assert "the other node is mclaws" in own.stderr
     assert ctl(*words, stdin="ssh: connect to host mclaws: No route to host\n").returncode == 2
+    absent = ctl(*words[:-1], "/nonexistent/facts")
+    assert absent.returncode == 2
+    assert absent.stderr == (
+        "failoverctl: --peer-facts /nonexistent/facts: No such file or directory; "
+        "make it on the other node: failoverctl check --facts\n"
+    )
 
 
 def test_explain_says_why_and_lists_all() -> None:
@@ -152,6 +160,17 @@ def test_init_writes_three_files_that_load_and_never_shows_the_key(tmp_path: Pat
     again = ctl("init", "--config-dir", str(tmp_path / "b"), *PAIR)
     assert (tmp_path / "b" / "authkeys").read_text().split()[-1] != key
     assert again.returncode == 0
+
+
+def test_the_files_go_to_whoever_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def goals(host: str) -> list[str]:
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=host))
+        steps = initcmd._steps("/etc/ha.d", answers())
+        return [step.rpartition(" ")[2] for step in steps if step.startswith("scp")]
+
+    assert goals("Pete") == ["mclaws:/etc/ha.d/"]
+    assert goals("mclaws") == ["pete:/etc/ha.d/"]
+    assert goals("laptop") == ["pete:/etc/ha.d/", "mclaws:/etc/ha.d/"]
 
 
 def test_what_init_writes_is_clean_for_check(tmp_path: Path) -> None:

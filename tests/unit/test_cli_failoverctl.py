@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from failover_kit.cli.failoverctl import COMMANDS, build_parser, style_of
+from failover_kit.cli.failoverctl import COMMANDS, build_parser, parsed, style_of
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer
 from failover_kit.manager.events import Verb
@@ -189,6 +189,31 @@ def test_every_verb_explains_itself() -> None:
         done = ctl(None, command.name, "--help")
         assert done.returncode == 0
         assert " ".join(command.explanation.split()) in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("verb", ["budget", "check", "export-cib", "init"])
+def test_the_nearer_directory_of_the_files_counts(verb: str) -> None:
+    assert parsed([verb]).config_dir == "/etc/ha.d"
+    assert parsed([verb, "--config-dir", "/b"]).config_dir == "/b"
+    # Who says both means the nearer one, also when that is the default.
+    assert parsed(["--config-dir", "/a", verb, "--config-dir", "/etc/ha.d"]).config_dir == "/etc/ha.d"
+
+
+def test_every_verb_that_has_the_option_takes_the_one_before_it() -> None:
+    having = [command.name for command in COMMANDS if "--config-dir" in ctl(None, command.name, "--help").stdout]
+    assert having == ["budget", "check", "init", "export-cib"]
+    for verb in having:
+        assert parsed(["--config-dir", "/a", verb]).config_dir == "/a"
+    done = ctl(None, "--config-dir", "/nonexistent/a", "export-cib")
+    assert done.returncode == 6
+    assert "not found in /nonexistent/a" in done.stderr
+
+
+def test_a_directory_is_not_silently_forgotten() -> None:
+    """standby would stop the groups of /etc/ha.d while somebody thinks of another pair."""
+    done = ctl(None, "--config-dir", "/a", "standby")
+    assert done.returncode == 2
+    assert "standby reads none of the three files: leave --config-dir out" in done.stderr
 
 
 def test_pipes_are_plain() -> None:

@@ -12,19 +12,22 @@ from failover_kit.cli.manpage import verbs_of
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 
+OF_ALL = ["--help", "--version", "--socket", "--config-dir"]
 # The words as readline parts them, the last one being typed; and what is offered.
 CASES = {
     "main": (["failoverctl", "ma"], ["maintenance"]),
     "option of all": (["failoverctl", "--s"], ["--socket"]),
     "verb after an option with a value": (["failoverctl", "--socket", "status", "sta"], ["status", "standby"]),
     "verb after =": (["failoverctl", "--socket", "=", "/s", "rep"], ["replay"]),
+    "a directory of all": (["failoverctl", "--config-dir", "a"], ["a.dir"]),
+    "a verb's own one": (["failoverctl", "--config-dir", "a.dir", "export-cib", "--config-dir", "a"], ["a.dir"]),
     "options of a verb": (["failoverctl", "fence", "--t"], ["--test", "--timeout"]),
     "options as there is nothing else": (["failoverctl", "status", ""], ["-h", "--help", "--json", "--watch"]),
     "choices": (["failoverctl", "maintenance", ""], ["on", "off"]),
     "choices once": (["failoverctl", "maintenance", "on", "o"], []),
     "a verb's name is no verb twice": (["failoverctl", "standby", "watch", "--o"], []),
     "an unknown verb": (["failoverctl", "stats", "sta"], []),
-    "options of what is no verb": (["failoverctl", "stats", "status", "--"], ["--help", "--version", "--socket"]),
+    "options of what is no verb": (["failoverctl", "stats", "status", "--"], OF_ALL),
     "verbs of a verb": (["failoverctl", "switch", ""], ["setup", "show", "console"]),
     "below them": (["failoverctl", "switch", "setup", "--set-"], ["--set-address", "--set-mask", "--set-gateway"]),
     "choices of an option": (["failoverctl", "switch", "setup", "--confirmation", ""], ["on", "off"]),

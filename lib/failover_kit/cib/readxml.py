@@ -183,7 +183,8 @@ def _parsed(data: bytes) -> etree._Element:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise NotACib(f"not XML: {str(error)[:200]}") from None
+        fact = str(error).removesuffix(f" (<string>, line {getattr(error, 'lineno', 0)})")[:200]
+        raise NotACib(f"not XML: {fact}; give what cibadmin --query prints") from None
     if root.getroottree().docinfo.doctype:
         raise NotACib("it has a document type; no CIB has")
     return root

@@ -69,7 +69,7 @@ def cluster_of(config: ClusterConfig, search: Search, wishes: Wishes, notes: tup
     fencing = FenceCarrier(config, wishes.agents, ids, wishes.with_secrets, wishes.version)
     fencing.carry()
     remarks = [*resources.remarks, *fencing.remarks, *_about_times(config), *_about_links(config)]
-    remarks += _about_the_rest(config)
+    remarks += [*_about_pings(config), *_about_the_rest(config)]
     for name in sorted(set(wishes.stand_ins) - resources.used):
         remarks.append(Remark(Fate.DROPPED, f"--map {name}", "haresources has no resource of that name"))
     remarks += [Remark(Fate.DROPPED, f"{note.file}:{note.line}", note.text) for note in notes]
@@ -157,6 +157,16 @@ def _about_links(config: ClusterConfig) -> list[Remark]:
     if len(networks) == 1:
         why = "one network is left: when it fails both nodes shoot; give corosync a second link"
         found.append(Remark(Fate.TO_DO, "a second link", why))
+    return found
+
+
+def _about_pings(config: ClusterConfig) -> list[Remark]:
+    """Their counterpart is no vote but a preference, and so for the administrator to choose."""
+    why = "clone ocf:pacemaker:ping with its addresses in host_list, and give each group a location rule on pingd"
+    found = [Remark(Fate.DROPPED, f"ha.cf:{ping.line}:1: ping node {ping.name}", why) for ping in config.pings]
+    if config.ping_failover:
+        why = "it is that location rule which moves a group to the node that reaches more"
+        found.append(Remark(Fate.DROPPED, "ping_failover", why))
     return found
 
 

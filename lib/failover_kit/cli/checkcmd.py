@@ -159,7 +159,10 @@ def _peer(options: argparse.Namespace, subject: Subject) -> Facts | None:
         where, code = f"--peer-facts {options.peer_facts}", ExitCode.USAGE
         try:
             peer = _peer_facts(options.peer_facts)
-        except (OSError, UnicodeDecodeError, nodefacts.NoFacts) as error:
+        except OSError as error:
+            text = f"{where}: {error.strerror}; make it on the other node: failoverctl check --facts"
+            raise _NoPeer(code, text) from None
+        except (UnicodeDecodeError, nodefacts.NoFacts) as error:
             raise _NoPeer(code, f"{where}: {error}") from None
     else:
         return None

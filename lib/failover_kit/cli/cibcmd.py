@@ -269,11 +269,15 @@ def run_import(options: argparse.Namespace) -> int:
         terms = Terms(links=_links(options), deadtime=options.deadtime, agents=Agents(options.agents))
         reader = Reader()
         importer = Importer(reader.read(_cib(options.file)), terms, reader)
-    except (_Usage, NotACib) as error:
+    except _Usage as error:
         return _complain(ExitCode.USAGE, str(error))
+    except NotACib as error:
+        where = "standard input" if options.file == "-" else options.file
+        return _complain(ExitCode.USAGE, f"{where}: {error}")
     except OSError as error:
         denied = isinstance(error, PermissionError)
-        return _complain(ExitCode.PERMISSION if denied else ExitCode.USAGE, f"{options.file}: {error.strerror}")
+        text = f"{options.file}: {error.strerror}; name a file with what cibadmin --query prints"
+        return _complain(ExitCode.PERMISSION if denied else ExitCode.USAGE, text)
     ha_cf, resources = importer.texts()
     if options.output_dir:
         written = _into(options.output_dir, {"ha.cf": ha_cf, "haresources": resources})

@@ -23,6 +23,7 @@ from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import ControlError, Request
 from failover_kit.manager.codec import to_plain
+from failover_kit.manager.configfiles import CONFIG_DIR
 from failover_kit.manager.events import Verb
 from failover_kit.manager.status import EXIT_CODES, Status, assess
 
@@ -51,7 +52,7 @@ class Subcommand:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
-    options = build_parser().parse_args(list(argv))
+    options = parsed(argv)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -394,6 +395,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--socket", metavar="PATH", default=client.DEFAULT_SOCKET, help="failoverd's socket (%(default)s)"
     )
+    reading: list[argparse.ArgumentParser] = []
+    of_all = "the three files, for the commands that have this option (%(default)s)"
+    parser.add_argument(
+        "--config-dir",
+        action=_DefaultOf,
+        verbs=reading,
+        dest="config_dir_of_all",
+        metavar="DIR",
+        default=CONFIG_DIR,
+        help=of_all,
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for command in COMMANDS:
         about = f"{command.help[0].upper()}{command.help[1:]}. {command.explanation}"
@@ -403,4 +415,32 @@ def build_parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=command.run)
         if command.verbs is not None:
             command.verbs(verb)
+        if verb.get_default("config_dir") is not None:
+            reading.append(verb)
     return parser
+
+
+class _DefaultOf(argparse.Action):
+    """--config-dir before the verb: what ``verbs`` take that are not given it themselves.
+
+    argparse lets a verb's default win over what was said before the verb, so the default itself is set.
+    """
+
+    def __init__(self, *, verbs: Sequence[argparse.ArgumentParser], **declared: Any) -> None:
+        super().__init__(**declared)
+        self._verbs = verbs
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _option: object = None) -> None:
+        setattr(namespace, self.dest, values)
+        for verb in self._verbs:
+            verb.set_defaults(config_dir=values)
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of one call; ends with usage and exit code 2 where they cannot be meant."""
+    parser = build_parser()
+    options = parser.parse_args(list(argv))
+    if options.config_dir_of_all != CONFIG_DIR and not hasattr(options, "config_dir"):
+        # An order goes to failoverd, which has read its files: not to another pair's.
+        parser.error(f"{options.verb} reads none of the three files: leave --config-dir out")
+    return options

@@ -141,12 +141,12 @@ def _write(options: argparse.Namespace, files: dict[str, str], answers: Answers,
 
 def _steps(config_dir: str, answers: Answers) -> list[str]:
     here = os.uname().nodename.lower()
-    other = next((node.lower() for node in answers.nodes if node.lower() != here), answers.nodes[1])
+    others = [node.lower() for node in answers.nodes if node.lower() != here]  # both, on a third machine
     steps = []
     if answers.switch is not None and not os.path.exists(answers.switch.password_file):
         steps.append(f"on both nodes, the switch's password: (umask 077; cat > {answers.switch.password_file})")
     paths = " ".join(os.path.join(config_dir, name) for name in ("ha.cf", "haresources", "authkeys"))
-    steps.append(f"scp -p {paths} {other}:{config_dir}/")
+    steps += [f"scp -p {paths} {other}:{config_dir}/" for other in others]
     steps.append("on both nodes: failoverd --check && failoverctl check")
     return steps
 
