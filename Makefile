@@ -127,7 +127,7 @@ install: ## install under DESTDIR (what the packages of debian/ and rpm/ call)
 	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md COPYING $(DESTDIR)$(DOCDIR)
 	$(PYTHON) -IB tools/manpages.py $(DESTDIR)$(MANDIR)
 	$(PYTHON) -IB tools/completions.py $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
-	cd docs && find . \( -name '*.md' -o -name '*.svg' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
+	cd docs && find . \( -name '*.md' -o -name '*.svg' -o -name '*.png' \) -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(DOCDIR))/docs/{} \;
 
 # Paths of other packages: fence-agents, cluster-glue and heartbeat. Only a package whose scripts divert theirs
 # (debian/failover-kit-compat.preinst), or the administrator of a machine without them, puts these in place.
