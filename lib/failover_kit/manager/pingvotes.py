@@ -105,6 +105,7 @@ class PingVotes(CoreBase):
 
         Once said of a silence, that stands until the silence ends: taken back, it would bring the shot forward into
         the other node's turn. Said late, it can only move the shot to a turn of its own (law.shoot_delay_ms).
+        In maintenance nobody shoots, and people take networks apart: turns are counted anew from its end.
         """
         if not self.config.pings:
             return
@@ -113,7 +114,7 @@ class PingVotes(CoreBase):
             pings.fewer_since_ms = None
         elif pings.fewer_since_ms is None:
             pings.fewer_since_ms = self.now_ms
-        if self.peer_state not in (PeerState.SILENT, PeerState.FENCING):
+        if self.peer_state not in (PeerState.SILENT, PeerState.FENCING) or self.in_maintenance():
             pings.cut_off = False
             self._unsay("cut-off")
         elif not pings.cut_off and self.shot is None and self._seems_cut_off():
