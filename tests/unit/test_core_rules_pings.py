@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, Note, Reply, SendBeat, Start, Stop
 from failover_kit.manager.events import Command, PingsSeen, ProbeOutcome, ShutdownRequested, Terms, Tick, Verb
@@ -244,6 +244,16 @@ def test_ping_nodes_that_were_never_reached_or_are_down_for_both_delay_nothing()
     down.hear(RUNS, reached=0)
     silence(down, replace(NONE, quiet=True))
     assert fired_after_ms(down) == 2 * DELAY_MS
+
+
+@pytest.mark.parametrize(("seen", "turn"), [(NONE, 2), (ONE, 0), (PingsSeen((False, None)), 0)])
+def test_a_life_that_begins_in_the_silence_and_reaches_nobody_is_cut_off(seen: PingsSeen, turn: int) -> None:
+    """failoverd ended while it waited: what it knew is lost, and "at once" then falls into the other's turn."""
+    bench = Bench(config=PINGS, record=stored(right=4, held=True, contact=True, peer_boot_id="pete boot 1"))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.handle(seen)
+    bench.wait(INITDEAD_MS, writing=True)
+    assert fired_after_ms(bench) == turn * DELAY_MS
 
 
 def test_an_answer_within_the_silence_does_not_bring_the_shot_forward() -> None:

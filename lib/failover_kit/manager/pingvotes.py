@@ -126,7 +126,14 @@ class PingVotes(CoreBase):
                 self._note_once(Level.WARNING, "cut-off", text)
 
     def _seems_cut_off(self) -> bool:
-        """No ping node answers any more. If the peer's last beat said that it reaches none, they are down."""
+        """No ping node answers any more. If the peer's last beat said that it reaches none, they are down.
+
+        A life that heard neither the peer nor any ping node may have begun in the middle of a silence: an earlier
+        one knew, and waited for a turn of its own.
+        """
         beat = self.hearing.beat
-        down = beat is not None and beat.digest == self.config.digest and beat.reached == 0
-        return self.pings.quiet and self.peer_state is PeerState.SILENT and not down
+        if self.peer_state is not PeerState.SILENT:
+            return False
+        if beat is None:
+            return self.pings.quiet or self.reaches() == 0
+        return self.pings.quiet and not (beat.digest == self.config.digest and beat.reached == 0)
