@@ -120,7 +120,8 @@ class PingVotes(CoreBase):
         elif not pings.cut_off and self.shot is None and self._seems_cut_off():
             pings.cut_off = True
             self._version += 1
-            if not self.has_left() and self.config.can_fence:
+            shoots = self.config.can_fence and (self.durable.contact or self.config.boot_alone)
+            if shoots and not self.has_left():
                 fact = f"{self.config.node} reaches no ping node: it may be cut off itself"
                 text = f"{fact}, and waits longer before it fences {self.config.peer}"
                 self._note_once(Level.WARNING, "cut-off", text)
