@@ -454,6 +454,11 @@ def _cut_off_bound_ms(world: World) -> int:
     return failover_bound_ms(world) + 2 * world.faults.fence_delay_ms
 
 
+def _votes_travel(world: World) -> bool:
+    """Whether each node hears how many ping nodes the other reaches: 1.0 has no line for it (design 0039)."""
+    return all(machine.speaks == MINOR for machine in world.machines)
+
+
 def ping_power(world: World, holder: Machine) -> None:
     """L1: the holder's power fails, and the survivor's ping nodes with it."""
     survivor = holder.peer
@@ -500,11 +505,16 @@ def ping_links(world: World, holder: Machine) -> None:
 
 
 def ping_standby(world: World, holder: Machine) -> None:
-    """A planned move to a node that reaches fewer is refused, and done when it reaches as many."""
+    """A planned move to a node that reaches fewer is refused, and done when it reaches as many. Where one of them
+    speaks 1.0 nothing is known of the other's ping nodes, and what is not known refuses nothing."""
     if world.faults.auto_failback or world.faults.ping_failover:
         return
     pings.lose(holder.peer, 0)
     world.run_until(world.now + 3 * world.faults.deadtime_ms)
+    if not _votes_travel(world):
+        standby(world, holder)
+        pings.find(holder.peer, 0)
+        return
     placed = placement(world)
     number = world.command(holder, Verb.STANDBY)
     world.run_until(world.now + 1_000)
@@ -519,6 +529,7 @@ def ping_standby(world: World, holder: Machine) -> None:
 def ping_moves(world: World, holder: Machine) -> None:
     """ping_failover: a holder that reaches fewer gives its groups away, without a shot; else nothing moves."""
     faults = world.faults
+    moves = faults.ping_failover and _votes_travel(world)
     seen = seen_groups(holder.peer)
     able = not any(group.failed_here or group.parked for group in seen) and not faults.auto_failback
     shots = world.shots
@@ -529,7 +540,7 @@ def ping_moves(world: World, holder: Machine) -> None:
     expect(world, world.shots == shots, "ping: a ping node that does not answer led to a shot")
     for name in held if able else ():
         there = holder.peer.resources[name].level == 2
-        expect(world, there is faults.ping_failover, f"ping: {name} runs on {holder.peer.name}: {there}")
+        expect(world, there is moves, f"ping: {name} runs on {holder.peer.name}: {there}")
     pings.find(holder, 0)
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode, Fence, Note, Reply, SendBeat, Start, Stop
-from failover_kit.manager.events import Command, PingsSeen, ShutdownRequested, Terms, Tick, Verb
+from failover_kit.manager.events import Command, PingsSeen, ProbeOutcome, ShutdownRequested, Terms, Tick, Verb
 from failover_kit.manager.pingvotes import PING_REST_MS
 from failover_kit.manager.records import CoreGroup
 
@@ -246,6 +246,16 @@ def test_ping_nodes_that_were_never_reached_or_are_down_for_both_delay_nothing()
     assert fired_after_ms(down) == 2 * DELAY_MS
 
 
+@pytest.mark.parametrize(("seen", "turn"), [(NONE, 2), (ONE, 0), (PingsSeen((False, None)), 0)])
+def test_a_life_that_begins_in_the_silence_and_reaches_nobody_is_cut_off(seen: PingsSeen, turn: int) -> None:
+    """failoverd ended while it waited: what it knew is lost, and "at once" then falls into the other's turn."""
+    bench = Bench(config=PINGS, record=stored(right=4, held=True, contact=True, peer_boot_id="pete boot 1"))
+    bench.probe(ProbeOutcome.RUNNING)
+    bench.handle(seen)
+    bench.wait(INITDEAD_MS, writing=True)
+    assert fired_after_ms(bench) == turn * DELAY_MS
+
+
 def test_an_answer_within_the_silence_does_not_bring_the_shot_forward() -> None:
     """It would come in the middle of the other node's turn."""
     bench = passive()
@@ -264,6 +274,24 @@ def test_the_next_silence_is_judged_anew() -> None:
     assert not bench.core.view(bench.now_ms).cut_off
     bench.lose_peer()
     assert fired_after_ms(bench) == 2 * DELAY_MS
+
+
+@pytest.mark.parametrize(("seen", "turn"), [(ALL, 0), (QUIET, 2)], ids=["answered since", "still quiet"])
+def test_a_network_that_was_taken_apart_in_maintenance_delays_nothing_after_it(seen: PingsSeen, turn: int) -> None:
+    """The silence is the same, but turns are counted from the end of maintenance."""
+    bench = holder()
+    bench.order(Verb.MAINTENANCE_ON)
+    bench.write()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(replace(EMPTY, top=3), maintenance=1, still=True, ready=False)
+    bench.write()
+    silence(bench, QUIET)
+    bench.wait(DELAY_MS, writing=True)
+    assert bench.core.in_maintenance() and "cut-off" not in bench.codes()
+    bench.handle(seen)
+    bench.order(Verb.MAINTENANCE_OFF, "pete")
+    bench.probe(ProbeOutcome.RUNNING)
+    assert fired_after_ms(bench) == turn * DELAY_MS
 
 
 def test_an_ordered_shot_does_not_wait() -> None:

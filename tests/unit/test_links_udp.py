@@ -393,3 +393,30 @@ def test_a_flood_is_taken_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_socket", endless)
     link._readable()
     assert 0 < endless.taken < 1000
+
+
+def test_without_a_file_descriptor_left_nothing_is_raised_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a link raises ends failoverd, or the tries to open it again."""
+
+    def none_left(*_args: object) -> socket.socket:
+        raise OSError(24, "Too many open files")
+
+    async def story() -> None:
+        link = UcastLink("lo", "lo", (HERE,), PORT, notes.append)
+        monkeypatch.setattr(socket, "socket", none_left)
+        monkeypatch.setattr(socket, "if_nameindex", none_left)
+        link.start(lambda *_: None)
+        link.send(b"frame")
+        assert link.error == "there can be no socket for lo: Too many open files" and link._reopen is not None
+        assert "Too many open files" in link._why_not_open(OSError(24, "Too many open files"))
+        assert not is_own_address(socket.AF_INET, (HERE, PORT))
+        monkeypatch.undo()
+        link._retry()
+        assert link._socket is not None
+        link.close()
+
+    notes: list[str] = []
+    asyncio.run(story())
+    assert len(notes) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from failover_kit.manager import pinger as pinger_module
+from failover_kit.manager import pinging
 from failover_kit.manager.config import PingNode
 from failover_kit.manager.events import PingsSeen
 from failover_kit.manager.pinger import Pinger, Prober, place_of
@@ -151,3 +152,61 @@ def test_a_zone_that_is_not_there_is_no_way_and_no_error_of_ours() -> None:
     assert place_of("2001:db8::1") == ("2001:db8::1", 0, 0, 0)
     with pytest.raises(OSError):
         place_of("fe80::1%nosuchcard")
+
+
+class FloodedSocket:
+    """A raw socket with longer packets in it than any answer to us."""
+
+    def __init__(self, packet: bytes) -> None:
+        self.packet = packet
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        return self.packet[:size], (THERE, 0)
+
+
+def test_of_a_flood_of_long_packets_little_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forged replies, right in all but their length: their sum is not taken of 1500 bytes, 64 times a turn."""
+    summed: list[int] = []
+    real = pinging.checksum
+    monkeypatch.setattr(pinging, "checksum", lambda data: summed.append(len(data)) or real(data))
+    prober = object.__new__(Prober)
+    prober.version, prober.raw, prober.identifier = 4, True, 7
+    long = bytes([0, 0, 0, 0, 0, 7, 0, 1]) + bytes(1_400)
+    prober.socket = FloodedSocket(bytes([0x45]) + bytes(19) + long)  # type: ignore[assignment]
+    assert prober.receive() == (THERE, None)
+    assert max(summed) < 100
+
+
+class FullLoop:
+    """epoll_ctl(2) has no room: fs.epoll.max_user_watches."""
+
+    def add_reader(self, *args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def remove_reader(self, *args: object) -> bool:
+        return False
+
+    def call_later(self, *args: object) -> asyncio.TimerHandle:
+        return self.later
+
+    def __init__(self, later: asyncio.TimerHandle) -> None:
+        self.later = later
+
+
+@pytest.mark.root
+def test_a_socket_that_nobody_can_wait_for_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked and never read it would look as if no ping node answered; and the asking must go on."""
+    notes: list[str] = []
+    seen: list[PingsSeen] = []
+
+    async def story() -> None:
+        later = asyncio.get_running_loop().call_later(60, lambda: None)
+        pinger = Pinger((node("127.0.0.1"),), PACE, seen.append, notes.append)
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: FullLoop(later))
+        pinger.start()
+        assert "No space left on device" in pinger.problem and pinger._probers == {}
+        pinger.close()
+        monkeypatch.undo()
+
+    asyncio.run(story())
+    assert seen == [] and len(notes) == 1

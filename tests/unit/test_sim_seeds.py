@@ -29,6 +29,7 @@ REGRESSIONS = {
     7286: "power owed to a node that was confirmed dead",
     8434: "fence_action off and a shot that switched after it was given up",
     3762: "took a right after it had said leaving",
+    60424: "an exam about a vote, taken with a peer of 1.0 that has no line for it",
 }
 
 

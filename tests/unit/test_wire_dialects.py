@@ -229,3 +229,13 @@ def test_our_release_fits_into_a_beat() -> None:
     encode(dataclasses.replace(CURRENT, release=VERSION), KEYS, 1)
     with pytest.raises(ValueError, match="too long for a beat"):
         encode(dataclasses.replace(CURRENT, release="1" * 13), KEYS, 1)
+
+
+@pytest.mark.parametrize("text", ["1\x1b[2J", "1\n0", "\udcff", "1 0", "caf\u00e9"])
+def test_a_release_is_printable_for_it_is_shown_to_people(text: str) -> None:
+    """A terminal would obey it, and what is no UTF-8 cannot be written into metrics or given to syslog."""
+    with pytest.raises(ValueError, match="no printable ASCII"):
+        encode(dataclasses.replace(CURRENT, release=text), KEYS, 1)
+    lines = [f"release {wireitems.quote(text)}" if line == "release 0.1.0" else line for line in lines_of(CURRENT)]
+    assert refused(frame(dialect.MINOR, lines)) is Fault.MALFORMED
+    assert encode(dataclasses.replace(CURRENT, release="1:2.0~rc1+b3"), KEYS, 1)

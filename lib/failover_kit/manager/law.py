@@ -238,9 +238,10 @@ def shoot_delay_ms(
 ) -> int:
     """Rule 10: how long after silence began this node waits. ``*_active``: has a right and runs a group.
 
-    ``cut_off``: it reaches no ping node, and did before. Each node decides that by itself and knows nothing of the
-    other, so these turns differ by D from every turn the other may have: the home node's is 3, and the other has
-    none like it; the other's is 2 or 4, and the home node has none like them (docs/design/0038).
+    ``cut_off``: it reaches no ping node, and did before or never heard the peer. Each node decides that by itself
+    and knows nothing of the other, so these turns differ by D from every turn the other may have: the home node's
+    is 3, and the other has none like it; the other's is 2 or 4, and the home node has none like them
+    (docs/design/0038).
     """
     home_of_first = bool(config.groups) and config.groups[0].home == config.node
     if cut_off:

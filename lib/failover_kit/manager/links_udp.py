@@ -77,7 +77,10 @@ class UdpLink(Link):
         return True
 
     def _open_device(self) -> None:
-        sock = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as error:  # no file descriptor is left, or the kernel has no IPv6
+            raise Down(f"there can be no socket for {self._interface}: {error.strerror}") from None
         try:
             self._index = socket.if_nametoindex(self._interface)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
@@ -96,7 +99,7 @@ class UdpLink(Link):
 
     def _why_not_open(self, error: OSError) -> str:
         # if_nametoindex raises without a number for an unknown name before Python 3.13.
-        if all(self._interface != name for _, name in socket.if_nameindex()):
+        if not _may_be_there(self._interface):
             return f"there is no interface {self._interface}; waiting for it"
         if error.errno == errno.EADDRINUSE:
             return (
@@ -161,14 +164,22 @@ class UcastLink(UdpLink):
         return (address, self._port, 0, zone)
 
 
+def _may_be_there(interface: str) -> bool:
+    """False when the kernel has no interface of that name; asking takes a file descriptor."""
+    try:
+        return any(interface == name for _, name in socket.if_nameindex())
+    except OSError:
+        return True
+
+
 def is_own_address(family: socket.AddressFamily, place: Place) -> bool:
     """Whether packets to ``place`` would stay on this machine: the kernel then uses it as the source, too."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(place)
             return bool(probe.getsockname()[0].partition("%")[0] == place[0])
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 class BcastLink(UdpLink):

@@ -56,7 +56,9 @@ class Log:
         except OSError:
             pass  # nowhere left to complain
         if self._syslog:
-            syslog.syslog(_PRIORITY[level] | syslog.LOG_DAEMON, line)
+            # syslog(3) takes no lone surrogates, which stand for bytes that were no UTF-8 where the text came from.
+            plain = line.encode("utf-8", "replace").decode()
+            syslog.syslog(_PRIORITY[level] | syslog.LOG_DAEMON, plain)
         with self._lock:
             self._pending -= 1
 

@@ -19,7 +19,11 @@ from failover_kit.manager.pinging import PAYLOAD_BYTES, Pace, PingBook, echo_rep
 from failover_kit.spec.deadline import boottime_ms
 
 _PACKETS_PER_WAKE = 64
-_PACKET_BYTES = 1_500
+
+_PACKET_BYTES = 60 + 8 + PAYLOAD_BYTES + 1
+"""The longest IPv4 header, ours, our payload, and one byte more: a longer packet is cut, and answers no echo.
+So the sum that a raw socket's packets need is taken of little, whatever a flood consists of."""
+
 _REOPEN_MS = 10_000
 
 # linux/icmp.h and linux/icmpv6.h: sets of types a raw socket does not pass on.
@@ -178,7 +182,7 @@ class Pinger:
         if now_ms < self._reopen_ms[version]:
             return None
         try:
-            prober = Prober(version)
+            prober = self._opened(version)
         except OSError as error:
             self._reopen_ms[version] = now_ms + _REOPEN_MS
             sentence = (
@@ -191,7 +195,16 @@ class Pinger:
             return None
         self._errors.pop(version, None)
         self._probers[version] = prober
-        asyncio.get_running_loop().add_reader(prober.socket, self._readable, version)
+        return prober
+
+    def _opened(self, version: int) -> Prober:
+        """A socket that is read, too: by one that only asks no ping node would ever be reached."""
+        prober = Prober(version)
+        try:
+            asyncio.get_running_loop().add_reader(prober.socket, self._readable, version)
+        except OSError:
+            prober.socket.close()
+            raise
         return prober
 
     def _drop(self, version: int) -> None:

@@ -105,6 +105,7 @@ class PingVotes(CoreBase):
 
         Once said of a silence, that stands until the silence ends: taken back, it would bring the shot forward into
         the other node's turn. Said late, it can only move the shot to a turn of its own (law.shoot_delay_ms).
+        In maintenance nobody shoots, and people take networks apart: turns are counted anew from its end.
         """
         if not self.config.pings:
             return
@@ -113,19 +114,27 @@ class PingVotes(CoreBase):
             pings.fewer_since_ms = None
         elif pings.fewer_since_ms is None:
             pings.fewer_since_ms = self.now_ms
-        if self.peer_state not in (PeerState.SILENT, PeerState.FENCING):
+        if self.peer_state not in (PeerState.SILENT, PeerState.FENCING) or self.in_maintenance():
             pings.cut_off = False
             self._unsay("cut-off")
         elif not pings.cut_off and self.shot is None and self._seems_cut_off():
             pings.cut_off = True
             self._version += 1
-            if not self.has_left() and self.config.can_fence:
+            shoots = self.config.can_fence and (self.durable.contact or self.config.boot_alone)
+            if shoots and not self.has_left():
                 fact = f"{self.config.node} reaches no ping node: it may be cut off itself"
                 text = f"{fact}, and waits longer before it fences {self.config.peer}"
                 self._note_once(Level.WARNING, "cut-off", text)
 
     def _seems_cut_off(self) -> bool:
-        """No ping node answers any more. If the peer's last beat said that it reaches none, they are down."""
+        """No ping node answers any more. If the peer's last beat said that it reaches none, they are down.
+
+        A life that heard neither the peer nor any ping node may have begun in the middle of a silence: an earlier
+        one knew, and waited for a turn of its own.
+        """
         beat = self.hearing.beat
-        down = beat is not None and beat.digest == self.config.digest and beat.reached == 0
-        return self.pings.quiet and self.peer_state is PeerState.SILENT and not down
+        if self.peer_state is not PeerState.SILENT:
+            return False
+        if beat is None:
+            return self.pings.quiet or self.reaches() == 0
+        return self.pings.quiet and not (beat.digest == self.config.digest and beat.reached == 0)

@@ -33,6 +33,7 @@ UNKNOWN_LIMIT = 16
 """A newer minor may have added so many lines to a beat, and so many words to a group, that we do not know."""
 
 _WORD = re.compile(r"[!-<>-~]+")  # printable, no blank, no "="
+_RELEASE = re.compile(r"[!-~]+")
 _UNKNOWN_LINE = re.compile(r"([a-z][a-z0-9-]{0,23})(?: [!-<>-~]{1,96}){0,32}")
 _UNKNOWN_WORD = re.compile(r"([a-z][a-z0-9-]{0,23})(?:=[!-<>-~]{1,96})?")
 
@@ -108,6 +109,8 @@ def _read_maintenance(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _write_release(beat: Beat) -> str:
+    if not _RELEASE.fullmatch(beat.release):  # it is shown to people: on terminals, in logs, in metrics
+        raise ValueError("the name of a release has a sign that is no printable ASCII, or a blank")
     word = quote(beat.release)
     if len(word) > RELEASE_BYTES:
         raise ValueError(f"the name of a release is too long for a beat: {len(word)} of {RELEASE_BYTES} bytes")
