@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.facts import package_version
 
-from failover_kit.rehearsal.plan import CLUSTER_ADDRESS, FRONT, FRONT_PREFIX, MCLAWS, MOUNT_POINT, PETE
+from failover_kit.rehearsal.plan import FRONT, FRONT_PREFIX, GROUP, MCLAWS, PETE
 from versus.managers import Failoverd, Heartbeat, Manager
 from versus.stage import Stage
 
@@ -62,8 +62,8 @@ class Driver(Manager):
 
     def haresources(self) -> str:
         """The address comes last: who answers there can also serve."""
-        address = f"IPaddr::{CLUSTER_ADDRESS}/{FRONT_PREFIX}/{FRONT}"
-        return f"pete Filesystem::{self.device}::{MOUNT_POINT}::xfs {address}\n"
+        address = f"IPaddr::{GROUP.address}/{FRONT_PREFIX}/{FRONT}"
+        return f"pete Filesystem::{self.device}::{GROUP.mount_point}::xfs {address}\n"
 
 
 class OursDriver(Driver, Failoverd):
@@ -135,11 +135,12 @@ CIB = f"""\
   <resources>
    <group id="g">
     <primitive id="fs" class="ocf" provider="heartbeat" type="Filesystem"><instance_attributes id="fsa">
-      <nvpair id="fs1" name="device" value="{{device}}"/><nvpair id="fs2" name="directory" value="{MOUNT_POINT}"/>
+      <nvpair id="fs1" name="device" value="{{device}}"/>
+      <nvpair id="fs2" name="directory" value="{GROUP.mount_point}"/>
       <nvpair id="fs3" name="fstype" value="xfs"/></instance_attributes>
      <operations><op id="fsm" name="monitor" interval="{MONITOR_S}s"/></operations></primitive>
     <primitive id="ip" class="ocf" provider="heartbeat" type="IPaddr2"><instance_attributes id="ipa">
-      <nvpair id="ip1" name="ip" value="{CLUSTER_ADDRESS}"/><nvpair id="ip2" name="cidr_netmask" value="24"/>
+      <nvpair id="ip1" name="ip" value="{GROUP.address}"/><nvpair id="ip2" name="cidr_netmask" value="24"/>
       <nvpair id="ip3" name="nic" value="{FRONT}"/></instance_attributes>
      <operations><op id="ipm" name="monitor" interval="{MONITOR_S}s"/></operations></primitive>
    </group>
@@ -221,7 +222,7 @@ vrrp_instance bench {{{{
   priority {{priority}}
   advert_int {{advert}}
   virtual_ipaddress {{{{
-    {CLUSTER_ADDRESS}/{FRONT_PREFIX} dev {FRONT}
+    {GROUP.address}/{FRONT_PREFIX} dev {FRONT}
   }}}}
 }}}}
 """

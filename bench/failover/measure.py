@@ -13,7 +13,7 @@ from pathlib import Path
 from drivers import Driver
 from pair import Pair, longest_gap
 
-from failover_kit.rehearsal.watch import ADDRESS, DISK
+from failover_kit.rehearsal.plan import GROUP
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.process import CLEAN_ENV
 
@@ -22,6 +22,7 @@ CALM_S = 1.5
 STABLE_ANSWERS = 30
 IDLE_S = 30
 US_IN_MS = 1000
+DISK, ADDRESS = GROUP.disk, GROUP.cluster_address
 
 
 class NotDone(Exception):
@@ -112,7 +113,8 @@ def idle(kind: type[Driver]) -> Idle:
         before, began = _cpu_us(pair), time.monotonic()
         pair.until(lambda: False, IDLE_S)
         used_us, lasted_s = _cpu_us(pair) - before, time.monotonic() - began
-        pids = [pid for node in pair.nodes.values() for pid in _pids(node.cgroup()) if pid not in node.own_pids()]
+        own = set().union(*(node.own_pids() for node in pair.nodes.values()))
+        pids = [pid for node in pair.nodes.values() for pid in _pids(Path(node.cgroup)) if pid not in own]
         pss_kib = sum(_pss_kib(pid) for pid in pids)
     return Idle(used_us / lasted_s / 1e6 * 100 / 2, pss_kib / 1024 / 2, len(pids) / 2)
 
@@ -121,7 +123,7 @@ def _cpu_us(pair: Pair) -> int:
     """usage_usec of cpu.stat: there without the cpu controller, too (Documentation/admin-guide/cgroup-v2.rst)."""
     total = 0
     for node in pair.nodes.values():
-        lines = (node.cgroup() / "cpu.stat").read_text().splitlines()
+        lines = Path(node.cgroup, "cpu.stat").read_text().splitlines()
         total += next(int(line.split()[1]) for line in lines if line.startswith("usage_usec"))
     return total
 

@@ -14,8 +14,7 @@ from drivers import Driver
 
 from failover_kit.rehearsal.disk import SharedDisk
 from failover_kit.rehearsal.namespaces import dies_with_us
-from failover_kit.rehearsal.plan import CLUSTER_ADDRESS
-from failover_kit.rehearsal.watch import ADDRESS, DISK
+from failover_kit.rehearsal.plan import GROUP
 from failover_kit.spec.process import CLEAN_ENV
 from versus.stage import Stage
 from versus.switch import Pace
@@ -30,7 +29,7 @@ class Pair(Stage):
 
     def __init__(self, kind: type[Driver], **timing: int) -> None:
         with tempfile.NamedTemporaryFile(prefix="fkv-", dir="/var/tmp") as image:
-            self.disk = SharedDisk(image.name)
+            self.disk = SharedDisk(image.name, "bench")
         try:
             super().__init__(kind(self.disk.device, **timing), disk=self.disk.number, pace=INSTANT)
         except BaseException:
@@ -39,7 +38,7 @@ class Pair(Stage):
         self.driver: Driver = self.manager  # type: ignore[assignment]
         self.answers_file = os.path.join(self.directory, "answers")
         Path(self.answers_file).touch()
-        argv = [*self.network.client.prefix(), "/usr/bin/python3", "-IS", str(PINGER), CLUSTER_ADDRESS]
+        argv = [*self.network.client.prefix(), "/usr/bin/python3", "-IS", str(PINGER), GROUP.address]
         client = subprocess.Popen(dies_with_us([*argv, self.answers_file]), env=CLEAN_ENV, cwd="/")
         self._children.append(client)
 
@@ -53,7 +52,7 @@ class Pair(Stage):
 
     def serving(self) -> str:
         """Who has all that is to be had, by what is seen in the nodes; "" for nobody, or for two."""
-        things = (DISK, ADDRESS) if self.driver.has_disk else (ADDRESS,)
+        things = (GROUP.disk, GROUP.cluster_address) if self.driver.has_disk else (GROUP.cluster_address,)
         found = [name for name in self.nodes if all(self.has(name, thing) for thing in things)]
         return found[0] if len(found) == 1 else ""
 

@@ -37,7 +37,7 @@ class Node:
     def run(self, argv: list[str], **_options: Any) -> SimpleNamespace:
         if self.code > 2:
             raise GuestError(f"{self.name}: gone", None)
-        group = {"name": "g", "state": self.state, "right": 1, "held": True, "doing": ""}
+        group = {"name": "g", "state": self.state, "right": 1, "held": True, "doing": "", "failures": 0}
         view = {
             "node": self.name, "peer_state": "up", "peer_hears_us": True, "groups": [group], "health": "healthy",
             "reason": "", "todo": [], "links": [], "fence_attempts": 0, "fence_last": "",

@@ -58,7 +58,7 @@ def clocks(pair: Pair) -> Iterator[list[Clock]]:
 @pytest.mark.parametrize("offset", ["+400d", "-400d"])
 def test_a_step_of_the_wall_clock_moves_nothing(pair: Pair, clocks: list[Clock], offset: str) -> None:
     first, second = pair.start()
-    before = first.view()["groups"][0]["right"]
+    before, starts = first.view()["groups"][0]["right"], pair.starts()
     clocks[0].set(offset)
     sign = -1 if offset.startswith("-") else 1
     wait_until("the daemon sees the other year", lambda: abs(clocks[0].off_by_s() - sign * 400 * DAY_S) < 60)
@@ -78,7 +78,7 @@ def test_a_step_of_the_wall_clock_moves_nothing(pair: Pair, clocks: list[Clock],
     view = first.view()
     assert (view["groups"][0]["right"], view["groups"][0]["state"], view["peer_state"]) == (before, "started", "up")
     assert pair.switch_log() == []
-    assert [word for _, word in pair.starts()] == ["one", "two"]
+    assert pair.starts() == starts
     if not any("did not run" in node.log() for node in pair.nodes):  # a busy machine holds daemons up by itself
         assert not any("silent" in node.log() for node in pair.nodes)
 

@@ -21,9 +21,9 @@ from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.ledger import Attempt, Power, Span, held, parse_attempt
 from failover_kit.rehearsal.namespaces import NetworkNamespace
 from failover_kit.rehearsal.network import Network
-from failover_kit.rehearsal.node import Node, NodeError, prepare, remove_cgroups
-from failover_kit.rehearsal.plan import BAUD, NODES
-from failover_kit.rehearsal.world import make_cgroup
+from failover_kit.rehearsal.node import Node, NodeError
+from failover_kit.rehearsal.nodefiles import make_cgroup, prepare, remove_cgroups
+from failover_kit.rehearsal.plan import BAUD, GROUP, NODES
 from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.process import CLEAN_ENV, CommandResult
 from versus.switch import Pace, Switch
@@ -51,10 +51,6 @@ class Station(Node):
     def own_pids(self) -> set[int]:
         """The node's own processes in that group: the one that made it, and its pid 1."""
         return {self.pid, self._child.pid} if self._child is not None else {self.pid}
-
-    def cgroup(self) -> Path:
-        """The control group of this boot: everything that runs in the node is in it or below it."""
-        return Path(f"{self._cgroup}/{self.name}-{self.boot}")
 
 
 class Stage:
@@ -103,7 +99,8 @@ class Stage:
                 kit=str(KIT),
                 ledger=self._ledger,
                 cgroup=cgroup,
-                disk_number=self._disk,
+                outlets=[plan.outlet],
+                disks={self._disk: GROUP},
                 serial=self.cable.end_of(index),
                 command=["/etc/ha.d/boot"],
                 network=self.network,

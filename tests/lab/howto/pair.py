@@ -121,8 +121,9 @@ class Pair:
             status = self.status(node)
             if isinstance(status, str):
                 return status
-            if status.state != state:
-                return f"{node.name} says the group is {status.state} there ({status.doing or status.reason})"
+            (group,) = status.groups
+            if group.state != state:
+                return f"{node.name} says the group is {group.state} there ({group.doing or status.reason})"
             if status.exit_code != 0:
                 return (
                     f"{node.name} says {status.health}: {status.reason or 'see status'} (exit {status.exit_code})"
