@@ -8,5 +8,5 @@ cmp -s "$top/tests/constraints.txt" "$stamp" && exit 0
 rm -rf "$top/.venv"
 /usr/bin/python3 -m venv --system-site-packages "$top/.venv"
 "$top/.venv/bin/pip" install --quiet --disable-pip-version-check --constraint "$top/tests/constraints.txt" \
-    pytest pytest-subprocess pytest-xdist hypothesis ruff mypy
+    pytest pytest-rerunfailures pytest-subprocess pytest-xdist hypothesis ruff mypy
 cp "$top/tests/constraints.txt" "$stamp"
