@@ -181,6 +181,27 @@ def test_a_damaged_record_is_no_record_and_loud(tmp_path: Path, damage) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_a_record_that_cannot_be_read_is_not_lost_and_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = Store(str(tmp_path))
+    persist(store, RECORD)
+
+    def refused(path: str, mode: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", refused)
+        record, problem = store.load()
+    assert record is None
+    assert "could not be read" in problem and "starts nothing" in problem and "start failoverd again" in problem
+    with pytest.raises(PersistError, match="could not be read"):
+        persist(store, NodeRecord(boot_id="boot-1"))
+    assert store.load() == (RECORD, "")
+    store.close()
+
+
 def test_a_second_failoverd_is_refused_with_the_pid(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     persist(store, RECORD)

@@ -7,6 +7,7 @@ this node then has no rights and waits; the file is kept aside for whoever wants
 
 A record that only a newer failoverd may go on from (``recordform``) is neither used nor written over. To the core
 that is a disk that takes no record: no right, no start, no grant, no shot; and the newer failoverd finds it again.
+The same holds for a file that is there and cannot be read.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _HINTS = {
     errno.EDQUOT: "free space there",
     errno.EROFS: "the filesystem is read-only: look at the kernel log, repair it, remount it",
     errno.EIO: "the disk fails: look at the kernel log",
+    errno.EMFILE: "look for what holds so many files open",
+    errno.ENFILE: "look for what holds so many files open",
     errno.EACCES: "failoverd must run as root",
     errno.EPERM: "failoverd must run as root",
 }
@@ -80,7 +83,12 @@ class Store:
         except FileNotFoundError:
             return None, ""
         except OSError as error:
-            return None, _sentence(f"{path} cannot be read; going on without rights", error)
+            # What cannot be read now (a bad block, no descriptor left) is not lost: writing over it would lose it.
+            self._barred = f"{_sentence(f'{path} could not be read', error)}; then start failoverd again"
+            return None, (
+                f"{self._barred}. Until then it is neither used nor written over, and this node has no rights, "
+                "starts nothing and shoots nobody"
+            )
         try:
             record, unknown = parse_record(data)
         except Barred as error:
