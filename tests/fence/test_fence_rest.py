@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence.rest import AnswerError, parse_plugs
@@ -410,6 +410,7 @@ def test_field_names_are_read_in_any_case_but_never_twice() -> None:
         parse_plugs(twice)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
@@ -425,6 +426,7 @@ def test_whatever_comes_is_an_answer_or_an_error(body: bytes) -> None:
     assert rows and all(row.number >= 1 for row in rows)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_answer_never_turns_on_into_off(data: st.DataObject) -> None:
     whole = json.dumps({**GOOD, "plugdatacount": "2", "powerplugs": [*PLUGS, {**PLUGS[0], "plug": "2"}]})

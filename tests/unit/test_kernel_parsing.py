@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.kernel import arp, attempts, blockdev, mounts, netlink, processes, routes
@@ -70,6 +70,7 @@ def test_reached_locally_and_hidden():
     assert hidden.covered_by(hidden.at("/mnt/aXb")).source == "hung"
 
 
+@settings(deadline=None)
 @given(
     st.text(
         alphabet=st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=20
