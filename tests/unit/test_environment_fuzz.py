@@ -233,7 +233,6 @@ def test_real_processes_of_a_user_who_may_do_nothing(agent: Agent, readable: Pat
     """Forty calls of each agent; start and stop as well, for whom there is nothing they could do."""
 
     @settings(max_examples=40, deadline=None)
-    @settings(deadline=None)
     @given(environ=environments(agent), verb=st.sampled_from(VERBS), right=st.booleans())
     def calls(environ: dict[str, str], verb: str, right: bool) -> None:
         given_ = {**(sound(agent) if right else {}), **environ, "HA_RSCTMP": "/no/where"}
