@@ -183,12 +183,13 @@ def test_a_failing_or_missing_or_late_off_command_leaves_the_plug_on(tmp_path: P
             2: OutletConfig(delay_ms=0, off_command=["/nonexistent/off"]),
             3: OutletConfig(delay_ms=0, off_command=python("import signal; signal.pause()")),
         }
-        settings = {"outlets": outlets, "outlet_timeout_ms": 500, "log_path": str(log)}
-        async with running(**settings) as emulator, session(emulator) as client:
-            await client.until(PROMPT)
-            said = await client.type("/OFF 1:3,Y\r")
-            assert b"|  OFF   |" not in said
-            assert [state(emulator, number) for number in (1, 2, 3)] == ["on", "on", "on"]
+        for limit_ms, plugs in ((30_000, "1:2"), (500, "3")):  # only the third is to be too late
+            settings = {"outlets": outlets, "outlet_timeout_ms": limit_ms, "log_path": str(log)}
+            async with running(**settings) as emulator, session(emulator) as client:
+                await client.until(PROMPT)
+                said = await client.type(f"/OFF {plugs},Y\r")
+                assert b"|  OFF   |" not in said
+                assert [state(emulator, number) for number in (1, 2, 3)] == ["on", "on", "on"]
         events = [json.loads(line) for line in log.read_text().splitlines()]
         reasons = [event["why"] for event in events if event["event"] == "command_failed"]
         assert reasons[0].endswith("exited 1: no such node")

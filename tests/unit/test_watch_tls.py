@@ -172,7 +172,10 @@ def test_a_server_that_stalls_after_the_handshake(server: Start, good: Served) -
             except OSError:
                 pass
 
-    assert probe(server(answer)).failure(1_000) == "no answer within 1 s"
+    for limit_s in (1, 10, 30):  # the handshake itself may take a while on a busy machine
+        assert probe(server(answer)).failure(limit_s * 1000) == f"no answer within {limit_s} s"
+        if shaken.is_set():
+            break
     assert shaken.is_set()
 
 
