@@ -160,7 +160,7 @@ def test_both_nodes_by_one_command_over_ssh(pair: Pair, tmp_path: Path) -> None:
 
         wait_until("sshd answers", lambda: both().returncode != 5)
         config = second.home / "ha.d" / "ha.cf"
-        config.write_text(config.read_text().replace("deadtime 2", "deadtime 3"))
+        config.write_text(config.read_text().replace("deadtime 3", "deadtime 4"))
         done = both()
         assert done.returncode == 1, done.stderr
         found = {row["id"] for row in json.loads(done.stdout)["findings"]}
