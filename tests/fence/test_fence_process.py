@@ -229,7 +229,7 @@ def test_a_device_that_comes_back_is_used(emulator: Emulator) -> None:
 
 def test_the_one_session_is_waited_for(emulator: Emulator) -> None:
     with socket.create_connection(("127.0.0.1", emulator.port), 10) as other:
-        other.settimeout(10)
+        other.settimeout(60)
         assert other.recv(1), "the other session is open"
         timer = threading.Timer(0.5, other.shutdown, [socket.SHUT_RDWR])
         timer.start()
@@ -241,7 +241,7 @@ def test_the_one_session_is_waited_for(emulator: Emulator) -> None:
 
 def test_the_one_session_taken_for_good_is_a_failure(emulator: Emulator) -> None:
     with socket.create_connection(("127.0.0.1", emulator.port), 10) as other:
-        other.settimeout(10)
+        other.settimeout(60)
         assert other.recv(1)
         answer = emulator.agent("action=off", "plug=1", "timeout=2", "login_timeout=1")
     assert answer.code == 1

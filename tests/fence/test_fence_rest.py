@@ -139,7 +139,7 @@ class Server:
         self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def ask(self, *more: str) -> Answer:
         return agent(

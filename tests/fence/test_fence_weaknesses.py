@@ -108,7 +108,7 @@ class BareDevice:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def __enter__(self) -> BareDevice:
         return self

@@ -19,7 +19,7 @@ from failover_kit.emulator import control
 from failover_kit.emulator.control import ControlError, ControlServer
 from failover_kit.emulator.server import Emulator, EmulatorConfig, OutletConfig
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PROMPT = b"IPS> "
 
 

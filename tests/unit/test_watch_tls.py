@@ -18,7 +18,7 @@ from failover_kit.watch.probes import Probe, ProbeError, parse
 from failover_kit.watch.tls import Settings
 from tls_authority import Authority, Served, openssl_server
 
-PATIENCE_MS = 20_000  # for what must answer; the machine may be busy
+PATIENCE_MS = 60_000  # for what must answer; the machine may be busy
 SHORT_MS = 50  # for what never answers
 NAME = "www.pair.test"
 Start = Callable[[Callable[[socket.socket], None]], int]
