@@ -14,7 +14,7 @@ from versus.evidence import seconds, shortened, together, told
 from versus.stage import Stage, StageFailed
 from versus.switch import Mode
 
-TAKEOVER_S = 45.0
+TAKEOVER_S = 90.0
 """deadtime 2 s, twice fence_delay 5 s, a fence and a start, on a busy machine."""
 CALM_S = 3.0
 SLOW_START_S = 12
