@@ -18,6 +18,7 @@ import pytest
 from failover_kit.emulator import control
 from failover_kit.emulator.control import ControlError, ControlServer
 from failover_kit.emulator.server import Emulator, EmulatorConfig, OutletConfig
+from failover_kit.emulator.unit import Line
 
 PATIENCE_S = 60
 PROMPT = b"IPS> "
@@ -147,6 +148,28 @@ def test_drop_ends_the_connection_and_the_outlet_switches() -> None:
             assert state(emulator, 1) == "off"
 
     drive(story)
+
+
+def test_who_is_told_of_a_command_finds_it_in_the_diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test reads the diary when its client has ended, which may be before the emulator's next turn."""
+    log = tmp_path / "log"
+    written: list[int] = []
+    say = Emulator._say
+
+    def said(emulator: Emulator, line: Line, data: bytes) -> None:
+        if PROMPT in data:
+            written.append(log.read_text().count('"command"'))
+        say(emulator, line, data)
+
+    monkeypatch.setattr(Emulator, "_say", said)
+
+    async def story() -> None:
+        async with running(log_path=str(log)) as emulator, session(emulator) as client:
+            await client.until(PROMPT)
+            await client.type("/S\r")
+
+    drive(story)
+    assert written == [0, 1]
 
 
 def test_an_idle_session_is_disconnected() -> None:
