@@ -142,7 +142,7 @@ def alive(pid):
 
 
 def test_sender_is_detached_from_the_pipes_and_ended_by_stop(network, ipaddr, tmp_path):
-    agent = ipaddr("a", ip=VIP, arp_count=5, arp_interval=10_000)  # minutes: it must not end by itself
+    agent = ipaddr("a", ip=VIP, arp_count=5, arp_interval=5_000)  # a minute and more: it must not end by itself
     child = subprocess.Popen(
         [*agent.prefix, agent.path, "start"],
         env=agent.environment(20, 10, 0, {}),
@@ -215,7 +215,7 @@ def test_sender_says_nothing_once_the_address_is_gone(network, ipaddr, tmp_path,
     """If something else removes the address, later bursts would poison the new owner's clients."""
     listener = ArpListener(background, network, "c")
     # The later bursts come seconds after the first: the address is gone by then also on a busy machine.
-    assert ipaddr("a", ip=VIP, arp_count=1, arp_interval=6_000)("start") == 0
+    assert ipaddr("a", ip=VIP, arp_count=1, arp_interval=5_000)("start") == 0
     network.ip("a", "addr", "del", f"{VIP}/24", "dev", "eth0")
     eventually(lambda: not alive(sender_of(network, tmp_path)), "the sender ended by itself")
     ours = [frame for frame in listener.stop() if frame[28:32] == bytes(map(int, VIP.split(".")))]
