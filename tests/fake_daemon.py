@@ -65,5 +65,5 @@ class FakeDaemon:
     def stop(self) -> None:
         self.run(self.server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
+        self._thread.join(60)
         self._loop.close()

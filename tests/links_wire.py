@@ -68,7 +68,7 @@ while True:
 
 
 def ip(*words: str) -> None:
-    subprocess.run([IP, *words], check=True, timeout=20, capture_output=True)
+    subprocess.run([IP, *words], check=True, timeout=60, capture_output=True)
 
 
 class Machine:
@@ -83,7 +83,7 @@ class Machine:
 
     def ip(self, *words: str) -> None:
         enter = ["nsenter", "--net", "--target", str(self.pid), IP]
-        subprocess.run([*enter, *words], check=True, timeout=20, capture_output=True)
+        subprocess.run([*enter, *words], check=True, timeout=60, capture_output=True)
 
     def transmitted(self, interface: str) -> int:
         """Packets that left by it so far."""

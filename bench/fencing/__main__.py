@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"bench/fencing: {up.describe()}\n")
         return UNUSABLE
     rows = [row for row in ROWS if options.row is None or row.key in options.row]
-    with tempfile.TemporaryDirectory(prefix="fkb-", dir="/tmp") as folder, switch_for(folder) as switch:
+    with tempfile.TemporaryDirectory(prefix="fkbf-", dir="/tmp") as folder, switch_for(folder) as switch:
         present = contenders(options.tree.resolve())
         results = []
         for row in rows:

@@ -77,7 +77,7 @@ def test_stop_leaves_other_mounts_and_their_users_alone(tree, filesystem, backgr
     guilty = [background(["sleep", "600"], cwd=place) for place in (point, point / "sub")]
     guilty += [background(["sleep", "600"], stdin=(point / "file").open())]
     assert agent("stop") == 0
-    assert [child.wait(10) for child in guilty] == [-signal.SIGTERM] * 3
+    assert [child.wait(60) for child in guilty] == [-signal.SIGTERM] * 3
     assert [child.poll() for child in innocents] == [None] * 6
     assert len(mounts_at(other)) == 1
     assert len(disk.mounts()) == 2
@@ -97,7 +97,7 @@ def test_a_file_mapped_through_the_bind_mount_is_a_use(tree, filesystem, backgro
         children.append(background(argv, stdout=subprocess.PIPE))
         assert children[-1].stdout.readline() == b"ready\n"
     assert agent("stop") == 0
-    assert children[0].wait(10) == -signal.SIGTERM
+    assert children[0].wait(60) == -signal.SIGTERM
     assert children[1].poll() is None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.agent_worlds import eventually, reason, sh
+from agents.agent_worlds import eventually, reason, sh, told
 from failover_kit.kernel import blockdev
 
 pytestmark = pytest.mark.root
@@ -77,7 +77,7 @@ def test_a_mount_that_goes_on_without_its_start_is_waited_for(slow_mount, filesy
     eventually(lambda: mounting(disk.device), "mount(8) runs")
     os.kill(starting.pid, signal.SIGKILL)
     starting.wait()
-    result = agent.run("stop", timeout_s=2)
+    result = told(agent, "stop", "an earlier start or stop")
     assert result.returncode == 1
     assert "an earlier start or stop" in reason(result)
     assert "mount" in reason(result).partition("still runs")[2]

@@ -238,7 +238,7 @@ def test_a_start_that_was_killed_before_it_told_the_network_is_completed(network
 
 @pytest.mark.parametrize("ip", [VIP4, VIP6])
 def test_the_announcer_survives_the_kill_of_the_agent_s_group_and_not_a_stop(six, ipaddr, tmp_path, ip):
-    agent = ipaddr("a", ip=ip, nodad="yes", arp_count=5, arp_interval=500)
+    agent = ipaddr("a", ip=ip, nodad="yes", arp_count=5, arp_interval=5_000)
     child = subprocess.Popen(
         [*agent.prefix, agent.path, "start"],
         env=agent.environment(20, 10, 0, {}),
@@ -261,7 +261,7 @@ def test_the_announcer_survives_the_kill_of_the_agent_s_group_and_not_a_stop(six
 
 def test_a_second_start_leaves_one_announcer(network, ipaddr, tmp_path):
     """Somebody took the address away, and start puts it back: the first start's announcer ends."""
-    agent = ipaddr("a", ip=VIP4, arp_count=5, arp_interval=500)
+    agent = ipaddr("a", ip=VIP4, arp_count=5, arp_interval=5_000)
     assert agent("start") == 0
     first = int(record_of(tmp_path, VIP4).read_text().split()[0])
     network.ip("a", "addr", "del", f"{VIP4}/24", "dev", "eth0")

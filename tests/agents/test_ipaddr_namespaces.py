@@ -142,7 +142,7 @@ def alive(pid):
 
 
 def test_sender_is_detached_from_the_pipes_and_ended_by_stop(network, ipaddr, tmp_path):
-    agent = ipaddr("a", ip=VIP)
+    agent = ipaddr("a", ip=VIP, arp_count=5, arp_interval=5_000)  # a minute and more: it must not end by itself
     child = subprocess.Popen(
         [*agent.prefix, agent.path, "start"],
         env=agent.environment(20, 10, 0, {}),
@@ -171,7 +171,7 @@ def test_a_stale_record_never_kills_another_process(network, ipaddr, tmp_path, b
     assert ipaddr("a", ip=VIP)("stop") == 0
 
 
-def test_a_client_follows_the_address_without_asking(network, ipaddr):
+def test_a_client_follows_the_address_without_asking(network, ipaddr, tmp_path):
     """The first burst reaches a client that knows the old place, a later one a client that missed it."""
     on_a, on_b = ipaddr("a", ip=VIP), ipaddr("b", ip=VIP)
 
@@ -188,9 +188,15 @@ def test_a_client_follows_the_address_without_asking(network, ipaddr):
     assert network.mac("a") in network.ip("c", "neigh", "show", VIP)
     forget()
     assert on_a("stop") == 0
-    assert on_b("start") == 0
-    forget()
-    eventually(learnt, "a later burst taught the client")
+    for _ in range(5):  # on a busy machine all bursts may be over when the client has forgotten
+        assert on_b("start") == 0
+        forget()
+        sender = sender_of(network, tmp_path, "b")
+        eventually(lambda sender=sender: learnt() or not alive(sender), "the sender has done its work")
+        if learnt():
+            return
+        assert on_b("stop") == 0
+    pytest.fail("no later burst taught the client")
 
 
 def test_three_bursts_of_requests_and_replies(network, ipaddr, tmp_path, background):
@@ -208,7 +214,8 @@ def test_three_bursts_of_requests_and_replies(network, ipaddr, tmp_path, backgro
 def test_sender_says_nothing_once_the_address_is_gone(network, ipaddr, tmp_path, background):
     """If something else removes the address, later bursts would poison the new owner's clients."""
     listener = ArpListener(background, network, "c")
-    assert ipaddr("a", ip=VIP, arp_count=1)("start") == 0
+    # The later bursts come seconds after the first: the address is gone by then also on a busy machine.
+    assert ipaddr("a", ip=VIP, arp_count=1, arp_interval=5_000)("start") == 0
     network.ip("a", "addr", "del", f"{VIP}/24", "dev", "eth0")
     eventually(lambda: not alive(sender_of(network, tmp_path)), "the sender ended by itself")
     ours = [frame for frame in listener.stop() if frame[28:32] == bytes(map(int, VIP.split(".")))]

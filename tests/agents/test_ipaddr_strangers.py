@@ -1,6 +1,7 @@
 """IPaddr and what is not its own, or is and is hard to find: link-local addresses, namespaces without a name."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ def inner(network, background):
         argv = ["ip", "netns", "exec", name, "sh", "-c", "echo ready; exec sleep 600"]
         child = background(argv, stdout=subprocess.PIPE)
         assert child.stdout.readline() == b"ready\n"
+        eventually(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n", "it sleeps")
         yield name
     finally:
         sh("ip", "netns", "del", name, check=False)
@@ -41,7 +43,7 @@ def test_a_namespace_that_lost_its_name_is_not_gone(network, ipaddr, inner, agai
     sh("ip", "netns", "del", inner)
     if again:
         sh("ip", "netns", "add", inner)
-    assert answers(network, "10.78.0.5")
+    eventually(lambda: answers(network, "10.78.0.5"), "the address answers")
     result = agent.run("monitor", interval_s=0)
     assert result.returncode == 1
     assert "was deleted, but sleep (pid" in reason(result)

@@ -117,6 +117,7 @@ def test_no_damage_makes_a_traceback(story: str, node: str, wounds: list[tuple[f
         assert "\x1b" not in text and "\x00" not in text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_without_a_traceback(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:

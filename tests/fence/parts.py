@@ -60,10 +60,21 @@ def commands(emulator: EmulatorProcess) -> list[str]:
     return [str(event["text"]) for event in emulator.events("command")]
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def settled(emulator: EmulatorProcess) -> list[str]:
+    """All commands, once the device has noticed that the last session is over."""
+    end = time.monotonic() + PATIENCE_S
+    while len(emulator.events("connect")) != len(emulator.events("disconnect")):
+        assert time.monotonic() < end, f"a session is still open: {emulator.events()[-5:]}"
+        time.sleep(0.02)
+    return commands(emulator)
+
+
+def held_port() -> tuple[socket.socket, int]:
+    """A port that nobody else is given while the socket is open; a server with SO_REUSEADDR may listen there."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held, int(held.getsockname()[1])
 
 
 def certificate(folder: object, *, name: str = "IP:127.0.0.1") -> str:
@@ -88,7 +99,7 @@ class Sshd:
     PASSWORD = "ssh-Pa55-w0rd"
 
     def __init__(self, folder: str, device_port: int) -> None:
-        self.port = free_port()
+        self._held, self.port = held_port()
         self.folder = folder
         self.known_hosts = os.path.join(folder, "known_hosts")
         self.identity = os.path.join(folder, "id")
@@ -145,6 +156,7 @@ class Sshd:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGTERM)
         self._child.wait(PATIENCE_S)
+        self._held.close()
 
     def said(self) -> str:
         with open(self.log, encoding="utf-8", errors="replace") as file:

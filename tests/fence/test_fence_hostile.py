@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fence.parts import AGENT, ENVIRONMENT, PASSWORD, PATIENCE_S, agent, commands, switch
+from fence.parts import AGENT, ENVIRONMENT, PASSWORD, PATIENCE_S, agent, commands, settled, switch
 
 
 @pytest.fixture
@@ -76,11 +77,11 @@ def test_a_stderr_nobody_reads_holds_nothing_up(unit: Any) -> None:
 def test_a_stdout_nobody_reads_does_not_outlast_the_deadline(unit: Any) -> None:
     reader, writer = full_pipe()
     try:
-        assert run(options(unit, "action=status", "timeout=2"), stdout=writer)[0] == 1
+        assert run(options(unit, "action=status", "timeout=6"), stdout=writer)[0] == 1
     finally:
         os.close(reader)
         os.close(writer)
-    assert commands(unit)[-1] == "/X,Y"
+    assert settled(unit)[-1] == "/X,Y"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,9 @@ def test_a_password_from_a_pipe_that_is_filled_later(unit: Any, tmp_path: Any) -
         fd = os.open(path, os.O_RDWR)
         time.sleep(1)
         os.write(fd, f"{PASSWORD}\n".encode())
-        time.sleep(1)
+        end = time.monotonic() + PATIENCE_S
+        while select.select([fd], [], [], 0)[0] and time.monotonic() < end:  # until the agent has taken it
+            time.sleep(0.02)
         os.close(fd)
 
     writer = threading.Thread(target=fill)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence.rest import AnswerError, parse_plugs
 from failover_kit.fence.screens import PlugRow, PlugState
-from fence.parts import PASSWORD, Answer, agent, certificate, free_port, later, switch
+from fence.parts import PASSWORD, Answer, agent, certificate, held_port, later, switch
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ class Server:
         self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def ask(self, *more: str) -> Answer:
         return agent(
@@ -256,7 +256,7 @@ def test_a_unit_that_drips_bytes_does_not_outlast_the_deadline(
     assert answer.code == 1
     assert "timed out" in answer.err
     # Not a measure of speed: the drip alone goes on for 20 s.
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 18
 
 
 @pytest.mark.parametrize(
@@ -329,14 +329,14 @@ def test_a_unit_without_tls_gets_no_password() -> None:
             "ip=127.0.0.1", "rest=1", f"ipport={listener.getsockname()[1]}", "username=u", f"password={PASSWORD}",
             "plug=1", "action=status",
         )  # fmt: skip
-        thread.join(30)
+        thread.join(60)
     assert answer.code == 1
     assert "does not speak TLS" in answer.err
     assert b"GET" not in heard[0]
 
 
 def test_nobody_listens_and_then_somebody_does(pem: str) -> None:
-    port = free_port()
+    held, port = held_port()
     made: list[Server] = []
     off = {**GOOD, "powerplugs": [{**PLUGS[0], "state": "off"}]}
 
@@ -351,6 +351,7 @@ def test_nobody_listens_and_then_somebody_does(pem: str) -> None:
             )  # fmt: skip
         assert answer.out == "Success: Already OFF\n", answer.err
     finally:
+        held.close()
         for server in made:
             server.close()
 
@@ -410,6 +411,7 @@ def test_field_names_are_read_in_any_case_but_never_twice() -> None:
         parse_plugs(twice)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
@@ -425,6 +427,7 @@ def test_whatever_comes_is_an_answer_or_an_error(body: bytes) -> None:
     assert rows and all(row.number >= 1 for row in rows)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_answer_never_turns_on_into_off(data: st.DataObject) -> None:
     whole = json.dumps({**GOOD, "plugdatacount": "2", "powerplugs": [*PLUGS, {**PLUGS[0], "plug": "2"}]})

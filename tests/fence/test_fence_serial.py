@@ -18,7 +18,7 @@ import pytest
 from failover_kit.fence.serialline import connect_serial
 from failover_kit.fence.transport import ConnectFailed, ConnectionLost, NoAnswer
 from failover_kit.spec.deadline import Deadline
-from fence.parts import PASSWORD, Answer, agent, commands, later, switch
+from fence.parts import PASSWORD, Answer, agent, later, settled, switch
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_story_over_the_serial_line(console: Any) -> None:
     assert agent(*options, "plug=mclaws") == Answer(0, "Success: Rebooted\n", "")
     assert agent(*options, "action=list").out.startswith("1,pete\n2,\n")
     assert agent(*options, "action=monitor") == Answer(0, "", "")
-    assert commands(console).count("/X,Y") == 5, "every session is left with a logout"
+    assert settled(console).count("/X,Y") == 5, "every session is left with a logout"
 
 
 @pytest.mark.parametrize("variant", ["ips", "nps", "vmr"])
@@ -76,7 +76,7 @@ def test_a_stuck_relay_is_a_failure_over_serial(console: Any) -> None:
     )
     assert answer.code == 1
     assert "waiting to power OFF" in answer.err
-    assert commands(console)[-1] == "/X,Y"
+    assert settled(console)[-1] == "/X,Y"
 
 
 def test_a_wrong_password_over_serial_is_typed_once(console: Any) -> None:

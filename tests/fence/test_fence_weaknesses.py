@@ -22,7 +22,19 @@ import pytest
 from failover_kit.fence import tcp
 from failover_kit.fence.transport import ConnectFailed
 from failover_kit.spec.deadline import Deadline
-from fence.parts import AGENT, ENVIRONMENT, PASSWORD, PATIENCE_S, ROOT, Answer, agent, commands, later, switch
+from fence.parts import (
+    AGENT,
+    ENVIRONMENT,
+    PASSWORD,
+    PATIENCE_S,
+    ROOT,
+    Answer,
+    agent,
+    commands,
+    later,
+    settled,
+    switch,
+)
 
 
 @pytest.fixture
@@ -96,7 +108,7 @@ class BareDevice:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def __enter__(self) -> BareDevice:
         return self
@@ -302,7 +314,7 @@ def test_busy_plugs_are_waited_for(tmp_path: Any) -> None:
 def test_no_session_is_left_open_on_an_error(emulator: Any, lines: tuple[str, ...]) -> None:
     emulator.fault("stuck", 2)
     fence(emulator, *lines)
-    assert commands(emulator)[-1] == "/X,Y"
+    assert settled(emulator)[-1] == "/X,Y"
     assert [event["reason"] for event in emulator.events("disconnect")] == ["exit"]
 
 
@@ -321,7 +333,7 @@ def test_a_signal_does_not_leave_the_session_open(emulator: Any, number: int) ->
         child.send_signal(number)
         assert "stopped by a signal" in child.stderr.read()
         assert child.wait(PATIENCE_S) == 1
-    assert commands(emulator)[-1] == "/X,Y"
+    assert settled(emulator)[-1] == "/X,Y"
 
 
 def test_no_moment_for_a_signal_leaves_the_session_open(emulator: Any) -> None:
@@ -353,7 +365,7 @@ def test_closed_descriptors_do_not_lead_words_to_the_device(emulator: Any) -> No
     )  # fmt: skip
     assert done.returncode == 0
     assert emulator.outlet_state(1) == "off"
-    assert commands(emulator)[-1] == "/X,Y"
+    assert settled(emulator)[-1] == "/X,Y"
     assert emulator.events("invalid_command") == []
 
 
@@ -370,6 +382,7 @@ def test_an_earlier_connection_is_closed_before_the_next(emulator: Any) -> None:
     """wti_nps leaves the first socket open, which holds the device's only session against the other 19."""
     emulator.fault("drop")
     assert fence(emulator, "action=off", "plug=mclaws").code == 0
+    settled(emulator)
     order = [event["event"] for event in emulator.events("connect", "disconnect")]
     assert order == ["connect", "disconnect"] * (len(order) // 2)
 
@@ -387,7 +400,7 @@ def test_both_nodes_fencing_at_once_take_turns(emulator: Any) -> None:
     for thread in threads:
         thread.join()
     assert all(answer == Answer(0, "Success: Rebooted\n", "") for answer in answers.values()), answers
-    assert commands(emulator).count("/X,Y") == 3
+    assert settled(emulator).count("/X,Y") == 3
 
 
 def test_a_unit_busy_for_a_while_is_waited_for(emulator: Any) -> None:

@@ -39,9 +39,10 @@ def test_no_device_is_found_for_a_node_that_is_not_on_the_switch(world: World) -
 
 
 def test_the_monitor_is_right_about_a_switch_that_answers_and_one_that_does_not(world: World) -> None:
-    world.register(login_timeout=1)
+    world.register(**PATIENT)
     assert world.fencer.admin("--query", "benjamin").ok()
     world.assert_session_free()
+    world.register(login_timeout=1)
     world.switch.fault("mute")
     assert not world.fencer.admin("--query", "benjamin").ok()
     world.assert_session_free()

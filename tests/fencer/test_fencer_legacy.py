@@ -35,8 +35,9 @@ def test_off_on_and_reboot_by_name(legacy: World, node: str) -> None:
 
 
 def test_the_monitor_sees_a_switch_that_is_gone(world: World) -> None:
-    world.register_through("fence_legacy", "pete", login_timeout=1)
+    world.register_through("fence_legacy", "pete", **PATIENT)
     assert world.fencer.admin("--query", "benjamin").ok()
+    world.register_through("fence_legacy", "pete", login_timeout=1)
     world.switch.fault("mute")
     assert not world.fencer.admin("--query", "benjamin").ok()
     world.assert_session_free()

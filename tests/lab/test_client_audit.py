@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.client import audit, records
@@ -289,6 +289,7 @@ def test_the_longest_single_request_is_told_apart_from_the_programs_own_time() -
 WRITTEN = Written(6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WRITTEN.data) - 1), st.integers(1, 255))
 def test_every_changed_byte_is_found(at: int, change: int) -> None:
     data = bytearray(WRITTEN.data)
@@ -296,11 +297,13 @@ def test_every_changed_byte_is_found(at: int, change: int) -> None:
     assert WRITTEN.proof(bytes(data)).findings
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WRITTEN.data) - 1))
 def test_every_cut_is_found(end: int) -> None:
     assert WRITTEN.proof(WRITTEN.data[:end]).findings
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)))
 def test_every_other_order_is_found(order: list[int]) -> None:
     data = b"".join(WRITTEN.bodies[index] for index in order)
@@ -323,6 +326,7 @@ def test_a_record_says_what_it_is(sequence: int) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WRITTEN.bodies[0]) - 1), st.integers(1, 255))
 def test_a_record_with_a_changed_byte_is_none(at: int, change: int) -> None:
     """By its own checksum, without knowing what was written."""

@@ -116,7 +116,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def stop_and_wait(pid: int) -> None:
     """kill(2) returns before another processor's process has stopped: its answer on the way would count."""
     os.kill(pid, signal.SIGSTOP)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not re.search(r"^State:\tT", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
         assert time.monotonic() < until, "SIGSTOP had no effect"
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from lab import machine, plan
 from lab.errors import LabError
 from lab.machine import Hardware, Machine, PowerEvent
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 FAKE = r"""
 import json, os, socket, sys, threading

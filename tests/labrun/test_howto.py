@@ -50,7 +50,7 @@ def test_the_whole_story_holds(lab_dir: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_help_names_every_option(lab_dir: str, tmp_path: pathlib.Path) -> None:
-    result = howto(lab_dir, tmp_path, "--help", limit_s=60)
+    result = howto(lab_dir, tmp_path, "--help", limit_s=180)
     assert result.returncode == 0
     for word in ("--scene", "--round", "--text", "--json", "--html", "--logs", "--keep", "Exit codes"):
         assert word in result.stdout
@@ -60,6 +60,6 @@ def test_help_names_every_option(lab_dir: str, tmp_path: pathlib.Path) -> None:
 def test_what_cannot_be_is_usage_and_builds_nothing(
     lab_dir: str, tmp_path: pathlib.Path, words: tuple[str, ...]
 ) -> None:
-    result = howto(lab_dir, tmp_path, *words, limit_s=60)
+    result = howto(lab_dir, tmp_path, *words, limit_s=180)
     assert result.returncode == 2
     assert not list(tmp_path.iterdir())

@@ -71,7 +71,7 @@ def need_09_monitor_says_what_hangs_1695(world):
     disk = world.disk()
     agent = world.filesystem(disk, point, fstype="")
     mount_hung(point, disk.device)
-    answer = agent.act("monitor", timeout_s=3, patience_s=9, level=20)
+    answer = agent.act("monitor", timeout_s=3, patience_s=30, level=20)
     return Outcome(answer.code == 1 and bool(answer.reason()), f"{answer}: {answer.reason() or 'no reason given'}")
 
 

@@ -202,7 +202,7 @@ def defect_hung_filesystem_hangs_the_agent(world):
     disk = world.disk()
     agent = world.filesystem(disk, point, fstype="")
     mount_hung(point, disk.device)
-    monitor, stop = agent.act("monitor", timeout_s=3, patience_s=9), agent.act("stop", timeout_s=6, patience_s=9)
+    monitor, stop = agent.act("monitor", timeout_s=3, patience_s=30), agent.act("stop", timeout_s=20, patience_s=30)
     gone = not mounted(point)
     holds = monitor.code in (0, 1) and stop.code == 0 and gone
     return Outcome(holds, f"{monitor}, {stop}, {'unmounted' if gone else 'still mounted'}")
@@ -218,7 +218,7 @@ def defect_hung_filesystem_below_ours_hangs_the_agent(world):
     mount_hung(point / "dead")
     stuck = world.background("stat", point / "dead" / "file")
     hangs(stuck, "fuse")
-    monitor, stop = agent.act("monitor"), agent.act("stop", timeout_s=6, patience_s=9)
+    monitor, stop = agent.act("monitor"), agent.act("stop", timeout_s=20, patience_s=30)
     gone = not mounted(point)
     holds = [answer.code for answer in (start, monitor, stop)] == [0, 0, 0] and gone
     return Outcome(holds, f"{monitor}, {stop}, {'unmounted' if gone else 'still mounted'}")
@@ -232,6 +232,6 @@ def need_01_users_that_end_when_asked_are_not_waited_for_longer(world):
     start = agent.act("start")
     users = [world.sleeper(point) for _ in range(3)]
     stop = agent.act("stop")
-    signals = {signal.Signals(-child.wait(10)).name for child in users}
+    signals = {signal.Signals(-child.wait(60)).name for child in users}
     holds = (start.code, stop.code) == (0, 0) and signals == {"SIGTERM"}
     return Outcome(holds, f"{stop} after {stop.took_s:.2f} s, users ended by {', '.join(sorted(signals))}")

@@ -23,7 +23,7 @@ PEER_NAMES = {"IPaddr": "IPaddr2"}
 # What an agent is told to have for an action, and when it is ended with its process group, as Pacemaker
 # does. That is later: a slow machine is not what is judged.
 TIMEOUT_S = 10
-PATIENCE_S = 15
+PATIENCE_S = 40
 # linux/loop.h. LO_FLAGS_AUTOCLEAR, in struct loop_info64: detach at the last close.
 _LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
 _INFO_SIZE, _INFO_FLAGS, _AUTOCLEAR = 232, 52, 4

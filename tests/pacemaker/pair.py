@@ -25,12 +25,12 @@ KIT = str(Path(__file__).resolve().parents[2])
 START = str(Path(__file__).with_name("nodestart.sh"))
 CTL = os.path.join(KIT, "bin", "failoverctl")
 
-GROUP_START_MS = 60_000
+GROUP_START_MS = 180_000
 """dc-deadtime, an election, probes, and the starts; a loaded machine gets more."""
 
-STOP_MS = 30_000
-CALL_MS = 60_000
-TAKEOVER_MS = 90_000
+STOP_MS = 90_000
+CALL_MS = 120_000
+TAKEOVER_MS = 240_000
 """Token, consensus, the head start of who serves, the shot, an election, the starts."""
 
 EXPORTED = {

@@ -14,7 +14,7 @@ from failover_kit.rehearsal.stage import SceneFailed
 from pacemaker.pair import KIT, TAKEOVER_MS, Pair
 
 ADDRESS_ID = "IPaddr-10.99.0.100"
-MONITOR_MS = 30_000
+MONITOR_MS = 90_000
 """monitor_interval is 5 s; the failure has to be seen and the service restarted."""
 
 FAILED_STOP_MS = TAKEOVER_MS + 30_000

@@ -149,7 +149,7 @@ def test_setup_refuses_what_it_cannot_use_with_one_line_each(target: str, tmp_pa
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
     assert result.returncode == 2
@@ -176,7 +176,7 @@ def test_setup_lists_what_is_missing_and_asks_on_a_terminal(
     bare_machine: tuple[dict[str, str], pathlib.Path], answer: str, code: int
 ) -> None:
     env, called = bare_machine
-    child = pexpect.spawn("/bin/sh", [str(TOP / "tools" / "setup.sh"), "rehearsal"], env=env, timeout=20)
+    child = pexpect.spawn("/bin/sh", [str(TOP / "tools" / "setup.sh"), "rehearsal"], env=env, timeout=120)
     child.expect_exact("  xfsprogs")
     child.expect_exact("[y/N] ")
     child.sendline(answer)
@@ -196,7 +196,7 @@ def test_setup_goes_on_by_itself_without_a_terminal(
         env={**env, **extra},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20,
+        timeout=120,
         check=True,
     )
     assert "install" in called.read_text()

@@ -105,7 +105,7 @@ def test_the_outlets_command_has_finished_when_fence_wti_reads_off(tmp_path: Pat
 
 
 def test_while_a_session_is_open_fence_wti_is_refused(switch: EmulatorProcess) -> None:
-    with socket.create_connection((switch.address, switch.port), timeout=10) as first:
+    with socket.create_connection((switch.address, switch.port), timeout=60) as first:
         assert first.recv(1)
         result = fence_wti(switch, "off")
         assert result.code == 1

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,19 +80,19 @@ def powerman(directory: Path, switch: EmulatorProcess) -> Iterator[Powerman]:
         yield Powerman(port)
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
-        daemon.wait(30)
+        daemon.wait(60)
 
 
 def wait_for_port(port: int, daemon: subprocess.Popen[bytes]) -> None:
-    deadline = Deadline(30_000)
+    deadline = Deadline(60_000)
     while True:
         deadline.require("powermand listens")
         assert daemon.poll() is None, "powermand has ended"
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
             return
-        except ConnectionRefusedError:
-            continue
+        except (ConnectionRefusedError, TimeoutError):
+            time.sleep(0.02)
 
 
 def test_powerman_reads_and_switches_an_nps(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Emulator and agent share no code: what one calls a status screen, the other has 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -109,7 +110,10 @@ def test_a_stuck_relay_is_a_failure_and_the_session_is_closed(setting: Setting) 
     assert code == 1
     assert "Success" not in said
     assert setting.on(5) == [True]
-    assert setting.switch.view()["session"] is None
+    until = time.monotonic() + PATIENCE_S
+    while setting.switch.view()["session"] is not None:  # the switch notices a moment later
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_wrong_password_is_tried_once(setting: Setting) -> None:
@@ -121,7 +125,8 @@ def test_a_wrong_password_is_tried_once(setting: Setting) -> None:
 @pytest.mark.parametrize("fault", ["confirm", "pager", "echo", "automated", "slow"])
 def test_what_the_device_may_do_differently_is_no_obstacle(setting: Setting, fault: str) -> None:
     setting.switch.fault(fault, seconds=1 if fault == "slow" else None)
-    answer = setting.agent(action="off", plug="pete", login_timeout="2")
+    # Where a failure will do it may come soon; what must succeed has room on a busy machine.
+    answer = setting.agent(action="off", plug="pete", login_timeout="2" if fault == "pager" else "40")
     if fault == "pager" and answer[0] != 0:
         # Turning the pages of what comes before the first prompt is not promised: a clean failure will do.
         assert answer == (1, "")
@@ -139,11 +144,12 @@ def test_a_device_that_cannot_be_asked_is_a_failure_in_time(setting: Setting, fa
         setting.agent(action="status", plug="pete", password="wrong-Pa55")
     else:
         setting.switch.fault(fault)
+    works = "serial" in setting.options and fault in ("refuse", "lockout")
+    power_s, login_s, shell_s = ("30", "30", "30") if works else ("1", "2", "1")
     code, said = setting.agent(
-        action="off", plug="pete", power_timeout="1", login_timeout="2", shell_timeout="1"
+        action="off", plug="pete", power_timeout=power_s, login_timeout=login_s, shell_timeout=shell_s
     )
-    over_serial = "serial" in setting.options
-    if over_serial and fault in ("refuse", "lockout"):
+    if works:
         # Neither concerns the console: it is how one gets at a switch whose network refuses.
         assert (code, said) == (0, "Success: Powered OFF")
         assert setting.on(1) == [False]

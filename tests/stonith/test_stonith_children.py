@@ -19,6 +19,8 @@ from failover_kit.stonith import main
 from failover_kit.stonith.catalogue import Places
 
 PATIENCE_S = 60
+# A busy machine may need the first of these to come to the plugin's action at all.
+TIMES = (1, 8, 30)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -136,8 +138,11 @@ def test_a_plugin_that_others_may_write_is_not_run(places: Places, tmp_path: Pat
 
 def test_a_plugin_that_hangs_is_ended_with_its_children(places: Places, tmp_path: Path) -> None:
     plugin(places, f"off) sleep 300 & echo $! >{tmp_path}/pid; wait;;")
-    code, _, err = stonith(places, "--timeout=1", "-t", "external/lab", "hostlist=a", "-T", "off", "a")
-    assert code == 6  # S_TIMEOUT
+    for limit in TIMES:
+        code, _, err = stonith(places, f"--timeout={limit}", "-t", "external/lab", "hostlist=a", "-T", "off", "a")
+        assert code == 6  # S_TIMEOUT
+        if (tmp_path / "pid").exists():
+            break
     assert "was stopped" in err
     assert _gone(int((tmp_path / "pid").read_text()))
 
@@ -230,8 +235,11 @@ def test_one_deadline_for_the_whole_invocation(places: Places, tmp_path: Path) -
     """Also over -S, -l, an action and a count: what comes after the end is not begun."""
     plugin(places, f"status|gethosts|off) echo $1 >>{tmp_path}/calls; sleep 300;;")
     started = time.monotonic()
-    line = ("--timeout=1", "-c", "3", "-t", "external/lab", "hostlist=a", "-S", "-l", "-T", "off", "a")
-    assert stonith(places, *line)[0] == 6
+    for limit in TIMES:
+        line = (f"--timeout={limit}", "-c", "3", "-t", "external/lab", "hostlist=a", "-S", "-l", "-T", "off", "a")
+        assert stonith(places, *line)[0] == 6
+        if (tmp_path / "calls").exists():
+            break
     assert time.monotonic() - started < PATIENCE_S
     assert (tmp_path / "calls").read_text() == "status\n"
 

@@ -51,6 +51,10 @@ def ended(child: pexpect.spawn) -> int:
 
 
 def reasons(switch: EmulatorProcess) -> list[str]:
+    """How the sessions ended, once the switch has noticed that all of them did."""
+    end = time.monotonic() + 60
+    while len(switch.events("connect")) != len(switch.events("disconnect")) and time.monotonic() < end:
+        time.sleep(0.05)
     return [event["reason"] for event in switch.events("disconnect")]
 
 
@@ -110,9 +114,6 @@ def test_a_terminal_that_is_gone_does_not_leave_the_session_open(switch: Emulato
         child.expect("ESC")
     with suppress(pexpect.ExceptionPexpect):  # it has no patience with a child that is still logging out
         child.close(force=False)
-    end = time.monotonic() + 60
-    while not reasons(switch) and time.monotonic() < end:
-        time.sleep(0.05)
     assert reasons(switch) == ["exit"]
 
 

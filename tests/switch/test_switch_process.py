@@ -405,7 +405,7 @@ def test_an_address_changed_over_tcp_is_verified_by_a_login_at_the_new_one(
         access = ("--password-file", switch.secret(OLD))
         switch.run("setup", "serial", *access, "--set-address", "192.0.2.219", "--set-mask", "24")
         switch.emulator.address = "192.0.2.219"
-        words = ("--set-address", new, "--yes-network", "--reconnect", "2")
+        words = ("--set-address", new, "--yes-network", "--reconnect", "60" if answers else "5")
         done = switch.run("setup", "tcp", *access, *words, prefix=network)
         assert switch.settings()["address"] == new
         if answers:

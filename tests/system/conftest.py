@@ -25,8 +25,17 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def pair(folder: Path) -> Iterator[Pair]:
-    made = Pair(folder)
+    yield from _told(Pair(folder))
+
+
+@pytest.fixture
+def patient(folder: Path) -> Iterator[Pair]:
+    """A pair whose deadtime is above what a start of failoverd takes on a busy machine."""
+    yield from _told(Pair(folder, deadtime_s=15))
+
+
+def _told(made: Pair) -> Iterator[Pair]:
     yield made
     print(made.logs())
-    print((folder / "ledger").read_text())
+    print((made.folder / "ledger").read_text())
     made.close()

@@ -181,6 +181,15 @@ class Node:
         command = [str(self.tree / "bin" / "failoverctl"), "--socket", socket, *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S * 3)
 
+    def moved(self, verb: str) -> subprocess.CompletedProcess[str]:
+        """A planned move. A node that was held up refuses until it has fresh facts, and is asked again."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer = self.ctl(verb)
+            if answer.returncode == 0 or "paused" not in answer.stdout + answer.stderr or time.monotonic() > end:
+                return answer
+            time.sleep(0.2)
+
     def view(self) -> dict[str, Any]:
         """The core's view, or {} while no daemon answers."""
         answer = self.ctl("status", "--json")
@@ -205,8 +214,14 @@ class Node:
         pids: list[int] = []
         for folder, _, files in os.walk(self.cgroup):
             if "cgroup.procs" in files:
-                pids += [int(word) for word in Path(folder, "cgroup.procs").read_text().split()]
+                with contextlib.suppress(OSError):  # its last process has ended meanwhile
+                    pids += [int(word) for word in Path(folder, "cgroup.procs").read_text().split()]
         return pids
+
+    def resources(self) -> list[int]:
+        """The processes of the resources that live; a monitor may run beside them."""
+        pids = [int(path.read_text()) for path in sorted((self.home / "volatile").glob("*.pid"))]
+        return [pid for pid in pids if pid in self.processes()]
 
     def file(self, name: str) -> Path:
         path = self.home / name
@@ -219,7 +234,7 @@ class Node:
             self.daemon.wait()
         if self.cgroup.exists():
             (self.cgroup / "cgroup.kill").write_text("1")
-            wait_until("the node's processes are gone", lambda: not self.processes(), 20)
+            wait_until("the node's processes are gone", lambda: not self.processes())
             for folder, _, _ in sorted(os.walk(self.cgroup), reverse=True):
                 Path(folder).rmdir()
         subprocess.run(["ip", "netns", "delete", self.namespace], check=False, capture_output=True)
@@ -228,7 +243,11 @@ class Node:
 class Pair:
     """The site: two nodes, one group of two resources at home on the first, a power switch."""
 
-    def __init__(self, folder: Path, *, extra: Sequence[str] = (), resources: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, extra: Sequence[str] = (), resources: str = "", deadtime_s: int = 3
+    ) -> None:
+        """``deadtime_s``: above what the machine may hold a daemon up; a start of one may take longer."""
+        self.deadtime_s = deadtime_s
         # Unix socket paths have room for 107 bytes, and pytest's folders are long.
         self.folder = folder
         names = [f"pete{os.getpid()}", f"mclaws{os.getpid()}"]
@@ -269,7 +288,8 @@ class Pair:
         for node, device in zip(self.nodes, self.cable.devices, strict=True):
             lines = [
                 f"node {first} {second}",
-                "keepalive 200ms", "warntime 1", "deadtime 2", "initdead 4", "udpport 6944",
+                "keepalive 200ms", "warntime 1", f"deadtime {self.deadtime_s}", f"initdead {2 * self.deadtime_s}",
+                "udpport 6944",
                 "baud 115200", f"serial {device}", "ucast eth1 10.77.0.1", "ucast eth1 10.77.0.2",
                 "auto_failback off", "op_timeout 5", "monitor_interval 1",
                 f"fence_device switch {self.folder}/fence_test ip=192.0.2.1 password=open-sesame "

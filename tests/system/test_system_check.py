@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def both_test_their_links(pair: Pair, seconds: str) -> list[tuple[int, dict[str,
     ]
     answers = []
     for process in running:
-        out, err = process.communicate(timeout=PATIENCE_S)
+        out, err = process.communicate(timeout=float(seconds) + PATIENCE_S)
         assert out, err.decode()
         answers.append((process.returncode, by_kind(out)))
     return answers
@@ -46,6 +47,11 @@ def by_kind(out: str | bytes) -> dict[str, dict[str, Any]]:
 
 def directions(rows: dict[str, dict[str, Any]]) -> dict[str, tuple[bool, bool | None]]:
     return {kind: (row["to_here"], row["to_there"]) for kind, row in rows.items()}
+
+
+def whole(node: Node) -> bool:
+    links = node.view().get("links", [])
+    return len(links) == 2 and all(link["up"] and link["peer_hears"] for link in links)
 
 
 def test_every_medium_in_both_directions_without_a_daemon(pair: Pair) -> None:
@@ -60,7 +66,7 @@ def test_a_pulled_cable_and_a_one_way_network_are_told_apart(pair: Pair) -> None
     # What the second node sends goes to an address that nobody has: the first one does not hear it.
     config = second.home / "ha.d" / "ha.cf"
     config.write_text(config.read_text().replace("10.77.0.1\n", "10.77.0.9\n"))
-    (code, here), (other_code, there) = both_test_their_links(pair, "6")
+    (code, here), (other_code, there) = both_test_their_links(pair, "12")
     assert directions(here) == {"udp": (False, None), "serial": (False, None)}
     assert directions(there) == {"udp": (True, False), "serial": (False, None)}
     assert (code, other_code) == (1, 1)
@@ -68,6 +74,8 @@ def test_a_pulled_cable_and_a_one_way_network_are_told_apart(pair: Pair) -> None
 
 def test_with_daemons_both_directions_come_from_what_both_hear(pair: Pair) -> None:
     first, second = pair.start()
+    for node in (first, second):
+        wait_until("both links work both ways", partial(whole, node))
 
     def facts() -> str:
         return subprocess.run(
@@ -152,7 +160,7 @@ def test_both_nodes_by_one_command_over_ssh(pair: Pair, tmp_path: Path) -> None:
 
         wait_until("sshd answers", lambda: both().returncode != 5)
         config = second.home / "ha.d" / "ha.cf"
-        config.write_text(config.read_text().replace("deadtime 2", "deadtime 3"))
+        config.write_text(config.read_text().replace("deadtime 3", "deadtime 4"))
         done = both()
         assert done.returncode == 1, done.stderr
         found = {row["id"] for row in json.loads(done.stdout)["findings"]}

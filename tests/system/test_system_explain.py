@@ -20,7 +20,7 @@ def told(node: Node) -> list[dict[str, Any]]:
 
 def test_a_takeover_is_explained_on_both_nodes(pair: Pair) -> None:
     first, second = pair.start()
-    assert first.ctl("standby").returncode == 0
+    assert first.moved("standby").returncode == 0
     second.power_cut()
     wait_until("the group was taken over", lambda: first.group() == "started")
     wait_until("power is given back", lambda: "on 2" in pair.switch_log())
@@ -51,7 +51,7 @@ def end_of(episode: dict[str, Any]) -> str:
 
 def test_budget_measures_what_happened(pair: Pair) -> None:
     first, second = pair.start()
-    assert first.ctl("standby").returncode == 0
+    assert first.moved("standby").returncode == 0
     second.power_cut()
     wait_until("the group was taken over", lambda: first.group() == "started")
     words = ("budget", "--json", "--node", first.name, "--config-dir", str(first.home / "ha.d"))

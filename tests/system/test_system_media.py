@@ -39,8 +39,9 @@ def links_of(node: Node) -> dict[str, tuple[bool, bool]]:
 
 def all_whole(node: Node) -> bool:
     view = node.view()
-    both = all(link["up"] and link["peer_hears"] for link in view["links"])
-    return both and len(view["links"]) == 6 and view["health"] == "healthy"
+    links = view.get("links", [])
+    both = all(link["up"] and link["peer_hears"] for link in links)
+    return both and len(links) == 6 and view["health"] == "healthy"
 
 
 def one_way(node: Node) -> list[str]:

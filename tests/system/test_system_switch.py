@@ -43,7 +43,7 @@ def switch_of(pair: Pair, *, believed: str = PASSWORD) -> Iterator[EmulatorProce
 def test_a_power_cut_is_proved_by_the_real_agent_on_the_switch(pair: Pair) -> None:
     with switch_of(pair) as switch:
         first, second = pair.start()
-        assert first.ctl("standby").returncode == 0
+        assert first.moved("standby").returncode == 0
         second.power_cut()
         wait_until("the group was taken over", lambda: first.group() == "started")
         wait_until("power is given back", lambda: switch.outlet_state(2) == "on")
@@ -56,7 +56,7 @@ def test_a_power_cut_is_proved_by_the_real_agent_on_the_switch(pair: Pair) -> No
 def test_a_wrong_password_means_no_takeover_and_status_says_why(pair: Pair) -> None:
     with switch_of(pair, believed="wrong-sesame") as switch:
         first, second = pair.start()
-        assert first.ctl("standby").returncode == 0
+        assert first.moved("standby").returncode == 0
         second.power_cut()
         wait_until("the shot failed", lambda: "is not fenced" in first.log())
         assert first.group() == "stopped"
@@ -70,7 +70,7 @@ def test_a_wrong_password_means_no_takeover_and_status_says_why(pair: Pair) -> N
 def test_a_garbage_reply_means_no_takeover_until_the_switch_speaks_again(pair: Pair) -> None:
     with switch_of(pair) as switch:
         first, second = pair.start()
-        assert first.ctl("standby").returncode == 0
+        assert first.moved("standby").returncode == 0
         switch.fault("garbage")
         second.power_cut()
         wait_until("the shot failed", lambda: "is not fenced" in first.log())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,20 +24,6 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed(tmp_path_factory.mktemp("versions"), "newer", NEWER)
 
 
-@pytest.fixture
-def patient(folder: Path) -> Iterator[Pair]:
-    """A pair whose deadtime is above what a start of failoverd takes on a busy machine."""
-    made = Pair(folder)
-    for node in made.nodes:
-        ha_cf = node.home / "ha.d" / "ha.cf"
-        text = ha_cf.read_text().replace("deadtime 2\n", "deadtime 10\n").replace("initdead 4\n", "initdead 20\n")
-        ha_cf.write_text(text)
-    yield made
-    print(made.logs())
-    print((folder / "ledger").read_text())
-    made.close()
-
-
 def other_version(node: Node, tree: Path) -> None:
     """failoverd of ``node`` is killed and begins again from ``tree``: its resources run on."""
     node.kill_daemon()
@@ -55,19 +40,13 @@ def joined(pair: Pair, active: Node) -> None:
 
 def disturbs_nothing(pair: Pair, active: Node, node: Node, tree: Path) -> None:
     """Another version on ``node`` while ``active`` serves: nothing is started, stopped or shot."""
-    before, ledger = resources(active), pair.ledger()
+    before, ledger = active.resources(), pair.ledger()
     assert len(before) == 2
     other_version(node, tree)
     joined(pair, active)
-    assert resources(active) == before
+    assert active.resources() == before
     assert pair.ledger() == ledger
     assert pair.switch_log() == []
-
-
-def resources(node: Node) -> list[int]:
-    """The processes of the resources that live; a monitor may run beside them."""
-    pids = [int(path.read_text()) for path in sorted((node.home / "volatile").glob("*.pid"))]
-    return [pid for pid in pids if pid in node.processes()]
 
 
 def record_of(node: Node) -> Path:
@@ -90,14 +69,14 @@ def test_an_upgrade_under_running_resources_and_days_of_two_versions(patient: Pa
     assert "runs an older failoverd (1.0) that does not know maintenance" in refused.stderr
 
     # For days: moves both ways, and failoverd of the active node begins again.
-    assert first.ctl("standby").returncode == 0
+    assert first.moved("standby").returncode == 0
     disturbs_nothing(pair, second, second, older)
     disturbs_nothing(pair, second, first, REPOSITORY)
     # Now the older one is upgraded while it serves.
     disturbs_nothing(pair, second, second, REPOSITORY)
     wait_until("they are alike", lambda: not first.view()["versions_differ"])
     assert second.view()["peer_release"] == first.view()["peer_release"] != ""
-    assert first.ctl("takeover").returncode == 0
+    assert first.moved("takeover").returncode == 0
     # Back again, the active node first: what the newer one wrote is read without what 1.0 does not know.
     disturbs_nothing(pair, first, first, older)
     assert "was written by a newer failoverd: this one goes on without" not in second.log()
@@ -109,7 +88,7 @@ def test_a_downgrade_in_maintenance_touches_neither_resources_nor_the_record(pat
     first, second = pair.start()
     assert first.ctl("maintenance", "on").returncode == 0
     wait_until("it is durable on both", lambda: '"maintenance":1' in record_of(second).read_text())
-    kept, running = record_of(first).read_text(), resources(first)
+    kept, running = record_of(first).read_text(), first.resources()
     other_version(first, older)
     wait_until("they hear each other", lambda: first.peer() == second.peer() == "up")
     wait_until("it looked", lambda: "running without a right" in first.log() or first.group() == "unknown")
@@ -122,7 +101,7 @@ def test_a_downgrade_in_maintenance_touches_neither_resources_nor_the_record(pat
     # The newer one finds everything as it left it.
     other_version(first, REPOSITORY)
     wait_until("it is back in maintenance", lambda: "maintenance" in first.view().get("reason", ""))
-    assert resources(first) == running
+    assert first.resources() == running
     assert second.ctl("maintenance", "off").returncode == 0
     joined(pair, first)
     assert pair.switch_log() == []
@@ -156,7 +135,7 @@ def test_a_failoverd_that_does_not_exist_yet_is_understood(patient: Pair, newer:
     assert first.ctl("maintenance", "off").returncode == 0
     joined(pair, first)
     assert pair.ledger() == ledger
-    assert first.ctl("standby").returncode == 0
+    assert first.moved("standby").returncode == 0
     disturbs_nothing(pair, second, second, newer)
     # Downgraded while it serves: its record has a field that this version does not know.
     assert json.loads(record_of(second).read_text())["record"]["mice"] == 7

@@ -161,7 +161,7 @@ class Site:
             child.terminate()
         for child in self.children:
             try:
-                child.wait(10)
+                child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -194,7 +194,10 @@ def test_a_service_that_broke_is_moved_while_heartbeats_go_on(site: Site) -> Non
     assert "the fault is probably between here and there" in ours.stdout
     assert first.group() == "started"
 
-    moved = site.watch("--once", *probe, "--failures", "3", "--witness", "ping:127.0.0.1")
+    for _ in range(20):
+        moved = site.watch("--once", *probe, "--failures", "3", "--witness", "ping:127.0.0.1")
+        if "was paused" not in moved.stdout:  # a busy machine held that node up: it is asked again
+            break
     assert moved.returncode == 0, moved.stdout + moved.stderr
     assert f"asks {second.name} to take it over from {first.name}" in moved.stdout
     assert (first.group(), second.group()) == ("stopped", "started")

@@ -441,7 +441,7 @@ class Server:
         monkeypatch.setattr(nfsserver_probe, "_PORT", self.listener.getsockname()[1])
         monkeypatch.setattr(nfsserver_probe.nfsd, "versions", lambda: {"3": True})
         self.over = threading.Event()
-        self.listener.settimeout(10)
+        self.listener.settimeout(60)
         threading.Thread(target=self.serve, args=(answer,), daemon=True).start()
 
     def serve(self, answer):

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -223,11 +224,23 @@ def test_a_failing_script_is_one_line_until_that_changes(manager: Manager) -> No
 def test_a_hanging_script_is_killed_with_what_it_started(tmp_path: pathlib.Path) -> None:
     pid = tmp_path / "pid"
     script = put(tmp_path, "hang", f"#!/bin/sh\nsleep 600 &\necho $! > {pid}.new; mv {pid}.new {pid}\nwait\n")
-    failure, _ = call(str(script), {}, 3_000)
-    assert failure == "did not end within 3 s and was killed"
-    child = int(pid.read_text())
-    state = pathlib.Path(f"/proc/{child}/stat")
-    assert not state.exists() or ") Z " in state.read_text()
+    for limit_s in (3, 30, 120):  # on a busy machine the script may need longer to tell of its child
+        failure, _ = call(str(script), {}, limit_s * 1000)
+        assert failure == f"did not end within {limit_s} s and was killed"
+        if pid.exists():
+            break
+    stat = pathlib.Path(f"/proc/{int(pid.read_text())}/stat")
+
+    def state() -> str:
+        try:
+            return stat.read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return "gone"
+
+    patience = time.monotonic() + 60  # one that was killed may need a turn on a processor to end
+    while (seen := state()) not in ("gone", "Z", "X") and time.monotonic() < patience:
+        time.sleep(0.02)
+    assert seen in ("gone", "Z", "X")
 
 
 def test_a_daemon_that_keeps_the_pipe_does_not_keep_us(tmp_path: pathlib.Path) -> None:

@@ -67,7 +67,7 @@ def test_watch_goes_on_until_the_reader_has_enough(daemon: FakeDaemon) -> None:
             assert json.loads(watching.stdout.readline())["view"]["node"] == "pete"
         watching.stdout.close()
         assert watching.stderr.read() == b""
-        assert watching.wait(30) == 1
+        assert watching.wait(60) == 1
 
 
 @pytest.mark.parametrize("code", [ExitCode.DONE, ExitCode.FAILED, ExitCode.REFUSED, ExitCode.TIMED_OUT])
@@ -102,7 +102,7 @@ def test_a_limit_ends_the_wait_and_not_the_order(daemon: FakeDaemon) -> None:
     assert done.returncode == 7
     assert "goes on" in done.stderr
     daemon.open_gate()
-    assert daemon.finished.wait(30)
+    assert daemon.finished.wait(60)
 
 
 @pytest.mark.parametrize("verb", ["fence", "confirm-dead"])
@@ -120,7 +120,7 @@ def test_grave_orders_need_yes_off_a_terminal(daemon: FakeDaemon, verb: str) -> 
 def test_grave_orders_ask_on_a_terminal(daemon: FakeDaemon, verb: str, typed: str, orders: int) -> None:
     daemon.status = status_of(SILENT)
     child = pexpect.spawn(
-        PROGRAM, ["--socket", daemon.path, verb, "mclaws"], encoding="utf-8", timeout=30, dimensions=(40, 100)
+        PROGRAM, ["--socket", daemon.path, verb, "mclaws"], encoding="utf-8", timeout=60, dimensions=(40, 100)
     )
     try:
         child.expect("NO-SERVICE")
@@ -138,7 +138,7 @@ def test_grave_orders_ask_on_a_terminal(daemon: FakeDaemon, verb: str, typed: st
 
 def test_a_wrong_node_is_not_asked_about(daemon: FakeDaemon) -> None:
     daemon.answer = Answer(code=ExitCode.USAGE, text="no node 'mcclaws'; the peer is mclaws")
-    child = pexpect.spawn(PROGRAM, ["--socket", daemon.path, "fence", "mcclaws"], encoding="utf-8", timeout=30)
+    child = pexpect.spawn(PROGRAM, ["--socket", daemon.path, "fence", "mcclaws"], encoding="utf-8", timeout=60)
     child.expect_exact("the peer is mclaws")
     child.expect(pexpect.EOF)
     child.close()
@@ -148,7 +148,7 @@ def test_a_wrong_node_is_not_asked_about(daemon: FakeDaemon) -> None:
 def test_colour_is_for_terminals_and_no_color_is_obeyed(daemon: FakeDaemon) -> None:
     for environment, painted in (({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)):
         child = pexpect.spawn(
-            PROGRAM, ["--socket", daemon.path, "status"], encoding="utf-8", timeout=30,
+            PROGRAM, ["--socket", daemon.path, "status"], encoding="utf-8", timeout=60,
             env={**os.environ, **environment, "TERM": "xterm"},
         )  # fmt: skip
         text = child.read()

@@ -42,7 +42,7 @@ def record(directory: Path, config: CoreConfig = CONFIG) -> None:
                 elif isinstance(action, Probe):
                     pending.append(ev.Probed(action.group, action.op, ev.ProbeOutcome.STOPPED))
         await journal.close()
-        journal._worker._thread.join(30)
+        journal._worker._thread.join(60)
 
     asyncio.run(story())
 

@@ -79,6 +79,7 @@ def test_any_authkeys(text: str) -> None:
     judge(authkeys.parse(text), text)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=24 * 60 * 60 * 1000))
 def test_times_round_trip(value_ms: int) -> None:
     assert time_ms(as_time(value_ms)) == value_ms
@@ -187,6 +188,7 @@ def test_haresources_round_trip(resources: list[Resource], joint: str) -> None:
     assert list(parsed.value[0].resources) == resources
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 15), VALUES.map(lambda v: "k" + v.replace(" ", "_")), min_size=1))
 def test_authkeys_round_trip(keys: dict[int, str]) -> None:
     text = "\n".join([f"auth {min(keys)}", *(f"{index} sha256 {key}" for index, key in keys.items())])

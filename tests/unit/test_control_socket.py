@@ -39,7 +39,7 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 
 def raw(path: str, data: bytes) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
+        connection.settimeout(60)
         connection.connect(path)
         connection.sendall(data)
         with connection.makefile("rb") as lines:
@@ -72,7 +72,7 @@ def test_an_order_goes_on_when_its_client_waits_no_longer(daemon: FakeDaemon) ->
     assert answer.code is ExitCode.TIMED_OUT
     assert "goes on" in answer.text
     daemon.open_gate()
-    assert daemon.finished.wait(30)
+    assert daemon.finished.wait(60)
 
 
 def test_an_order_goes_on_when_its_client_goes_away(daemon: FakeDaemon) -> None:
@@ -81,7 +81,7 @@ def test_an_order_goes_on_when_its_client_goes_away(daemon: FakeDaemon) -> None:
         connection.connect(daemon.path)
         connection.sendall(b'{"verb":"takeover"}\n')
     daemon.open_gate()
-    assert daemon.finished.wait(30)
+    assert daemon.finished.wait(60)
 
 
 def test_watch_goes_on_and_on(daemon: FakeDaemon) -> None:
@@ -172,7 +172,7 @@ def test_one_client_too_many_is_told_so(daemon: FakeDaemon, monkeypatch: pytest.
 def test_a_client_that_says_nothing_is_let_go(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "CLIENT_TIMEOUT_MS", 1)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
+        connection.settimeout(60)
         connection.connect(daemon.path)
         assert connection.recv(1) == b""
 
@@ -192,7 +192,7 @@ def test_the_end_of_the_daemon_is_told(daemon: FakeDaemon) -> None:
     while not daemon.orders:
         assert thread.is_alive()
     daemon.run(daemon.server.close())
-    thread.join(30)
+    thread.join(60)
     assert [error.code for error in caught] == [ExitCode.NO_DAEMON]
     assert not os.path.exists(daemon.path)
 
@@ -213,7 +213,7 @@ def test_an_outcome_that_is_there_at_the_end_still_arrives(daemon: FakeDaemon) -
         await daemon.server.close()
 
     daemon.run(end())
-    thread.join(30)
+    thread.join(60)
     assert [answer.text for answer in answers] == ["group web stays: mclaws is silent"]
 
 

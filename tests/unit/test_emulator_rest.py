@@ -22,7 +22,7 @@ from failover_kit.emulator.restapi import CONFIG, CONTROL, STATUS, Request
 from failover_kit.emulator.server import Emulator, EmulatorConfig, OutletConfig
 from failover_kit.emulator.variants import VMR
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def basic(user: str = "admin", password: str = "changeme") -> str:

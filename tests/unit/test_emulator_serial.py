@@ -14,7 +14,7 @@ from failover_kit.emulator.harness import EmulatorFailed, EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PROMPT = b"IPS> "
 
 

@@ -18,8 +18,9 @@ import pytest
 from failover_kit.emulator import control
 from failover_kit.emulator.control import ControlError, ControlServer
 from failover_kit.emulator.server import Emulator, EmulatorConfig, OutletConfig
+from failover_kit.emulator.unit import Line
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PROMPT = b"IPS> "
 
 
@@ -149,6 +150,28 @@ def test_drop_ends_the_connection_and_the_outlet_switches() -> None:
     drive(story)
 
 
+def test_who_is_told_of_a_command_finds_it_in_the_diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test reads the diary when its client has ended, which may be before the emulator's next turn."""
+    log = tmp_path / "log"
+    written: list[int] = []
+    say = Emulator._say
+
+    def said(emulator: Emulator, line: Line, data: bytes) -> None:
+        if PROMPT in data:
+            written.append(log.read_text().count('"command"'))
+        say(emulator, line, data)
+
+    monkeypatch.setattr(Emulator, "_say", said)
+
+    async def story() -> None:
+        async with running(log_path=str(log)) as emulator, session(emulator) as client:
+            await client.until(PROMPT)
+            await client.type("/S\r")
+
+    drive(story)
+    assert written == [0, 1]
+
+
 def test_an_idle_session_is_disconnected() -> None:
     async def story() -> None:
         async with running(idle_timeout_ms=50) as emulator, session(emulator) as client:
@@ -183,12 +206,13 @@ def test_a_failing_or_missing_or_late_off_command_leaves_the_plug_on(tmp_path: P
             2: OutletConfig(delay_ms=0, off_command=["/nonexistent/off"]),
             3: OutletConfig(delay_ms=0, off_command=python("import signal; signal.pause()")),
         }
-        settings = {"outlets": outlets, "outlet_timeout_ms": 500, "log_path": str(log)}
-        async with running(**settings) as emulator, session(emulator) as client:
-            await client.until(PROMPT)
-            said = await client.type("/OFF 1:3,Y\r")
-            assert b"|  OFF   |" not in said
-            assert [state(emulator, number) for number in (1, 2, 3)] == ["on", "on", "on"]
+        for limit_ms, plugs in ((30_000, "1:2"), (500, "3")):  # only the third is to be too late
+            settings = {"outlets": outlets, "outlet_timeout_ms": limit_ms, "log_path": str(log)}
+            async with running(**settings) as emulator, session(emulator) as client:
+                await client.until(PROMPT)
+                said = await client.type(f"/OFF {plugs},Y\r")
+                assert b"|  OFF   |" not in said
+                assert [state(emulator, number) for number in (1, 2, 3)] == ["on", "on", "on"]
         events = [json.loads(line) for line in log.read_text().splitlines()]
         reasons = [event["why"] for event in events if event["event"] == "command_failed"]
         assert reasons[0].endswith("exited 1: no such node")

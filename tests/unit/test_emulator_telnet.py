@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.emulator.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetServer
@@ -36,6 +36,7 @@ def test_subnegotiation_vanishes_and_doubled_iac_is_data() -> None:
     assert TelnetServer().receive(stream) == (b"ab\xffc", b"")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(min_value=0, max_value=60))
 def test_the_cut_between_two_reads_does_not_matter(stream: bytes, cut: int) -> None:
     whole, parts = TelnetServer(), TelnetServer()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.kernel import exports, exports_cache, exports_nfsd
@@ -38,6 +38,7 @@ def test_the_lines_of_an_etab():
     assert exports.parse(ETAB)[0].options == OPTIONS
 
 
+@settings(deadline=None)
 @given(st.lists(names, max_size=4), st.sampled_from([exports.escape, exports.plain]))
 def test_the_entries_of_some_paths_are_those_of_all_with_these_paths(some, spelling):
     data = ETAB + b"".join(b"/" + raw + b"\t*(rw)\n" for raw in some)
@@ -55,6 +56,7 @@ def test_a_client_has_no_case_and_a_path_has():
     assert not entry.is_for("/mnt/a", "*.Example.org")
 
 
+@settings(deadline=None)
 @given(paths)
 def test_every_path_comes_back_from_etab_s_spelling(path):
     for spelling in (exports.escape(path), exports.plain(path)):
@@ -62,6 +64,7 @@ def test_every_path_comes_back_from_etab_s_spelling(path):
         assert not any(sign.isspace() and sign.isascii() for sign in spelling)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_etab_is_too_broken_to_be_read(data):
     for entry in exports.parse(data):

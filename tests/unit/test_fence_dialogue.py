@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence import wti
@@ -153,12 +153,14 @@ def test_a_console_in_use_by_the_network_is_busy() -> None:
     assert isinstance(event, DeviceBusy)
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(CONVERSATIONS), cuts=st.lists(st.integers(1, 200), min_size=1))
 def test_cuts_in_the_stream_change_nothing(name: str, cuts: list[int]) -> None:
     turns = conversation(name)
     assert play(turns, cuts) == play(turns)
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(sorted(TOLD)), data=st.data())
 def test_a_stream_that_ends_early_is_no_answer(name: str, data: st.DataObject) -> None:
     """Cut anywhere, a conversation comes to a part of what the whole one comes to, and to nothing else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetFilter, escape
@@ -52,11 +52,13 @@ def test_a_device_that_refuses_what_it_offered_is_answered_once_a_change() -> No
     assert told == bytes((IAC, WILL, SGA, IAC, WONT, SGA, IAC, WILL, SGA))
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_escaped_data_comes_through_unchanged(data: bytes) -> None:
     assert TelnetFilter().receive(escape(data)) == (data, b"")
 
 
+@settings(deadline=None)
 @given(st.binary(), st.data())
 def test_cuts_in_the_stream_change_nothing(data: bytes, draw: st.DataObject) -> None:
     whole = TelnetFilter().receive(data)

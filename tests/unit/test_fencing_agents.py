@@ -255,7 +255,7 @@ def test_calls_in_flight_are_shown(bench: Bench) -> None:
     bench.wrong("sw-hang-off")
 
     async def story() -> list[str]:
-        task = asyncio.create_task(bench.fencer(ONE, 3_000).fence(3, Freshness(boottime_ms(), 60_000)))
+        task = asyncio.create_task(bench.fencer(ONE, 60_000).fence(3, Freshness(boottime_ms(), 60_000)))
         while not bench.log():
             await asyncio.sleep(0.01)
         shown = [what for what, _, _ in bench.calls.running()]

@@ -266,7 +266,7 @@ def test_a_test_does_not_begin_while_failoverd_uses_the_switch(bench: Bench) -> 
     bench.wrong("sw-hang-off")
 
     async def story() -> ExitCode:
-        shot = asyncio.create_task(bench.fencer(ONE, 3_000).fence(3, Freshness(boottime_ms(), 60_000)))
+        shot = asyncio.create_task(bench.fencer(ONE, 60_000).fence(3, Freshness(boottime_ms(), 60_000)))
         while not bench.log():
             await asyncio.sleep(0.01)
         code = (await bench.tester(ONE).test("")).code

@@ -52,7 +52,7 @@ def write(
         for now_ms, event, actions in calls:
             journal.record(now_ms, event, actions)
         await journal.close()
-        journal._worker._thread.join(10)
+        journal._worker._thread.join(60)
         return journal
 
     return asyncio.run(story())
@@ -204,7 +204,7 @@ def record_life(
             if now % 5 == 4 and "ring_entries" not in options:
                 await journal._flush()
         await journal.close()
-        journal._worker._thread.join(10)
+        journal._worker._thread.join(60)
 
     asyncio.run(story())
 

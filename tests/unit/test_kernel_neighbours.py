@@ -1,7 +1,7 @@
 """Frames that ask for and announce addresses, byte for byte (RFC 4861, RFC 5227)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.kernel import arp, neighbours
@@ -53,6 +53,7 @@ def test_who_claims():
     assert arp.probe(MAC, IP4)[28:32] == bytes(4)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_no_frame_is_too_strange(frame):
     assert isinstance(neighbours.advertised_by(frame, IP6), bytes)

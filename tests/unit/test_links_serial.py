@@ -61,7 +61,7 @@ def cable() -> Iterator[Cable]:
 
 async def until(condition) -> None:  # type: ignore[no-untyped-def]
     """Let the loop turn until it is so; a hang is a failure, not a slow test."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -65,7 +65,7 @@ def ucast(wire: Wire, *addresses: str) -> UcastLink:
 
 
 async def until(condition) -> None:  # type: ignore[no-untyped-def]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

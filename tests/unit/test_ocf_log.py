@@ -40,7 +40,7 @@ def daemon(tmp_path: Path, monkeypatch: Patch) -> Iterator[socket.socket]:
     monkeypatch.setattr(syslogline, "PATH", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(path)
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener
 
 

@@ -8,7 +8,7 @@ import os
 import struct
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from failover_kit.kernel import (
@@ -57,6 +57,7 @@ def mountinfo_line(number, device, *, root=b"/", point=b"/", optional=(), fstype
     return b" ".join([*head, b"rw,noatime", *optional, b"-", *tail]) + b"\n"
 
 
+@settings(deadline=None)
 @given(st.lists(raw_path, min_size=1, max_size=6, unique=True), raw_path, piece, optional_fields)
 def test_every_mount_point_is_found_under_its_own_name_and_no_other(points, root, source, optional):
     table = mounts.MountTable(
@@ -77,6 +78,7 @@ def test_every_mount_point_is_found_under_its_own_name_and_no_other(points, root
     assert [mount.id for mount in table.all()] == list(range(10, 10 + len(points)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120).filter(lambda line: b"\n" not in line))
 def test_a_line_that_is_none_is_an_error_and_never_a_wrong_mount(line):
     try:
@@ -87,6 +89,7 @@ def test_a_line_that_is_none_is_an_error_and_never_a_wrong_mount(line):
     assert mount.device >= 0
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_line_cut_short_is_an_error_or_the_same_mount(data):
     line = mountinfo_line(10, (7, 1), point=data.draw(raw_path), source=b"/dev/sda1")[:-1]
@@ -101,6 +104,7 @@ def test_a_line_cut_short_is_an_error_or_the_same_mount(data):
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=5), raw_path)
 def test_a_damaged_line_hides_no_other(garbage, point):
     needle = b" " + kernel_escape(point, b" \t\n\\") + b" "
@@ -148,6 +152,7 @@ def link_with(datagrams):
     return link
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(kinds, bodies), max_size=8))
 def test_messages_come_back_whole_and_in_order(sent):
     data = b"".join(message(kind, 2, body) for kind, body in sent)
@@ -155,6 +160,7 @@ def test_messages_come_back_whole_and_in_order(sent):
     assert found == sent
 
 
+@settings(deadline=None)
 @given(st.lists(bodies, max_size=8), st.data())
 def test_lengths_that_lie_are_an_error_and_lead_nowhere(sent, data):
     datagram = bytearray(b"".join(message(20, 2, body) for body in sent) + DONE)
@@ -173,6 +179,7 @@ def test_lengths_that_lie_are_an_error_and_lead_nowhere(sent, data):
         pass
 
 
+@settings(deadline=None)
 @given(bodies, st.integers(0, 70))
 def test_attributes_lie_within_their_message(data, offset):
     for kind, payload in netlink.attributes(data, offset).items():
@@ -180,12 +187,14 @@ def test_attributes_lie_within_their_message(data, offset):
         assert payload in data[offset:]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 0x3FFF), st.binary(max_size=20), max_size=8), st.binary(max_size=3))
 def test_attributes_come_back(sent, rest):
     data = b"head" + b"".join(netlink.attribute(kind, payload) for kind, payload in sent.items())
     assert netlink.attributes(data + rest, 4) == sent
 
 
+@settings(deadline=None)
 @given(st.lists(bodies, max_size=12), st.binary(min_size=1, max_size=2), st.data())
 def test_a_dump_brings_what_contains_the_needle_from_however_many_datagrams(sent, needle, data):
     blocks, rest = [], [message(20, 2, body) for body in sent]
@@ -247,6 +256,7 @@ near_message = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(near_message, max_size=4))
 def test_no_answer_raises_anything_but_oserror(sent):
     for number in range(8):
@@ -275,6 +285,7 @@ client = st.text(alphabet="abc.*?-0123456789:/@", min_size=1, max_size=20)
 options = st.text(alphabet="abc=_,0123456789-", max_size=40)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(raw_path, client, options), max_size=6), st.lists(bodies, max_size=3))
 def test_an_etab_comes_back_with_what_cannot_be_read_left_out(sent, garbage):
     lines = [
@@ -284,6 +295,7 @@ def test_an_etab_comes_back_with_what_cannot_be_read_left_out(sent, garbage):
     assert found == sent
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(raw_path, client), max_size=6), st.booleans())
 def test_the_caches_come_back(sent, valid):
     mark = b"" if valid else b"# "
@@ -299,6 +311,7 @@ def test_the_caches_come_back(sent, valid):
     assert found == sent
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_text_of_the_nfs_server_is_too_strange(data):
     for entry in [*exports_cache.parse_exports(data), *exports_cache.parse_handles(data)]:
@@ -319,6 +332,7 @@ def own_name():
         file.write(name)
 
 
+@settings(deadline=None)
 @given(
     name=st.one_of(
         st.binary(min_size=1, max_size=15), st.text("() \n09RZ", min_size=1, max_size=15).map(str.encode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,6 +182,10 @@ class Bench:
         self.systemctl.chmod(0o755)
         self.sleeper = subprocess.Popen(["/bin/sleep", "300"])
         (self.group / "cgroup.procs").write_text(str(self.sleeper.pid))
+        patience = time.monotonic() + 60
+        while Path(f"/proc/{self.sleeper.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < patience, "it does not sleep"
+            time.sleep(0.01)
         space = CgroupSpace("unitnode", (str(self.top),))
         plan = GroupPlan("web", (unit_caller(str(self.systemctl)),))
         self.runner = GroupRunner(plan, space, lambda _: None, Calls())
@@ -203,7 +208,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 @pytest.mark.root
 def test_what_a_unit_leaves_running_is_killed_by_its_stop(bench: Bench) -> None:
     assert asyncio.run(asyncio.wait_for(bench.runner.stop(1), 60)) == Stopped("web", 1)
-    assert bench.sleeper.wait(timeout=10) == -9
+    assert bench.sleeper.wait(timeout=60) == -9
     assert bench.group.is_dir(), "the group is systemd's, and stays"
 
 

@@ -1,7 +1,7 @@
 """Checked values and declarations: the same answer on every node, all problems at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.spec import values
@@ -16,6 +16,7 @@ def test_not_an_address(text):
         values.ipv4_bytes(text)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=4, max_size=4))
 def test_every_dotted_quad_is_read_back(data):
     assert values.ipv4_bytes(".".join(map(str, data))) == data
@@ -108,6 +109,7 @@ def test_blanks_and_control_characters_are_refused(text):
     assert len(problems) == 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_no_text_makes_a_check_raise_anything_but_a_problem(text):
     for kind in values.CHECKS:

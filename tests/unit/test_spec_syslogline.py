@@ -19,7 +19,7 @@ def daemon(tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
     path = str(tmp_path / "log")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(path)
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener, path
 
 

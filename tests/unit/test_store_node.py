@@ -209,7 +209,7 @@ def test_a_second_failoverd_is_refused_with_the_pid(tmp_path: Path) -> None:
         Store(str(tmp_path))
     assert store.load() == (RECORD, "")
     store.close()
-    store._worker._thread.join(10)
+    store._worker._thread.join(60)
     Store(str(tmp_path)).close()
 
 
@@ -219,7 +219,7 @@ def test_a_deleted_lock_file_lets_no_second_failoverd_in(tmp_path: Path) -> None
     with pytest.raises(StoreLocked):
         Store(str(tmp_path))
     store.close()
-    store._worker._thread.join(10)
+    store._worker._thread.join(60)
     Store(str(tmp_path)).close()
 
 

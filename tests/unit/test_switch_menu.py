@@ -5,7 +5,7 @@ secrets.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.switch.menu import Label, MenuError, choose, find, items_of, minutes_of, read_menu, shown_lines
@@ -92,6 +92,7 @@ ITEMS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.permutations(ITEMS), st.integers(1, 90), st.booleans(), st.booleans())
 def test_numbering_order_case_and_columns_do_not_matter(
     items: list[tuple[str, str]], first: int, upper: bool, columns: bool
@@ -105,6 +106,7 @@ def test_numbering_order_case_and_columns_do_not_matter(
     assert items[item.number - first][0] == "Subnet Mask"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_line_is_read_without_a_crash(line: str) -> None:
     read_menu([line])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from failover_kit.fence.screens import PlugRow, PlugState
@@ -53,6 +54,7 @@ def test_three_values_fit_together_or_it_is_said_why_not(address: str, mask: str
     assert (word in " ".join(problems)) if word else problems == []
 
 
+@hypothesis_settings(deadline=None)
 @given(st.integers(8, 30), st.integers(1 << 24, (224 << 24) - 1))
 def test_an_address_is_refused_exactly_at_the_ends_of_its_network(bits: int, number: int) -> None:
     address = ".".join(str(byte) for byte in number.to_bytes(4, "big"))
@@ -130,6 +132,7 @@ def test_good_names(name: str) -> None:
     assert settings.check_name("--name", f"7={name}") == (7, name)
 
 
+@hypothesis_settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_other_name_is_refused_or_safe_to_send(name: str) -> None:
     try:
@@ -139,6 +142,7 @@ def test_any_other_name_is_refused_or_safe_to_send(name: str) -> None:
     assert taken.isascii() and taken[0].isalpha() and not set(taken) & set(" ,:+\"'*/\r\n") and len(taken) <= 16
 
 
+@hypothesis_settings(deadline=None)
 @given(st.text(max_size=20))
 def test_a_password_is_refused_without_being_shown_or_safe_to_send(password: str) -> None:
     try:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from failover_kit.fence.secret import Secret
@@ -52,6 +52,7 @@ def pieces(data: bytes, at: Sequence[int]) -> list[bytes]:
 
 
 @example("vmr-two-columns.txt", [0, 391])  # an old prompt, then the title "NETWORK PARAMETERS:", then the menu
+@settings(deadline=None)
 @given(st.sampled_from(sorted(WORKING)), st.lists(st.integers(0, 2000), max_size=12))
 def test_wherever_the_stream_is_cut_the_answer_is_the_same(name: str, at: list[int]) -> None:
     whole, cut = Player(conversation(name)), Player(conversation(name), lambda data: pieces(data, at))
@@ -59,6 +60,7 @@ def test_wherever_the_stream_is_cut_the_answer_is_the_same(name: str, at: list[i
     assert cut.left == []
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(WORKING)), st.data())
 def test_a_pause_at_any_place_is_a_right_answer_or_a_clean_error(name: str, data: st.DataObject) -> None:
     """The unit stops in the middle of each answer and says no more: nothing wrong may be typed then."""

@@ -15,7 +15,7 @@ import pytest
 from failover_kit.watch import probes, rpc
 from failover_kit.watch.probes import ProbeError, parse
 
-PATIENCE_MS = 20_000  # for what must answer; the machine may be busy
+PATIENCE_MS = 60_000  # for what must answer; the machine may be busy
 SHORT_MS = 50  # for what never answers
 
 XID = 0x01020304
@@ -182,16 +182,13 @@ def test_a_server_that_hangs_up() -> None:
 # --- tcp, http, file ------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("text", ["tcp:127.0.0.1:{}", "nfs:127.0.0.1:{}", "nfs:127.0.0.1:{}/udp", "http://127.0.0.1:{}/"])
 def test_nobody_listens(text: str) -> None:
-    assert parse(text.format(free_port())).failure(PATIENCE_MS) == "Connection refused"
+    with socket.socket() as held:  # bound, so that nobody else gets it, and deaf
+        held.bind(("127.0.0.1", 0))
+        assert parse(text.format(held.getsockname()[1])).failure(PATIENCE_MS) == "Connection refused"
 
 
 def test_tcp() -> None:

@@ -18,7 +18,7 @@ from failover_kit.watch.probes import Probe, ProbeError, parse
 from failover_kit.watch.tls import Settings
 from tls_authority import Authority, Served, openssl_server
 
-PATIENCE_MS = 20_000  # for what must answer; the machine may be busy
+PATIENCE_MS = 60_000  # for what must answer; the machine may be busy
 SHORT_MS = 50  # for what never answers
 NAME = "www.pair.test"
 Start = Callable[[Callable[[socket.socket], None]], int]
@@ -172,7 +172,10 @@ def test_a_server_that_stalls_after_the_handshake(server: Start, good: Served) -
             except OSError:
                 pass
 
-    assert probe(server(answer)).failure(1_000) == "no answer within 1 s"
+    for limit_s in (1, 10, 30):  # the handshake itself may take a while on a busy machine
+        assert probe(server(answer)).failure(limit_s * 1000) == f"no answer within {limit_s} s"
+        if shaken.is_set():
+            break
     assert shaken.is_set()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialect_peer import KEY, frame, read
@@ -182,6 +182,7 @@ def test_a_newer_frame_has_the_same_bound() -> None:
     assert refused(frame(9, lines)) is Fault.TOO_LONG
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=80), st.integers(0, 14))
 def test_whatever_a_newer_minor_adds_is_ignored_or_refused(text: str, at: int) -> None:
     """And what is known of the beat is never another for it."""

@@ -8,7 +8,7 @@ import hmac
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover_kit.manager import dialect, wire, wireitems
@@ -87,6 +87,7 @@ def signed(text: bytes, key: bytes = b"WhatAboutTheKey") -> bytes:
     return head + hmac.new(key, head, hashlib.sha256).hexdigest().encode() + b"\n=end\n"
 
 
+@settings(deadline=None)
 @given(beat=beats, key=st.sampled_from((1, 2)))
 def test_what_was_encoded_is_decoded(beat: Beat, key: int) -> None:
     assert decode(encode(beat, KEYS, key), KEYS) == beat
@@ -139,12 +140,14 @@ def test_each_lost_or_added_byte_is_refused() -> None:
                     decode(damaged, KEYS)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_raises_only_frame_error(data: bytes) -> None:
     with pytest.raises(FrameError):
         decode(data, KEYS)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_signed_garbage_raises_only_frame_error(data: bytes) -> None:
     with pytest.raises(FrameError):
@@ -205,6 +208,7 @@ def test_the_longest_beat_of_a_howto_pair_fits_on_9600_baud() -> None:
     assert wire.frame_fits(("pete", "mclaws"), ("a", "b", "c")) is None
 
 
+@settings(deadline=None)
 @given(beat=beats)
 def test_no_beat_is_longer_than_foretold(beat: Beat) -> None:
     nonce_bytes = max(len(wireitems.quote(word)) for word in (beat.nonce, *(n for n, _ in beat.echoes), "n" * 16))
@@ -242,6 +246,7 @@ def decoded(chunks: list[bytes]) -> list[Beat | Fault]:
     return found
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=40))
 def test_a_stream_is_cut_into_frames_wherever_reads_end(cuts: list[int]) -> None:
     data = b"\xff\x00noise" + encode(BEAT, KEYS, 1) * 2 + b"=fail" + encode(BEAT, KEYS, 2)
@@ -278,6 +283,7 @@ def test_heartbeat_on_the_line_is_named() -> None:
     assert stream.noise_bytes > 20
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=30))
 def test_noise_on_the_line_never_raises_and_never_stays(chunks: list[bytes]) -> None:
     stream = StreamDecoder()

@@ -14,7 +14,7 @@ from versus.evidence import seconds, shortened, together, told
 from versus.stage import Stage, StageFailed
 from versus.switch import Mode
 
-TAKEOVER_S = 45.0
+TAKEOVER_S = 90.0
 """deadtime 2 s, twice fence_delay 5 s, a fence and a start, on a busy machine."""
 CALM_S = 3.0
 SLOW_START_S = 12
@@ -91,7 +91,7 @@ def hung_stop_standby(stage: Stage) -> Outcome:
     stage.start()
     stage.fault("pete", "stop", "hang")
     stage.manager.standby(stage, "pete")
-    stage.wait("pete's stop is under way", lambda: stage.begun("pete", "stop"), 20)
+    stage.wait("pete's stop is under way", lambda: stage.begun("pete", "stop"), 60)
     return _links_and_takeover(stage)
 
 
@@ -99,7 +99,7 @@ def hung_stop_leave(stage: Stage) -> Outcome:
     stage.start()
     stage.fault("pete", "stop", "hang")
     stage.manager.leave(stage, "pete")
-    stage.wait("pete's stop is under way", lambda: stage.begun("pete", "stop"), 20)
+    stage.wait("pete's stop is under way", lambda: stage.begun("pete", "stop"), 60)
     return _links_and_takeover(stage)
 
 
@@ -129,7 +129,7 @@ def slow_start(stage: Stage) -> Outcome:
     starts = stage.begun("mclaws", "start")
     stage.fault("mclaws", "start", f"slow {SLOW_START_S}")
     stage.manager.standby(stage, "pete")
-    stage.wait("mclaws is starting", lambda: stage.begun("mclaws", "start") > starts, 20)
+    stage.wait("mclaws is starting", lambda: stage.begun("mclaws", "start") > starts, 60)
     since_ms = boottime_ms()
     stage.cut_links()
     stage.until(lambda: _both(stage) or stage.serving() or not all(n.on for n in stage.nodes.values()), TAKEOVER_S)

@@ -88,7 +88,7 @@ class Heartbeat(Manager):
 
     name = "Heartbeat"
     boot = "boot-heartbeat"
-    start_s = 60.0
+    start_s = 120.0
 
     def version(self) -> str:
         return f"{package_version('heartbeat')}, {package_version('cluster-glue')}"
@@ -137,7 +137,7 @@ class Failoverd(Manager):
 
     name = "failoverd"
     boot = "boot-failoverd"
-    start_s = 40.0
+    start_s = 120.0
 
     def version(self) -> str:
         return f"failover-kit {VERSION}"

@@ -25,7 +25,7 @@ from failover_kit.emulator.server import OutletConfig, endpoint
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV
 
-START_MS = 20_000  # an interpreter's start on a busy machine, with room
+START_MS = 60_000  # an interpreter's start on a busy machine, with room
 STOP_MS = 10_000
 PASSWORD_VARIABLE = "WTI_EMULATOR_PASSWORD"  # noqa: S105 - a variable's name
 

@@ -228,11 +228,16 @@ class Emulator:
             self._start_listening()
         else:
             self._stop_listening()
+        # The diary and the state file before the words: who was told of a thing finds it written down.
+        for effect in effects:
+            if not isinstance(effect, Hangup):
+                self._perform(effect)
         # One write: a screen and its prompt travel together. Nothing is said after Hangup.
         for line in Line:
             self._say(line, b"".join(e.data for e in effects if isinstance(e, Send) and e.line is line))
         for effect in effects:
-            self._perform(effect)
+            if isinstance(effect, Hangup):
+                self._perform(effect)
         self._set_timer()
 
     def _say(self, line: Line, data: bytes) -> None:
@@ -243,7 +248,7 @@ class Emulator:
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Send):
-            pass  # written together, above
+            pass  # written together, below all this
         elif isinstance(effect, Hangup):
             if effect.line is Line.NETWORK and self._session is not None:
                 self._session.hang_up()
