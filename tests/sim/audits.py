@@ -535,7 +535,7 @@ class Audits:
             if not claim.held and machine.resources[claim.name].active:
                 self.fail(machine, f"S3: says {claim.name} is not held while it may be active")
             if claim.state in RUNNING_STATES and not claim.right:
-                self.fail(machine, f"rule 3: {claim.name} is {claim.state.value} without a right")
+                self.fail(machine, f"rules 1, 3: {claim.name} is {claim.state.value} without a right")
             if claim.right and claim.right not in (
                 witness.decided_rights.get(claim.name),
                 witness.before(claim.name).right,
@@ -552,8 +552,10 @@ class Audits:
     def _status(self, machine: Machine, daemon: Daemon, witness: Witness) -> None:
         """What follows from time alone, looked at with each beat: silence, the watchdog, orders without an end."""
         config, core, now_ms = daemon.config, daemon.core, witness.last_ms
-        told_ms = now_ms - max(witness.floor_ms, witness.born_ms, witness.two_way_ms or 0)
-        if core.peer_state is PeerState.UP and told_ms > config.deadtime_ms + config.keepalive_ms:
+        told_ms = now_ms - max(witness.floor_ms, witness.two_way_ms or 0)
+        # Of a peer that never said in this life that it hears us it is not known yet whether it can.
+        patience_ms = config.initdead_ms if witness.two_way_ms is None else config.deadtime_ms
+        if core.peer_state is PeerState.UP and told_ms > patience_ms + config.keepalive_ms:
             self.fail(machine, f"rule 11: calls up a peer that said for {told_ms} ms that it hears nothing")
         if not core.holds() and any(resource.active for resource in machine.resources.values()):
             self.fail(machine, "rule 24: lets the watchdog go while something is possibly active")

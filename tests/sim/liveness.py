@@ -536,6 +536,37 @@ def two_rights(world: World, holder: Machine) -> None:
     world.audits.s1_only = False
 
 
+def heard_after_off(world: World, holder: Machine) -> None:
+    """Rule 9: OFF was read of plugs that feed something else, and the node is heard again: nothing is taken."""
+    survivor, name = holder.peer, next(n for n, resource in holder.resources.items() if resource.level == 2)
+    if not world.faults.can_fence:
+        return
+    holder.miswired = True
+    survivor.device_mode = "fail"  # or the holder would shoot first
+    for link in world.links:
+        link.cut = [True, True]
+    end = world.now + failover_bound_ms(world)
+    while world.now < end and any(holder.outlets):
+        world.run_until(world.now + 1)
+    while world.now < end and survivor.daemon is not None and survivor.daemon.job is not None:
+        world.run_until(world.now + 1)
+    survivor.disk.fails = True  # so what it takes is not used yet when the holder is heard
+    world.audits.s1_only = True
+    for link in world.links:
+        link.cut = [False, False]
+    world.run_until(world.now + world.faults.deadtime_ms + 4 * world.faults.keepalive_ms)
+    taken = [group.right for group in seen_groups(survivor) if group.name == name]
+    expect(world, taken == [0], f"rule 9: {survivor.name} has a right to {name} and hears whom it took it from")
+    survivor.disk.fails = False
+    survivor.device_mode = "ok"
+    world.run_until(world.now + 20_000)
+    expect(world, holder.resources[name].level == 2, f"rule 9: {name} runs no more on {holder.name}")
+    holder.miswired = False
+    for plug in range(len(holder.outlets)):
+        world.set_outlet(holder, plug, True)
+    world.audits.s1_only = False
+
+
 # --- ping nodes ------------------------------------------------------------------------------------
 
 
@@ -647,5 +678,5 @@ def ping_moves(world: World, holder: Machine) -> None:
 
 PING_SUBJECTS = (ping_power, ping_links, ping_standby, ping_moves)
 LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
-NEWER_SUBJECTS = (resource_gone, failed_start, two_rights)
+NEWER_SUBJECTS = (resource_gone, failed_start, two_rights, heard_after_off)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

@@ -52,9 +52,11 @@ def run_world(
     trace: int | None = None,
     core_class: type[Core] = TracedCore,
     outcome_only: bool = False,
+    s1_only: bool = False,
 ) -> World:
     """One run to its end; raises what it finds. The world is left on the exception as ``world``."""
-    world = World(faults, trace=trace, core_class=core_class, outcome_only=outcome_only)
+    world = World(faults, trace=trace, core_class=core_class, outcome_only=outcome_only or s1_only)
+    world.audits.s1_only = s1_only
     try:
         for machine in world.machines:
             machine.power_changed()

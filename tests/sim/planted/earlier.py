@@ -1,16 +1,8 @@
-"""Planted bugs: the real core with one rule broken. Each proves that an audit would notice.
-
-A bug is a subclass of the real core, or a replaced predicate of ``law.py``, that breaks one rule and
-nothing else. It is run over seeds of a fault profile that makes its schedule likely, twice: with all
-audits, and with the outcome alone (S1 and the rights: what a customer would lose data by).
-"""
+"""Planted bugs of what came first: Heartbeat's four, the ✗ of PROTOCOL, drills, maintenance, ping nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from unittest import mock
+from dataclasses import replace
 
 from failover_kit.manager import law, pingvotes
 from failover_kit.manager.coredata import Drill, Group, Order, Proof, Purpose
@@ -22,14 +14,10 @@ from failover_kit.manager.law import shoot_delay_ms
 from failover_kit.manager.records import Beat, CoreConfig, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
 from sim import liveness, shell
-from sim.audits import Violation
-from sim.faults import Faults, draw
+from sim.faults import Faults
 from sim.machine import Machine
-from sim.run import run_world
+from sim.planted.model import Planted
 from sim.world import TracedCore, World
-
-DURATION_MS = 300_000
-
 
 # --- two versions ------------------------------------------------------------------------------------
 
@@ -342,37 +330,7 @@ def _adopt_all(record: GroupRecord, inherited: int) -> bool:
 
 # --- the list --------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planted:
-    """One mutation, and where it shows."""
-
-    name: str
-    rule: str
-    core_class: type[TracedCore] = TracedCore
-    patches: tuple[tuple[object, str, object], ...] = ()
-    kinds: tuple[str, ...]
-    changes: tuple[tuple[str, object], ...] = ()  # to the drawn options
-    seeds: int = 60  # within so many it must be caught
-    outcome: bool = True  # the outcome alone must show it, too
-    story: Callable[[Faults, type[TracedCore]], None] | None = None  # the schedule of heartbeat.md §0.1
-
-    @contextmanager
-    def applied(self) -> Iterator[type[TracedCore]]:
-        """The mutated core's class, while the mutation holds."""
-        with ExitStack() as stack:
-            for target, attribute, replacement in self.patches:
-                stack.enter_context(mock.patch.object(target, attribute, replacement))
-            yield self.core_class
-
-    def faults(self, seed: int) -> Faults:
-        """The options of one run of its profile."""
-        faults = draw(seed, kinds=self.kinds, duration_ms=DURATION_MS)
-        return replace(faults, can_fence=True, gap_ms=5_000, **dict(self.changes))  # type: ignore[arg-type]
-
-
 MOVES = ("mid_move_cut", "standby", "takeover", "cut_all")
-STORY = (("loss", 0.0), ("long_delay", 0.0), ("duplicate", 0.0), ("agent_fail", 0.0), ("unkillable", 0.0))
 
 
 def _pair_at_work(faults: Faults, core_class: type[TracedCore]) -> tuple[World, Machine]:
@@ -433,7 +391,7 @@ SLOW = (("start_ms", 8_000), ("stop_ms", 8_000), ("keepalive_ms", 200), ("deadti
 RESTARTS = ("crash_daemon", "standby", "takeover", "cut_all")
 BAD_DISK = ("disk_full", "standby", "takeover", "crash_daemon")
 
-PLANTED = (
+EARLIER = (
     Planted(
         name="standby-hung-stop",
         rule="5, S3",
@@ -686,60 +644,3 @@ PLANTED = (
         outcome=False,
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Caught:
-    """The seed that caught a bug, and the sentence; seed -1 when none did."""
-
-    seed: int
-    sentence: str
-
-
-def hunt(planted: Planted, *, outcome_only: bool = False, limit: int | None = None) -> Caught:
-    """Run the mutated core until an audit objects."""
-    with planted.applied() as core_class:
-        for seed in range(limit or planted.seeds):
-            try:
-                run_world(planted.faults(seed), core_class=core_class, outcome_only=outcome_only)
-            except Violation as found:
-                if not outcome_only or "S1" in str(found) or "usable right" in str(found):
-                    return Caught(seed, str(found).splitlines()[0])
-            except Exception as error:
-                if not outcome_only:  # the core's own checks count, too
-                    return Caught(seed, f"{type(error).__name__}: {error}")
-    return Caught(-1, "not caught")
-
-
-def tell(planted: Planted, core_class: type[TracedCore] | None = None) -> str:
-    """The story's outcome under the mutation, or under ``core_class``: the violation, or ""."""
-    if planted.story is None:
-        raise ValueError(f"{planted.name} has no story")
-    faults = replace(planted.faults(1), **dict(STORY), groups=(("g1", "pete"),), auto_failback=False)  # type: ignore[arg-type]
-    try:
-        planted.story(faults, core_class or planted.core_class)
-    except Violation as found:
-        return str(found).splitlines()[0]
-    return ""
-
-
-def report() -> int:
-    """Run every planted bug and print how it is caught; the number of those that were not."""
-    missed = 0
-    for planted in PLANTED:
-        caught = hunt(planted)
-        lines = [f"all audits, seed {caught.seed}: {caught.sentence}"]
-        well = caught.seed >= 0
-        if planted.outcome:
-            outcome = hunt(planted, outcome_only=True)
-            lines.append(f"outcome, seed {outcome.seed}: {outcome.sentence}")
-            well = well and outcome.seed >= 0
-        if planted.story is not None:
-            told, plain = tell(planted), tell(planted, TracedCore)
-            lines.append(f"story: {told or 'nothing happened'}; the real core: {plain or 'holds'}")
-            well = well and told.startswith("S1") and not plain
-        missed += not well
-        print(f"planted {planted.name} (rule {planted.rule}): {'caught' if well else 'MISSED'}")
-        print("".join(f"    {line}\n" for line in lines), end="", flush=True)
-    print(f"{len(PLANTED)} planted bugs, {len(PLANTED) - missed} caught")
-    return missed
