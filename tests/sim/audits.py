@@ -161,7 +161,8 @@ class Audits:
             self.fail(machine, f"rules 1, 3: starts {name} without a record of this boot on its disk")
             return
         if not record.right or record.right != action.epoch:
-            self.fail(machine, f"rules 1, 7: starts {name} by epoch {action.epoch}; its disk says right {record.right}")
+            here = f"its disk says right {record.right}"
+            self.fail(machine, f"rules 1, 7: starts {name} by epoch {action.epoch}; {here}")
         witness = self.witness[machine.index]
         if witness is not None and (name, record.right) in witness.voided:
             self.fail(machine, f"rule 2c: starts {name} by a word that was void before it was durable")
@@ -452,7 +453,8 @@ class Audits:
             return
         leave = witness.leave
         if leave is None:
-            self.fail(machine, f"rule 2b, S2: issues itself a right to {name} (epoch {epoch}) without a valid proof")
+            say = f"issues itself a right to {name} (epoch {epoch})"
+            self.fail(machine, f"rule 2b, S2: {say} without a valid proof")
         elif name in leave.used:
             self.fail(machine, f"rule 2b: the proof was already used for {name}")
         else:
@@ -476,9 +478,10 @@ class Audits:
         if not self._own_parity(machine, after.grant) or after.grant <= max(before.top, before.known):
             self.fail(machine, f"{say} with a wrong epoch; before: {before}")
         if machine.resources[name].active or witness.books[name].state != "stopped" or witness.books[name].op:
-            after_failure = witness.books[name].state == "failed"
-            rules = "rule 17, S9: after a stop that failed" if after_failure else "rule 4:"
-            self.fail(machine, f"{rules} {say} while its stop is not verified")
+            rules = {"failed": "rule 17, S9: after a stop that failed", "unknown": "S10, rule 4: without a look"}
+            self.fail(
+                machine, f"{rules.get(witness.books[name].state, 'rule 4:')} {say} while its stop is not verified"
+            )
         claim = witness.beat.claim(name) if witness.beat is not None else None
         if witness.books[name].start_failed and before.right and claim is not None and claim.failed_here:
             self.fail(machine, f"rule 18, L6: {say} after its start failed here, to a node where it failed, too")
@@ -529,7 +532,7 @@ class Audits:
         if beat.hears and (
             witness.current_ms is None or witness.last_ms - witness.current_ms >= daemon.config.deadtime_ms
         ):
-            self.fail(machine, "says it hears the peer without a current beat of it")
+            self.fail(machine, "S7: says it hears the peer without a current beat of it")
         self._status(machine, daemon, witness)
         for claim in beat.groups:
             if not claim.held and machine.resources[claim.name].active:

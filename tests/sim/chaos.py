@@ -375,7 +375,8 @@ class Chaos:
         self.world.at(first_ms, self._order_about_peer, machine, verb)
         if self.rng.random() < 0.5:
             for _ in range(3):
-                self.world.at(first_ms + self.rng.randint(1, 1 + self.faults.persist_ms), self._late_frame, machine.peer)
+                late_ms = first_ms + self.rng.randint(1, 1 + self.faults.persist_ms)
+                self.world.at(late_ms, self._late_frame, machine.peer)
         else:
             again_ms = first_ms + self.rng.randint(1, 4 * self.faults.plugs * self.faults.switch_ms)
             for wait_ms in (again_ms, 2 * again_ms):

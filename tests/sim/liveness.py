@@ -268,7 +268,8 @@ def power(world: World, holder: Machine) -> None:
     world.run_until(world.now + failover_bound_ms(world))
     if not world.faults.can_fence:
         for name in taken:
-            expect(world, not survivor.resources[name].active, f"rule 5: {name} was taken over without a fence device")
+            taken_over = survivor.resources[name].active
+            expect(world, not taken_over, f"rule 5: {name} was taken over without a fence device")
         number = world.command(survivor, Verb.CONFIRM_DEAD, (), holder.name)
         world.run_until(world.now + 2 * world.faults.start_ms + 10_000)
         reply = world.replies.get(number)
@@ -355,7 +356,8 @@ def clean_leave(world: World, holder: Machine) -> None:
     )
     if able:
         for name, _ in world.faults.groups:
-            expect(world, holder.peer.resources[name].level == 2, f"rule 5: {name} was not handed over by a clean stop")
+            runs_there = holder.peer.resources[name].level == 2
+            expect(world, runs_there, f"rule 5: {name} was not handed over by a clean stop")
         expect(world, holder.daemon is None, "L4: a clean stop did not end")
         expect(world, world.shots == shots, "rule 5: a node that left cleanly was shot")
 
@@ -375,7 +377,8 @@ def stuck_switch(world: World, holder: Machine) -> None:
     silent = seen is None or not seen.todo
     expect(world, not silent, "rule 26, L4: a stuck switch, and status has nothing to do for the operator")
     for name in names:
-        expect(world, not survivor.resources[name].active, f"rule 8: {name} was taken over although the plug reads ON")
+        taken = survivor.resources[name].active
+        expect(world, not taken, f"rule 8: {name} was taken over although the plug reads ON")
     holder.device_mode = "ok"
     world.run_until(world.now + failover_bound_ms(world) + 10_000)
     for name in names:
@@ -450,7 +453,8 @@ def debt_outlives_its_boot(world: World, holder: Machine) -> None:
     holder.power_changed()
     look_ms = 40_000 + 6 * faults.plugs * faults.switch_ms + faults.fence_timeout_ms
     world.run_until(world.now + faults.boot_ms + 3 * faults.deadtime_ms + 2 * faults.fence_delay_ms + look_ms)
-    expect(world, all(victim.outlets), f"rule 13: the power of {victim.name} was not given back after {holder.name} booted")
+    owed = f"rule 13: the power of {victim.name} was not given back after {holder.name} booted"
+    expect(world, all(victim.outlets), owed)
 
 
 # --- what came later still -------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="simulated minutes of the random phase")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-planted", action="store_true", help="do not run the planted bugs afterwards")
-    parser.add_argument("--table", action="store_true", help="write the table of planted bugs in docs/simulation.md")
+    parser.add_argument("--table", action="store_true", help="write the table of docs/simulation.md")
     parser.add_argument("--stop-after", type=int, default=5, help="failures to print before stopping")
     options = parser.parse_args(argv)
     kinds = tuple(options.kinds.split(",")) if options.kinds else None
@@ -245,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     print("\n".join(coverage()), flush=True)
     never = never_taken() if total.seeds >= EVERY_ROW_WITHIN and kinds is None else []
     if never:
-        print(f"never taken in {total.seeds} seeds: {', '.join(never)}; a row that cannot be taken is to be removed")
+        print(f"never taken in {total.seeds} seeds: {', '.join(never)}; remove a row that cannot be taken")
     missed = 0
     if not options.no_planted:
         from sim import planted  # it drives runs of this module

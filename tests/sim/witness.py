@@ -55,15 +55,14 @@ class Witness:
     ) -> None:
         self.nonce = nonce
         self.boot_id = boot_id
-        self.born_ms = now_ms
-        self.last_ms = now_ms
+        self.born_ms = self.last_ms = now_ms
         self.books = {name: Book() for name in groups}
         self.handed: dict[str, GroupRecord] = {}  # as last handed to Persist
         self.handed_node: NodeRecord | None = None
         self.asked_ms: dict[str, int] = {}  # when a watcher's request was last admitted, by group
         same_boot = stored is not None and stored.boot_id == boot_id
         records = {record.name: record for record in stored.groups} if stored is not None else {}
-        self.stored = records
+        self.stored, self.lost = records, stored is None
         self.begun_with = {name: records[name].right if same_boot and name in records else 0 for name in groups}
         self.decided: dict[str, tuple[int, str]] = {  # grants already judged: (epoch, life)
             name: (record.grant, record.grant_nonce) for name, record in records.items()
@@ -100,7 +99,6 @@ class Witness:
         self.word_doubted = False
         self.authentic_ms = now_ms  # when any frame of the peer came last
         self.given_ms: dict[int, int] = {}  # when each command came
-        self.lost = stored is None
         self.floor_ms = now_ms  # from when silence can be counted: another life of the peer, or a pause of this one
         self.by_word: set[tuple[str, int]] = set()  # (group, epoch) taken by the operator's word
         self.voided: set[tuple[str, int]] = set()  # of these, not durable when a sign of that boot came

@@ -395,6 +395,7 @@ EARLIER = (
     Planted(
         name="standby-hung-stop",
         rule="5, S3",
+        by="S3",
         core_class=StandbyHungStop,
         kinds=("mid_move_cut",),
         changes=SLOW,
@@ -403,6 +404,7 @@ EARLIER = (
     Planted(
         name="shutdown-hung-stop",
         rule="5, S3",
+        by="S3",
         core_class=ShutdownHungStop,
         kinds=("shutdown", "agent_mode"),
         changes=SLOW,
@@ -411,6 +413,7 @@ EARLIER = (
     Planted(
         name="failed-stop-no-reboot",
         rule="5, 17, S9",
+        by="S3",
         core_class=FailedStopNoReboot,
         kinds=("mid_move_cut", "agent_mode"),
         changes=SLOW,
@@ -419,6 +422,7 @@ EARLIER = (
     Planted(
         name="new-owner-starting",
         rule="5, S3",
+        by="S3",
         core_class=NewOwnerStarting,
         kinds=MOVES,
         changes=SLOW,
@@ -427,6 +431,7 @@ EARLIER = (
     Planted(
         name="released-is-permission",
         rule="introduction, 2, 5",
+        by="rule 2b",
         core_class=NoneNeedsNoFence,
         kinds=(*MOVES, "crash_daemon", "cut_one_way"),
         changes=SLOW,
@@ -434,6 +439,7 @@ EARLIER = (
     Planted(
         name="grant-before-durable",
         rule="4, 7",
+        by="rule 7",
         core_class=GrantBeforeDurable,
         kinds=(*RESTARTS, "disk_slow"),
         changes=(("persist_ms", 300),),
@@ -441,16 +447,28 @@ EARLIER = (
     Planted(
         name="right-survives-reboot",
         rule="3",
+        by="rules 1, 3",
         core_class=RightSurvivesReboot,
         kinds=("mains_cut", "reboot", "standby", "crash_daemon"),
     ),
     Planted(
-        name="stale-proof", rule="2b", core_class=StaleProof, kinds=("cut_all", "takeover", "standby", "mains_cut")
+        name="stale-proof",
+        rule="2b",
+        by="rule 2b",
+        core_class=StaleProof,
+        kinds=("cut_all", "takeover", "standby", "mains_cut"),
     ),
-    Planted(name="restart-is-reset", rule="9", core_class=RestartTakenForReset, kinds=("crash_daemon", "cut_link")),
+    Planted(
+        name="restart-is-reset",
+        rule="9",
+        by="rule 2b",
+        core_class=RestartTakenForReset,
+        kinds=("crash_daemon", "cut_link"),
+    ),
     Planted(
         name="void-word-used",
         rule="2c",
+        by="rule 2c",
         core_class=VoidWordUsed,
         kinds=(
             "mains_cut",
@@ -468,6 +486,7 @@ EARLIER = (
     Planted(
         name="adoption-without-right",
         rule="3",
+        by="rules 1, 3",
         patches=((law, "may_adopt", _adopt_all),),
         kinds=("lose_state", "crash_daemon", "standby"),
         outcome=False,
@@ -475,6 +494,7 @@ EARLIER = (
     Planted(
         name="x-echo-nonce-alone",
         rule="current beat",
+        by="S7",
         patches=((Hearing, "_proves_life", _any_echo),),
         kinds=("crash_daemon", "standby", "takeover", "replay"),
         changes=(("long_delay", 0.05), ("long_delay_ms", 5_000)),
@@ -483,6 +503,7 @@ EARLIER = (
     Planted(
         name="older-life-believed",
         rule="current beat, S7",
+        by="S7",
         patches=((Hearing, "_receive_new_life", _older_lives_forgotten),),
         kinds=("crash_loop", "lose_state", "standby"),
         changes=(("long_delay", 0.1), ("long_delay_ms", 8_000), ("stability_ms", 500)),
@@ -491,6 +512,7 @@ EARLIER = (
     Planted(
         name="x-right-kept-until-durable",
         rule="4",
+        by="rule",
         core_class=RightKeptUntilDurable,
         kinds=BAD_DISK,
         changes=(("persist_ms", 300),),
@@ -499,6 +521,7 @@ EARLIER = (
     Planted(
         name="debt-dies-with-its-boot",
         rule="13",
+        by="rule 13",
         core_class=DebtDiesWithItsBoot,
         kinds=("fence", "mains_cut", "blackout", "reboot"),
         changes=(("fence_power_on", True), ("later_exams", True)),
@@ -507,6 +530,7 @@ EARLIER = (
     Planted(
         name="drill-of-an-active-node",
         rule="25",
+        by="rule 25",
         patches=((law, "may_drill", _drill_any),),
         kinds=("prove", "standby", "takeover"),
         outcome=False,
@@ -514,6 +538,7 @@ EARLIER = (
     Planted(
         name="drill-without-a-new-boot",
         rule="25",
+        by="rule 25",
         patches=((law, "drill_is_over", _over_at_once),),
         kinds=("prove",),
         outcome=False,
@@ -521,6 +546,7 @@ EARLIER = (
     Planted(
         name="drill-without-silence",
         rule="25",
+        by="rule 25",
         patches=((DrillDecisions, "_is_quiet", _quiet_at_once),),
         kinds=("prove",),
         outcome=False,
@@ -528,6 +554,7 @@ EARLIER = (
     Planted(
         name="drill-takes",
         rule="25, 2b",
+        by="rule 2b",
         core_class=DrillTakes,
         patches=((law, "may_drill_beside", _drill_beside_nobody),),
         kinds=("prove", "crash_daemon", "lose_state", "agent_mode"),
@@ -537,12 +564,14 @@ EARLIER = (
     Planted(
         name="maintenance-no-look",
         rule="19",
+        by="S1",
         core_class=NoLookAfterMaintenance,
         kinds=("maintain", "cut_all", "resource_dies"),
     ),
     Planted(
         name="maintenance-old-claim",
         rule="19",
+        by="S1",
         patches=((law, "seen_stopped", _seen_in_old_beats),),
         kinds=("maintain", "resource_dies"),
         changes=(("delay_ms", 1_000), ("persist_ms", 300)),
@@ -550,6 +579,7 @@ EARLIER = (
     Planted(
         name="maintenance-alone",
         rule="19",
+        by="rule 19",
         core_class=StillAlone,
         kinds=("maintain", "cut_all", "cut_one_way", "resource_dies"),
         outcome=False,
@@ -557,6 +587,7 @@ EARLIER = (
     Planted(
         name="maintenance-word-of-the-past",
         rule="19",
+        by="rule 19",
         core_class=WordOfThePast,
         kinds=("maintain", "resource_dies"),
         seeds=150,
@@ -565,19 +596,31 @@ EARLIER = (
     Planted(
         name="older-goes-on-in-maintenance",
         rule="19",
+        by="S1",
         patches=((shell, "read_by", _goes_on_from_what_bars),),
         kinds=("maintain", "upgrade"),
         changes=(("speaks", (MINOR, MINOR)), ("mixed", False)),
     ),
     Planted(
-        name="request-any-epoch", rule="epoch", core_class=AsksNoEpoch, kinds=("request",), outcome=False
+        name="request-any-epoch",
+        rule="epoch",
+        by="admits",
+        core_class=AsksNoEpoch,
+        kinds=("request",),
+        outcome=False,
     ),
     Planted(
-        name="request-no-hold-off", rule="hold-off", core_class=ForgetsTheHoldOff, kinds=("request",), outcome=False
+        name="request-no-hold-off",
+        rule="hold-off",
+        by="hold-off",
+        core_class=ForgetsTheHoldOff,
+        kinds=("request",),
+        outcome=False,
     ),
     Planted(
         name="ping-is-proof",
         rule="5, ping",
+        by="rule 2b",
         core_class=PingIsProof,
         kinds=("cut_all", "ping_lost"),
         changes=(("pings", 1),),
@@ -586,6 +629,7 @@ EARLIER = (
     Planted(
         name="ping-shoots-first",
         rule="10, ping",
+        by="rule 10",
         core_class=ReachesSoShoots,
         kinds=("cut_all", "mains_cut"),
         changes=(("pings", 1),),
@@ -595,6 +639,7 @@ EARLIER = (
     Planted(
         name="ping-one-turn-more",
         rule="10, ping",
+        by="ping: reaches nobody",
         patches=((law, "shoot_delay_ms", _one_turn_more),),
         kinds=("isolate",),
         changes=(("pings", 1),),
@@ -604,6 +649,7 @@ EARLIER = (
     Planted(
         name="ping-no-bound",
         rule="L1, ping",
+        by="L1, ping",
         core_class=CutOffForEver,
         kinds=("ping_lost",),
         changes=(("pings", 1),),
@@ -613,6 +659,7 @@ EARLIER = (
     Planted(
         name="ping-moves-to-fewer",
         rule="vote, ping",
+        by="ping:",
         core_class=MovesToFewer,
         kinds=("ping_lost", "standby", "takeover"),
         changes=(("pings", 2),),
@@ -622,6 +669,7 @@ EARLIER = (
     Planted(
         name="ping-no-rest",
         rule="rest, ping",
+        by="ping: again",
         patches=((pingvotes, "PING_REST_MS", 0),),
         kinds=("ping_lost",),
         changes=(("pings", 2), ("ping_failover", True), ("auto_failback", False), ("stability_ms", 20_000)),
@@ -631,6 +679,7 @@ EARLIER = (
     Planted(
         name="count-dies-with-its-life",
         rule="15",
+        by="rule 15",
         core_class=CountDiesWithItsLife,
         kinds=("crash_daemon", "resource_dies"),
         changes=(("monitor_failures", 2),),
@@ -639,6 +688,7 @@ EARLIER = (
     Planted(
         name="x-epoch-counts-when-durable",
         rule="4",
+        by="epoch",
         core_class=EpochCountsWhenDurable,
         kinds=BAD_DISK,
         outcome=False,

@@ -123,7 +123,7 @@ def exam(name: str) -> tuple[tuple[str, object], ...]:
     return (("exam", name), ("duration_ms", 1_000))
 
 
-PROPERTIES = (
+PROPERTIES: tuple[Planted, ...] = (
     Planted(
         name="two-active", rule="S1", core_class=NoneNeedsNoFence, kinds=MOVES, changes=SLOW, by="S1", alone=True
     ),
@@ -190,7 +190,13 @@ PROPERTIES = (
         outcome=False,
     ),
     Planted(
-        name="never-shoots", rule="L1", core_class=NeverShoots, changes=exam("power"), by="L1", outcome=False, seeds=8
+        name="never-shoots",
+        rule="L1",
+        core_class=NeverShoots,
+        changes=exam("power"),
+        by="L1",
+        outcome=False,
+        seeds=8,
     ),
     Planted(
         name="shoots-for-ever",
