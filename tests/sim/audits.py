@@ -120,7 +120,7 @@ class Audits:
             for record in new.groups:
                 was = before.get(record.name)
                 if was is not None and (record.top < was.top or record.known < was.known):
-                    self.fail(machine, f"epoch of {record.name} went down on the disk: {was} -> {record}")
+                    self.fail(machine, f"rule 4: epoch of {record.name} went down on the disk: {was} -> {record}")
         self.rights()
 
     def usable_right(self, machine: Machine, name: str) -> int:
@@ -420,7 +420,7 @@ class Audits:
         after: GroupRecord,
     ) -> None:
         if after.top < before.top or after.known < before.known:
-            self.fail(machine, f"epochs went down: {before} -> {after}")
+            self.fail(machine, f"rule 4: epochs went down: {before} -> {after}")
         if after.right and after.right != before.right:
             self._new_right(machine, witness, before, after)
         if after.grant and (after.grant, after.grant_nonce) != (before.grant, before.grant_nonce):
@@ -445,6 +445,10 @@ class Audits:
         witness.decided_rights[name] = epoch
         if witness.left:
             self.fail(machine, f"rule 5: takes {name} after it said leaving")
+        stored = witness.stored.get(name)
+        if stored is not None and stored.right == epoch and not witness.begun_with[name]:
+            self.fail(machine, f"rule 3: goes on with the right to {name} (epoch {epoch}) of an earlier boot")
+            return
         if not self._own_parity(machine, epoch):
             if (name, epoch) not in witness.grants:
                 self.fail(
@@ -476,7 +480,7 @@ class Audits:
         name = after.name
         say = f"grants {name} (epoch {after.grant})"
         if not self._own_parity(machine, after.grant) or after.grant <= max(before.top, before.known):
-            self.fail(machine, f"{say} with a wrong epoch; before: {before}")
+            self.fail(machine, f"rule 4: {say} with a wrong epoch; before: {before}")
         if machine.resources[name].active or witness.books[name].state != "stopped" or witness.books[name].op:
             rules = {"failed": "rule 17, S9: after a stop that failed", "unknown": "S10, rule 4: without a look"}
             self.fail(
@@ -582,7 +586,8 @@ class Audits:
         to = self.sent_grants.setdefault(key, claim.grant_nonce)
         if to != claim.grant_nonce and not self.state_lost:
             self.fail(
-                machine, f"epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}"
+                machine,
+                f"rule 4: epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}",
             )
 
     def _leaving(self, machine: Machine, witness: Witness, beat: Beat) -> None:

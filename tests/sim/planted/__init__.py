@@ -9,6 +9,8 @@ what a customer would lose data by).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sim.planted.earlier import EARLIER
 from sim.planted.model import Caught, Planted, hunt, tell
 from sim.planted.properties import PROPERTIES
@@ -17,7 +19,8 @@ from sim.world import TracedCore
 
 __all__ = ["PLANTED", "Caught", "Planted", "hunt", "report", "tell"]
 
-PLANTED = EARLIER + RULES + PROPERTIES
+# The real core passes three seeds of each newer profile at every `make test`, and all of them in the release check.
+PLANTED = EARLIER + tuple(replace(planted, clean=3) for planted in RULES + PROPERTIES)
 
 
 def report() -> int:

@@ -447,7 +447,7 @@ EARLIER = (
     Planted(
         name="right-survives-reboot",
         rule="3",
-        by="rules 1, 3",
+        by="rule 3: goes on",
         core_class=RightSurvivesReboot,
         kinds=("mains_cut", "reboot", "standby", "crash_daemon"),
     ),
@@ -688,7 +688,7 @@ EARLIER = (
     Planted(
         name="x-epoch-counts-when-durable",
         rule="4",
-        by="epoch",
+        by="rule 4",
         core_class=EpochCountsWhenDurable,
         kinds=BAD_DISK,
         outcome=False,
