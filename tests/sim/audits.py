@@ -45,7 +45,7 @@ from failover_kit.manager.events import (
     Verb,
 )
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord, PlugState
-from failover_kit.manager.states import GroupState
+from failover_kit.manager.states import GroupState, PeerState
 from sim.witness import Book, DrillBook, Leave, Witness, proves_off
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Audits:
         self.sent_grants: dict[tuple[str, int], str] = {}  # (group, epoch) -> life it is addressed to
         self.state_lost = False
         self.starts = 0
+        self.starts_of: dict[str, int] = {}
         self.restarts: dict[tuple[int, str], list[int]] = {}  # monitors that failed in this boot
         self.drills = 0  # that ended well
         self.ping_moves: dict[str, int] = {}  # when a group was last moved by ping_failover
@@ -100,6 +101,7 @@ class Audits:
         )
         if daemon.stored is None:
             self._forget_failures(machine)
+            self.contact[machine.index] = ""  # rule 23: what was forgotten is not there
         self.rights()
 
     def booted(self, machine: Machine) -> None:
@@ -118,7 +120,7 @@ class Audits:
             for record in new.groups:
                 was = before.get(record.name)
                 if was is not None and (record.top < was.top or record.known < was.known):
-                    self.fail(machine, f"epoch of {record.name} went down on the disk: {was} -> {record}")
+                    self.fail(machine, f"rule 4: epoch of {record.name} went down on the disk: {was} -> {record}")
         self.rights()
 
     def usable_right(self, machine: Machine, name: str) -> int:
@@ -151,27 +153,29 @@ class Audits:
     def start_forked(self, machine: Machine, daemon: Daemon, action: Start) -> None:
         """Rules 1, 3, 7: the last look before an agent is forked."""
         self.starts += 1
+        self.starts_of[action.group] = self.starts_of.get(action.group, 0) + 1
         name = action.group
         stored = machine.disk.record
         record = next((r for r in stored.groups if r.name == name), None) if stored is not None else None
         if stored is None or record is None or stored.boot_id != machine.boot_id:
-            self.fail(machine, f"starts {name} without a record of this boot on its disk")
+            self.fail(machine, f"rules 1, 3: starts {name} without a record of this boot on its disk")
             return
         if not record.right or record.right != action.epoch:
-            self.fail(machine, f"starts {name} by epoch {action.epoch}; its disk says right {record.right}")
+            here = f"its disk says right {record.right}"
+            self.fail(machine, f"rules 1, 7: starts {name} by epoch {action.epoch}; {here}")
         witness = self.witness[machine.index]
         if witness is not None and (name, record.right) in witness.voided:
             self.fail(machine, f"rule 2c: starts {name} by a word that was void before it was durable")
         if not record.held:
-            self.fail(machine, f"starts {name}; its disk does not say held")
+            self.fail(machine, f"rule 7: starts {name}; its disk does not say held")
         if machine.peer.resources[name].active:
             raise Violation(f"S1: {machine.name} starts {name} while it is possibly active on {machine.peer.name}")
         if self.usable_right(machine.peer, name):
-            self.fail(machine, f"starts {name} while {machine.peer.name} has a usable right to it")
+            self.fail(machine, f"S2: starts {name} while {machine.peer.name} has a usable right to it")
 
     def self_reset(self, machine: Machine, action: SelfReset) -> None:
         """Rule 16 is for what never happens while fence devices read back the truth."""
-        self.fail(machine, f"found two rights: {action.reason}")
+        self.fail(machine, f"rule 16: found two rights: {action.reason}")
 
     # --- one step ----------------------------------------------------------------------------------
 
@@ -213,6 +217,9 @@ class Audits:
                 self._reply(machine, witness, action)
             elif isinstance(action, Note) and action.code == "monitor-failed":
                 self._monitor_failed(machine, witness, event, action)
+            elif isinstance(action, Note) and action.code == "fenced":
+                if not isinstance(event, FenceDone) or not proves_off(event.evidence, witness.fence_began_ms):
+                    self.fail(machine, f"rule 8, S4: says fenced, by {event}")
             elif isinstance(action, Note) and action.code == "move":
                 self._move(machine, daemon, witness, action)
 
@@ -268,9 +275,11 @@ class Audits:
             case Started():
                 self._answered(witness, event.group, event.op)
                 witness.books[event.group].state = "started"
+                witness.books[event.group].start_failed = False
             case StartFailed():
                 self._answered(witness, event.group, event.op)
                 witness.books[event.group].state = "start-failed"
+                witness.books[event.group].start_failed = bool(event.resource)  # else it was not forked
             case Stopped():
                 self._answered(witness, event.group, event.op)
                 witness.books[event.group].state = "stopped"
@@ -309,6 +318,7 @@ class Audits:
 
     def _command(self, machine: Machine, witness: Witness, event: Command) -> None:
         witness.commands[event.id] = (event.verb.value, event.groups)
+        witness.given_ms[event.id] = witness.last_ms
         if event.verb is Verb.TAKEOVER:
             self._forget_failures(machine)
         if event.target != machine.peer.name:
@@ -330,12 +340,13 @@ class Audits:
     def _group_action(self, machine: Machine, witness: Witness, action: Probe | Start | Stop) -> None:
         book = witness.books[action.group]
         if book.op:
-            self.fail(machine, f"{action} while op {book.op} of the group is in flight")
+            self.fail(machine, f"S6: {action} while op {book.op} of the group is in flight")
         book.again = isinstance(action, Probe) and (book.again or book.state not in ("unknown", "doubt"))
         book.op = action.op
         if isinstance(action, Start):
             if book.state != "stopped":
-                self.fail(machine, f"S5: {action} in state {book.state}: nothing verified it stopped")
+                rules = "S10, S5" if book.state in ("unknown", "doubt") else "S5"
+                self.fail(machine, f"{rules}: {action} in state {book.state}: nothing verified it stopped")
             if witness.left:
                 self.fail(machine, f"rule 5: {action} after it said leaving")
             if witness.stalled_counter >= 0:
@@ -381,7 +392,7 @@ class Audits:
 
     def _persist(self, machine: Machine, daemon: Daemon, witness: Witness, action: Persist) -> None:
         if witness.persist_token:
-            self.fail(machine, "a second Persist is in flight")
+            self.fail(machine, "S6: a second Persist is in flight")
         witness.persist_token = action.token
         if action.record.boot_id != machine.boot_id:
             self.fail(machine, f"persists a record of boot {action.record.boot_id}")
@@ -409,7 +420,7 @@ class Audits:
         after: GroupRecord,
     ) -> None:
         if after.top < before.top or after.known < before.known:
-            self.fail(machine, f"epochs went down: {before} -> {after}")
+            self.fail(machine, f"rule 4: epochs went down: {before} -> {after}")
         if after.right and after.right != before.right:
             self._new_right(machine, witness, before, after)
         if after.grant and (after.grant, after.grant_nonce) != (before.grant, before.grant_nonce):
@@ -434,6 +445,10 @@ class Audits:
         witness.decided_rights[name] = epoch
         if witness.left:
             self.fail(machine, f"rule 5: takes {name} after it said leaving")
+        stored = witness.stored.get(name)
+        if stored is not None and stored.right == epoch and not witness.begun_with[name]:
+            self.fail(machine, f"rule 3: goes on with the right to {name} (epoch {epoch}) of an earlier boot")
+            return
         if not self._own_parity(machine, epoch):
             if (name, epoch) not in witness.grants:
                 self.fail(
@@ -442,7 +457,8 @@ class Audits:
             return
         leave = witness.leave
         if leave is None:
-            self.fail(machine, f"rule 2b: issues itself a right to {name} (epoch {epoch}) without a valid proof")
+            say = f"issues itself a right to {name} (epoch {epoch})"
+            self.fail(machine, f"rule 2b, S2: {say} without a valid proof")
         elif name in leave.used:
             self.fail(machine, f"rule 2b: the proof was already used for {name}")
         else:
@@ -464,9 +480,15 @@ class Audits:
         name = after.name
         say = f"grants {name} (epoch {after.grant})"
         if not self._own_parity(machine, after.grant) or after.grant <= max(before.top, before.known):
-            self.fail(machine, f"{say} with a wrong epoch; before: {before}")
+            self.fail(machine, f"rule 4: {say} with a wrong epoch; before: {before}")
         if machine.resources[name].active or witness.books[name].state != "stopped" or witness.books[name].op:
-            self.fail(machine, f"rule 4: {say} while its stop is not verified")
+            rules = {"failed": "rule 17, S9: after a stop that failed", "unknown": "S10, rule 4: without a look"}
+            self.fail(
+                machine, f"{rules.get(witness.books[name].state, 'rule 4:')} {say} while its stop is not verified"
+            )
+        claim = witness.beat.claim(name) if witness.beat is not None else None
+        if witness.books[name].start_failed and before.right and claim is not None and claim.failed_here:
+            self.fail(machine, f"rule 18, L6: {say} after its start failed here, to a node where it failed, too")
         witness.books[name].failed_ms = None
         self.restarts.pop((machine.index, name), None)
         if witness.decided.get(name) != (after.grant, after.grant_nonce):
@@ -488,7 +510,9 @@ class Audits:
             self.fail(machine, f"rule 4: {say} to a peer that is not current")
             return
         claim = beat.claim(name)
-        if claim is None or not beat.ready or claim.parked or beat.digest != config.digest:
+        if beat.digest != config.digest:
+            self.fail(machine, f"rule 20: {say} to a peer whose configuration differs")
+        if claim is None or not beat.ready or claim.parked:
             self.fail(machine, f"rule 4: {say} to a peer that is not ready")
         # Accepted and given back in one step: rule 2a.
         had = had or any(group == name and before.top < heard < epoch for group, heard in witness.grants)
@@ -512,12 +536,13 @@ class Audits:
         if beat.hears and (
             witness.current_ms is None or witness.last_ms - witness.current_ms >= daemon.config.deadtime_ms
         ):
-            self.fail(machine, "says it hears the peer without a current beat of it")
+            self.fail(machine, "S7: says it hears the peer without a current beat of it")
+        self._status(machine, daemon, witness)
         for claim in beat.groups:
             if not claim.held and machine.resources[claim.name].active:
                 self.fail(machine, f"S3: says {claim.name} is not held while it may be active")
             if claim.state in RUNNING_STATES and not claim.right:
-                self.fail(machine, f"rule 3: {claim.name} is {claim.state.value} without a right")
+                self.fail(machine, f"rules 1, 3: {claim.name} is {claim.state.value} without a right")
             if claim.right and claim.right not in (
                 witness.decided_rights.get(claim.name),
                 witness.before(claim.name).right,
@@ -530,6 +555,23 @@ class Audits:
                 self._grant_decided(machine, daemon, witness, claim.name, claim.grant)
         if beat.leaving and not witness.left:
             self._leaving(machine, witness, beat)
+
+    def _status(self, machine: Machine, daemon: Daemon, witness: Witness) -> None:
+        """What follows from time alone, looked at with each beat: silence, the watchdog, orders without an end."""
+        config, core, now_ms = daemon.config, daemon.core, witness.last_ms
+        told_ms = now_ms - max(witness.floor_ms, witness.two_way_ms or 0)
+        # Of a peer that never said in this life that it hears us it is not known yet whether it can.
+        patience_ms = config.initdead_ms if witness.two_way_ms is None else config.deadtime_ms
+        if core.peer_state is PeerState.UP and told_ms > patience_ms + config.keepalive_ms:
+            self.fail(machine, f"rule 11: calls up a peer that said for {told_ms} ms that it hears nothing")
+        if not core.holds() and any(resource.active for resource in machine.resources.values()):
+            self.fail(machine, "rule 24: lets the watchdog go while something is possibly active")
+        for number, (verb, _) in witness.commands.items():
+            drill_ms = config.move_timeout_ms + config.deadtime_ms + config.prove_timeout_ms
+            limit_ms = config.move_timeout_ms + (drill_ms if verb == Verb.PROVE.value else 0)
+            waited_ms = now_ms - witness.given_ms[number]
+            if waited_ms > limit_ms + config.deadtime_ms:
+                self.fail(machine, f"L4: order {number} ({verb}) has no outcome after {waited_ms} ms")
 
     def _sent_grant(self, machine: Machine, claim: GroupClaim) -> None:
         stored = machine.disk.record
@@ -544,7 +586,8 @@ class Audits:
         to = self.sent_grants.setdefault(key, claim.grant_nonce)
         if to != claim.grant_nonce and not self.state_lost:
             self.fail(
-                machine, f"epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}"
+                machine,
+                f"rule 4: epoch {claim.grant} of {claim.name} was granted to {to} and to {claim.grant_nonce}",
             )
 
     def _leaving(self, machine: Machine, witness: Witness, beat: Beat) -> None:
@@ -689,7 +732,8 @@ class Audits:
         if self.contact[machine.index] != machine.boot_id:
             self.alone_shots[machine.index] += 1
             if not config.boot_alone or (self.alone_shots[machine.index] > 1 and not self.state_lost):
-                self.fail(machine, "rule 15: shoots without contact since its boot")
+                lost = ", 23" if witness.lost else ""
+                self.fail(machine, f"rule 15{lost}: shoots without contact since its boot, or its records, began")
         records = [witness.before(name) for name in self.groups]
         beat = witness.beat
         if beat is not None and beat.leaving and all(record.right for record in records):

@@ -345,6 +345,81 @@ class Chaos:
             if machine.boot_id and not machine.peer.boot_id and not machine.peer.booting:
                 self.world.command(machine, Verb.CONFIRM_DEAD, (), machine.peer.name)
 
+    def _order_about_peer(self, machine: Machine, verb: Verb) -> None:
+        """An order about the peer; that it is dead only by an operator who looked."""
+        if self.running and (verb is Verb.FENCE or (machine.boot_id and not machine.peer.powered)):
+            self.world.command(machine, verb, (), machine.peer.name)
+
+    def unheard(self) -> None:
+        """failoverd starts while its peer has no power, and the operator does not wait for initdead."""
+        machine, deadtime_ms = self._machine(), self.faults.deadtime_ms
+        self._set_mains(machine.peer, False)
+        self._undo(self._set_mains, machine.peer, True)
+        if self.rng.random() < 0.5:
+            machine.peer.device_mode = self.rng.choice(self.faults.device_modes)
+            self._undo(self._set_device, machine.peer, "ok")
+        machine.kill_daemon()
+        self.world.at(1, machine.start_daemon)
+        verb = self.rng.choice((Verb.FENCE, Verb.CONFIRM_DEAD, Verb.CONFIRM_DEAD))
+        least_ms = deadtime_ms if verb is Verb.CONFIRM_DEAD else 1
+        self.world.at(self.rng.randint(least_ms, 2 * deadtime_ms), self._order_about_peer, machine, verb)
+
+    def insist(self) -> None:
+        """The operator orders a shot at what is called dead or was shot; and old frames come while he does."""
+        machine, deadtime_ms = self._machine(), self.faults.deadtime_ms
+        verb = self.rng.choice((Verb.FENCE, Verb.CONFIRM_DEAD))
+        if verb is Verb.CONFIRM_DEAD:
+            self._set_mains(machine.peer, False)
+            self._undo(self._set_mains, machine.peer, True)
+        first_ms = 0 if verb is Verb.FENCE else self.rng.randint(deadtime_ms, 3 * deadtime_ms)
+        self.world.at(first_ms, self._order_about_peer, machine, verb)
+        if self.rng.random() < 0.5:
+            for _ in range(3):
+                late_ms = first_ms + self.rng.randint(1, 1 + self.faults.persist_ms)
+                self.world.at(late_ms, self._late_frame, machine.peer)
+        else:
+            again_ms = first_ms + self.rng.randint(1, 4 * self.faults.plugs * self.faults.switch_ms)
+            for wait_ms in (again_ms, 2 * again_ms):
+                self.world.at(wait_ms, self._order_about_peer, machine, Verb.FENCE)
+
+    def _late_frame(self, sender: Machine) -> None:
+        """The last frame it sent comes once more."""
+        link = self.rng.choice(self.world.links)
+        entry = next((entry for entry in reversed(link.old) if entry[0] == sender.index), None)
+        if self.running and entry is not None:
+            self.world.replay(link, entry)
+
+    def cut_in_maintenance(self) -> None:
+        """The operator has a node fenced in maintenance, and ends it before that node is back."""
+        machine, deadtime_ms = self._machine(), self.faults.deadtime_ms
+        self.world.command(machine, Verb.MAINTENANCE_ON)
+        fence_ms = self.rng.randint(deadtime_ms, 3 * deadtime_ms)
+        self.world.at(fence_ms, self._order, machine, Verb.FENCE, machine.peer.name)
+        shot_ms = 2 * self.faults.plugs * self.faults.switch_ms
+        for wait_ms in (shot_ms // 2, shot_ms, 2 * shot_ms):
+            end_ms = fence_ms + wait_ms + self.rng.randint(1, 1_000)
+            self.world.at(end_ms, self._order, machine, Verb.MAINTENANCE_OFF, machine.peer.name)
+
+    def repair(self) -> None:
+        """A stop fails, its node cannot be shot for it, and people put the pair into maintenance to repair that."""
+        machine = self._machine()
+        running = [resource for resource in machine.resources.values() if resource.level == 2]
+        if not running:
+            return
+        machine.agent_mode["stop"] = "fail"
+        self._undo(self._set_agents, machine, "stop")
+        machine.peer.digest = "other"
+        machine.peer.kill_daemon()
+        self.world.at(1, machine.peer.start_daemon)
+        running[0].level = 1
+        if machine.daemon is not None:
+            machine.daemon.check_watch(running[0])
+        late_ms = 10_000 + self.faults.stop_ms
+        for wait_ms in (late_ms, late_ms + 3_000, late_ms + 7_000):
+            self.world.at(wait_ms, self._order, machine, Verb.MAINTENANCE_ON, "")
+        self.world.at(late_ms + self.rng.randint(8_000, 20_000), self._work_by_hand)
+        self.world.at(late_ms + self.rng.randint(10_000, 40_000), self._end_maintenance)
+
     def shutdown(self) -> None:
         """systemctl stop failoverd, and start again; killed when it takes too long."""
         machine = self._machine()

@@ -49,7 +49,13 @@ LATER_KINDS = {
     "ping_lost": 50_000,
     "isolate": 50_000,
     "upgrade": 60_000,
+    "unheard": 70_000,
+    "insist": 70_000,
+    "repair": 70_000,
+    "cut_in_maintenance": 70_000,
 }
+# The first seed that can draw every kind of fault and every exam there is: where a release run begins.
+EVERYTHING_SEED = 70_000
 # From this seed on a pair may have ping nodes.
 PINGS_SEED = 50_000
 # From this seed on the exam may be one of those added later, too.
@@ -104,6 +110,8 @@ class Faults:
     kinds: tuple[str, ...]
     device_modes: tuple[str, ...] = DEVICE_MODES
     later_exams: bool = False
+    newer_exams: bool = False
+    exam: str = ""  # this one, not one that is drawn
     failback_delay_ms: int = 0
     monitor_failures: int = 2
     pings: int = 0  # ping nodes
@@ -201,6 +209,7 @@ def draw(seed: int, *, kinds: tuple[str, ...] | None = None, duration_ms: int = 
         kinds=kinds,
         device_modes=tuple(mode for mode in DEVICE_MODES if rng.random() < 0.6) or ("fail",),
         later_exams=seed >= LATER_EXAMS_SEED,
+        newer_exams=seed >= EVERYTHING_SEED,
         failback_delay_ms=Random(f"failback-{seed}").choice((0, 0, 20_000)),
         monitor_failures=Random(f"failures-{seed}").choice((1, 2, 2, 3)),
         pings=Random(f"pings-{seed}").choice((0, 1, 2)) if seed >= PINGS_SEED else 0,

@@ -102,6 +102,18 @@ def unhealthy(world: World) -> str:
     return ""
 
 
+def untrue(world: World) -> str:
+    """L7: "" when what status says of each group at rest is so, else where it is not."""
+    for machine in world.machines:
+        for group in seen_groups(machine):
+            resource = machine.resources[group.name]
+            if group.state is GroupState.STARTED and resource.level < 2:
+                return f"status on {machine.name} says {group.name} is started, and it does not run"
+            if group.state is GroupState.STOPPED and resource.active:
+                return f"status on {machine.name} says {group.name} is stopped, and it may be active"
+    return ""
+
+
 def describe(world: World) -> str:
     """Both nodes' status, for a failure's sentence."""
     lines = []
@@ -137,7 +149,9 @@ def converge(world: World, limit_ms: int = CONVERGE_MS) -> None:
     while rested_ms < 3 * world.faults.deadtime_ms:
         if world.now >= end:
             waited = f"{(world.now - began) / 1000:.0f} s after all was healed"
-            raise Violation(f"L: not together {waited}: {unhealthy(world)}\n    {describe(world)}")
+            lie = untrue(world)
+            why = f"L7: {lie}; not together {waited}" if lie else f"L: not together {waited}: {unhealthy(world)}"
+            raise Violation(f"{why}\n    {describe(world)}")
         world.run_until(world.now + STEP_MS)
         start_all(world)
         rested_ms = 0 if unhealthy(world) else rested_ms + STEP_MS
@@ -194,7 +208,12 @@ def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
     holder = holder_of(world, world.faults.groups[0][0])
     subjects = SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS
+    if world.faults.newer_exams:
+        subjects += NEWER_SUBJECTS
     subject = world.rng.choice(subjects + PING_SUBJECTS if world.faults.pings else subjects)
+    if world.faults.exam:
+        every = SUBJECTS + LATER_SUBJECTS + NEWER_SUBJECTS + PING_SUBJECTS
+        subject = next(one for one in every if one.__name__ == world.faults.exam)
     world.say("exam", subject.__name__)
     subject(world, holder)
     converge(world)
@@ -226,7 +245,7 @@ def undisturbed(world: World, duration_ms: int, what: str) -> None:
 
 def nothing(world: World, holder: Machine) -> None:
     """L2: a healthy pair does nothing."""
-    undisturbed(world, 60_000, "a healthy pair left alone")
+    undisturbed(world, 60_000, "L2: a healthy pair left alone")
 
 
 def one_link(world: World, holder: Machine) -> None:
@@ -236,7 +255,7 @@ def one_link(world: World, holder: Machine) -> None:
     link = world.rng.choice(world.links)
     for sender in world.rng.choice(((0,), (1,), (0, 1))):
         link.cut[sender] = True
-    undisturbed(world, 5 * world.faults.deadtime_ms, f"only {link.name} was cut")
+    undisturbed(world, 5 * world.faults.deadtime_ms, f"L5: only {link.name} was cut")
     link.cut = [False, False]
 
 
@@ -249,7 +268,8 @@ def power(world: World, holder: Machine) -> None:
     world.run_until(world.now + failover_bound_ms(world))
     if not world.faults.can_fence:
         for name in taken:
-            expect(world, not survivor.resources[name].active, f"{name} was taken over without a fence device")
+            taken_over = survivor.resources[name].active
+            expect(world, not taken_over, f"rule 5: {name} was taken over without a fence device")
         number = world.command(survivor, Verb.CONFIRM_DEAD, (), holder.name)
         world.run_until(world.now + 2 * world.faults.start_ms + 10_000)
         reply = world.replies.get(number)
@@ -316,7 +336,7 @@ def standby(world: World, holder: Machine) -> None:
     wait_ms = (world.faults.start_ms + world.faults.stop_ms) * len(world.faults.groups) + 20_000
     world.run_until(world.now + wait_ms)
     reply = world.replies.get(number)
-    expect(world, reply is not None, "standby was never answered")
+    expect(world, reply is not None, "L4: standby was never answered")
     if able:
         expect(world, reply is not None and reply.code is ExitCode.DONE, f"standby was not done: {reply}")
     expect(world, world.shots == shots, "a planned move fired a shot")
@@ -336,9 +356,10 @@ def clean_leave(world: World, holder: Machine) -> None:
     )
     if able:
         for name, _ in world.faults.groups:
-            expect(world, holder.peer.resources[name].level == 2, f"{name} was not handed over by a clean stop")
-        expect(world, holder.daemon is None, "a clean stop did not end")
-        expect(world, world.shots == shots, "a node that left cleanly was shot")
+            runs_there = holder.peer.resources[name].level == 2
+            expect(world, runs_there, f"rule 5: {name} was not handed over by a clean stop")
+        expect(world, holder.daemon is None, "L4: a clean stop did not end")
+        expect(world, world.shots == shots, "rule 5: a node that left cleanly was shot")
 
 
 def stuck_switch(world: World, holder: Machine) -> None:
@@ -353,11 +374,11 @@ def stuck_switch(world: World, holder: Machine) -> None:
     holder.power_changed()
     world.run_until(world.now + failover_bound_ms(world) + 2 * world.faults.fence_timeout_ms)
     seen = view(survivor)
-    expect(
-        world, seen is not None and bool(seen.todo), "a stuck switch, and status has nothing to do for the operator"
-    )
+    silent = seen is None or not seen.todo
+    expect(world, not silent, "rule 26, L4: a stuck switch, and status has nothing to do for the operator")
     for name in names:
-        expect(world, not survivor.resources[name].active, f"{name} was taken over although the plug reads ON")
+        taken = survivor.resources[name].active
+        expect(world, not taken, f"rule 8: {name} was taken over although the plug reads ON")
     holder.device_mode = "ok"
     world.run_until(world.now + failover_bound_ms(world) + 10_000)
     for name in names:
@@ -384,7 +405,7 @@ def _drill_order(world: World, holder: Machine) -> tuple[ExitCode | None, bool]:
     world.run_until(world.now + shot_ms + 3 * world.faults.deadtime_ms + world.faults.boot_ms + 20_000)
     reply = world.replies.get(number)
     code = reply.code if reply is not None else None
-    expect(world, code is not None, "a drill was never answered")
+    expect(world, code is not None, "L4: a drill was never answered")
     expect(world, world.shots - shots <= (code is not ExitCode.REFUSED), "a drill fired more than its one shot")
     expect(
         world,
@@ -432,7 +453,128 @@ def debt_outlives_its_boot(world: World, holder: Machine) -> None:
     holder.power_changed()
     look_ms = 40_000 + 6 * faults.plugs * faults.switch_ms + faults.fence_timeout_ms
     world.run_until(world.now + faults.boot_ms + 3 * faults.deadtime_ms + 2 * faults.fence_delay_ms + look_ms)
-    expect(world, all(victim.outlets), f"the power of {victim.name} was not given back after {holder.name} booted")
+    owed = f"rule 13: the power of {victim.name} was not given back after {holder.name} booted"
+    expect(world, all(victim.outlets), owed)
+
+
+# --- what came later still -------------------------------------------------------------------------
+
+
+def _fit_everywhere(world: World) -> bool:
+    """Nothing failed anywhere since its last success, so that each group may go to each node."""
+    return not any(g.failed_here or g.parked for machine in world.machines for g in seen_groups(machine))
+
+
+def _dies(world: World, holder: Machine) -> str:
+    """The first group that runs on ``holder`` is gone, by no hand of failoverd; its name."""
+    name = next(name for name, resource in holder.resources.items() if resource.level == 2)
+    holder.resources[name].level = 1
+    if holder.daemon is not None:
+        holder.daemon.check_watch(holder.resources[name])
+    return name
+
+
+def _noticed_ms(world: World) -> int:
+    """A monitor, and a stop and a start on each node, with what becomes durable between them."""
+    faults = world.faults
+    return 12_000 + 2 * (faults.stop_ms + faults.start_ms) + 12 * (faults.persist_ms + 1) + 4 * faults.keepalive_ms
+
+
+def resource_gone(world: World, holder: Machine) -> None:
+    """L7: a group that is gone is noticed, and runs again; status never says it runs where it does not."""
+    if not _fit_everywhere(world):
+        return
+    name = _dies(world, holder)
+    world.run_until(world.now + _noticed_ms(world))
+    lie = untrue(world)
+    expect(world, not lie, f"L7: {lie}")
+    running = [machine.name for machine in world.machines if machine.resources[name].level == 2]
+    expect(world, len(running) == 1, f"rule 15: {name} died, and runs on {running}")
+
+
+def failed_start(world: World, holder: Machine) -> None:
+    """L6, rule 18: a start that fails is tried once on the other node; failing there too it stops, and says so."""
+    if not _fit_everywhere(world):
+        return
+    broken = world.rng.choice(([holder], [holder, holder.peer]))
+    for machine in broken:
+        machine.agent_mode["start"] = "fail"
+    name = _dies(world, holder)
+    before = world.audits.starts_of[name]
+    world.run_until(world.now + _noticed_ms(world) + 2 * world.faults.stop_ms)
+    there = holder.peer.resources[name].level == 2
+    expect(world, there or holder.peer in broken, f"L6: {name} failed on {holder.name} and was not tried elsewhere")
+    world.run_until(world.now + 60_000)
+    starts = world.audits.starts_of[name] - before
+    expect(world, starts <= 2, f"L6: {name} was started {starts} times, and fails on {len(broken)} nodes")
+    said = [text for machine in world.machines for text in getattr(view(machine), "todo", ())]
+    expect(world, any(name in text for text in said), f"L6: {name} failed, and status asks nobody to repair it")
+    for machine in broken:
+        machine.agent_mode.pop("start")
+
+
+def two_rights(world: World, holder: Machine) -> None:
+    """Rule 16: a record from nowhere (a restored backup) gives the passive node a higher right: it drops it."""
+    other, name = holder.peer, next(n for n, resource in holder.resources.items() if resource.level == 2)
+    right = next(group.right for group in seen_groups(holder) if group.name == name)
+    stored = other.disk.record
+    quick = world.faults.deadtime_ms < 6 * world.faults.keepalive_ms or world.faults.deadtime_ms < 2_000
+    if stored is None or quick or not all(machine.speaks == MINOR for machine in world.machines):
+        return  # quick: too quick to be restarted without being missed
+    other.kill_daemon()
+    higher = right + (1 if (right % 2 == 0) != (other.name < holder.name) else 2)
+    groups = tuple(
+        replace(record, right=higher, top=higher, known=higher, parked="restored from a backup")
+        if record.name == name
+        else record
+        for record in other.disk.record.groups  # type: ignore[union-attr]
+    )
+    other.disk.record = replace(other.disk.record, groups=groups)  # type: ignore[type-var]
+    world.audits.s1_only = True  # for this is not what the pair may bring about
+    shots = world.shots
+    for link in world.links:  # it is heard when it has looked: before, both may be active, and the lower resets
+        link.cut = [True, True]
+    other.start_daemon()
+    world.run_until(world.now + 300)
+    for link in world.links:
+        link.cut = [False, False]
+    world.run_until(world.now + 3 * world.faults.deadtime_ms + 5_000)
+    kept = [group.right for group in seen_groups(other) if group.name == name]
+    expect(world, kept == [0], f"rule 16: {other.name} has {name} stopped and keeps a second right to it: {kept}")
+    expect(world, holder.resources[name].level == 2, f"rule 16: {name} runs no more, for a right that nobody uses")
+    expect(world, world.shots == shots, "rule 16: a shot for a right that nobody uses")
+    world.audits.s1_only = False
+
+
+def heard_after_off(world: World, holder: Machine) -> None:
+    """Rule 9: OFF was read of plugs that feed something else, and the node is heard again: nothing is taken."""
+    survivor, name = holder.peer, next(n for n, resource in holder.resources.items() if resource.level == 2)
+    if not world.faults.can_fence:
+        return
+    holder.miswired = True
+    survivor.device_mode = "fail"  # or the holder would shoot first
+    for link in world.links:
+        link.cut = [True, True]
+    end = world.now + failover_bound_ms(world)
+    while world.now < end and any(holder.outlets):
+        world.run_until(world.now + 1)
+    while world.now < end and survivor.daemon is not None and survivor.daemon.job is not None:
+        world.run_until(world.now + 1)
+    survivor.disk.fails = True  # so what it takes is not used yet when the holder is heard
+    world.audits.s1_only = True
+    for link in world.links:
+        link.cut = [False, False]
+    world.run_until(world.now + world.faults.deadtime_ms + 4 * world.faults.keepalive_ms)
+    taken = [group.right for group in seen_groups(survivor) if group.name == name]
+    expect(world, taken == [0], f"rule 9: {survivor.name} has a right to {name} and hears whom it took it from")
+    survivor.disk.fails = False
+    survivor.device_mode = "ok"
+    world.run_until(world.now + 20_000)
+    expect(world, holder.resources[name].level == 2, f"rule 9: {name} runs no more on {holder.name}")
+    holder.miswired = False
+    for plug in range(len(holder.outlets)):
+        world.set_outlet(holder, plug, True)
+    world.audits.s1_only = False
 
 
 # --- ping nodes ------------------------------------------------------------------------------------
@@ -546,4 +688,5 @@ def ping_moves(world: World, holder: Machine) -> None:
 
 PING_SUBJECTS = (ping_power, ping_links, ping_standby, ping_moves)
 LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
+NEWER_SUBJECTS = (resource_gone, failed_start, two_rights, heard_after_off)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

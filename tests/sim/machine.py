@@ -111,7 +111,8 @@ class Resource:
         """A stop or a probe looked and found nothing: the group is not active here any more."""
         self.active = False
         self.machine.world.audits.check(
-            self.level == 0 and not self.processes, "the simulated shell verified a stop that is not one"
+            self.level == 0 and not self.processes,
+            f"rule 6: the shell of {self.machine.name} verified a stop of {self.name} that is not one",
         )
 
 

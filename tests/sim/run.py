@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ from failover_kit.manager.core import Core
 from failover_kit.manager.states import GROUP_TABLE, PEER_TABLE
 from sim import liveness
 from sim.chaos import Chaos
-from sim.faults import Faults, draw
+from sim.faults import EVERYTHING_SEED, Faults, draw
 from sim.world import ROWS_USED, TRACE_KEPT, TracedCore, World
+
+# In so many seeds every row of the core's tables is taken, or the row is wrong or a fault is missing.
+EVERY_ROW_WITHIN = 1_000
 
 REPEAT = "/usr/bin/python3 tests/sim/run.py"
 
@@ -48,9 +52,11 @@ def run_world(
     trace: int | None = None,
     core_class: type[Core] = TracedCore,
     outcome_only: bool = False,
+    s1_only: bool = False,
 ) -> World:
     """One run to its end; raises what it finds. The world is left on the exception as ``world``."""
-    world = World(faults, trace=trace, core_class=core_class, outcome_only=outcome_only)
+    world = World(faults, trace=trace, core_class=core_class, outcome_only=outcome_only or s1_only)
+    world.audits.s1_only = s1_only
     try:
         for machine in world.machines:
             machine.power_changed()
@@ -133,9 +139,10 @@ class Total:
     failures: int = 0
 
 
-def _worker(job: tuple[int, tuple[str, ...] | None, int]) -> tuple[Outcome, set[tuple[Enum, Enum]]]:
+def _worker(job: tuple[int, tuple[str, ...] | None, int]) -> tuple[Outcome, Counter[tuple[Enum, Enum]]]:
     seed, kinds, duration_ms = job
-    return run_seed(seed, kinds=kinds, duration_ms=duration_ms), set(ROWS_USED)
+    ROWS_USED.clear()  # of this process: what is answered is this seed's alone
+    return run_seed(seed, kinds=kinds, duration_ms=duration_ms), Counter(ROWS_USED)
 
 
 def run_many(
@@ -149,7 +156,7 @@ def run_many(
     failed: Callable[[Outcome], None] = lambda outcome: print(outcome.details, flush=True),
 ) -> Total:
     """Seeds ``start`` to ``start + count - 1``; stops after some failures."""
-    total = Total()
+    total, counted = Total(), Counter(ROWS_USED)
     jobs = [(seed, kinds, duration_ms) for seed in range(start, start + count)]
     pool: AbstractContextManager[object]
     if processes > 1:
@@ -159,7 +166,7 @@ def run_many(
         pool, results = nullcontext(), map(_worker, jobs)  # type: ignore[assignment]
     with pool:
         for outcome, rows in results:
-            ROWS_USED.update(rows)
+            counted.update(rows)
             total.seeds += 1
             total.steps += outcome.steps
             total.simulated_ms += outcome.simulated_ms
@@ -168,38 +175,55 @@ def run_many(
                 failed(outcome)
                 if total.failures >= stop_after:
                     break
+    ROWS_USED.clear()
+    ROWS_USED.update(counted)
     return total
 
 
+def never_taken() -> list[str]:
+    """The rows of the core's tables that no run took."""
+    keys: list[tuple[Enum, Enum]] = [*GROUP_TABLE, *PEER_TABLE]
+    return [f"{state.value} on {trigger.value}" for state, trigger in keys if not ROWS_USED[state, trigger]]
+
+
 def coverage() -> list[str]:
-    """Which rows of the core's tables were used, and which never."""
+    """How often each row of the core's tables was taken, rarest last."""
     lines = []
     for title, table in (("group table", GROUP_TABLE), ("peer table", PEER_TABLE)):
         keys: list[tuple[Enum, Enum]] = list(table)
-        unused = [key for key in keys if key not in ROWS_USED]
-        text = f"{title}: {len(keys) - len(unused)} of {len(keys)} rows used"
-        if unused:
-            text += "; never: " + ", ".join(f"{state.value} on {trigger.value}" for state, trigger in unused)
-        lines.append(text)
+        taken = sum(1 for key in keys if ROWS_USED[key])
+        lines.append(f"{title}: {taken} of {len(keys)} rows taken")
+        for key in sorted(keys, key=lambda key: -ROWS_USED[key]):
+            lines.append(f"    {ROWS_USED[key] or 'never':>9}  {key[0].value} on {key[1].value}")
     return lines
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; exit 1 when a seed failed."""
+    """Command line; exit 1 when a seed failed, a planted bug was missed, or a row was never taken."""
     parser = argparse.ArgumentParser(prog="sim.run", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds to run")
-    parser.add_argument("--start", type=int, default=0, help="the first of them")
+    parser.add_argument(
+        "--start",
+        type=int,
+        default=EVERYTHING_SEED,
+        help=f"the first of them; from {EVERYTHING_SEED} on, the default, every kind of fault may be drawn",
+    )
     parser.add_argument("--seed", type=int, help="run this seed alone")
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole trace")
     parser.add_argument("--kinds", help="only these kinds of faults, comma-separated")
     parser.add_argument("--minutes", type=float, default=10.0, help="simulated minutes of the random phase")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-planted", action="store_true", help="do not run the planted bugs afterwards")
+    parser.add_argument("--table", action="store_true", help="write the table of docs/simulation.md")
     parser.add_argument("--stop-after", type=int, default=5, help="failures to print before stopping")
     options = parser.parse_args(argv)
     kinds = tuple(options.kinds.split(",")) if options.kinds else None
     duration_ms = int(options.minutes * 60_000)
     began = time.monotonic()
+    if options.table:
+        from sim.planted import table
+
+        return table.write()
     if options.seed is not None:
         outcome = run_seed(options.seed, trace=options.trace, kinds=kinds, duration_ms=duration_ms)
         print(outcome.details or f"seed {options.seed}: passed, {outcome.steps} events")
@@ -219,12 +243,15 @@ def main(argv: list[str] | None = None) -> int:
         f"{total.simulated_ms / 3_600_000:.1f} simulated hours"
     )
     print("\n".join(coverage()), flush=True)
+    never = never_taken() if total.seeds >= EVERY_ROW_WITHIN and kinds is None else []
+    if never:
+        print(f"never taken in {total.seeds} seeds: {', '.join(never)}; remove a row that cannot be taken")
     missed = 0
     if not options.no_planted:
         from sim import planted  # it drives runs of this module
 
         missed = planted.report()
-    return 1 if total.failures or missed else 0
+    return 1 if total.failures or missed or never else 0
 
 
 if __name__ == "__main__":

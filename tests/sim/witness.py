@@ -17,6 +17,7 @@ class Book:
 
     state: str = "unknown"
     op: int = 0  # in flight; 0 = none
+    start_failed: bool = False  # the last start that was forked here did
     failed_ms: int | None = None  # a monitor failed, and it is to be restarted in place
     again: bool = False  # looked at although it was known: what maintenance ends with
 
@@ -54,15 +55,14 @@ class Witness:
     ) -> None:
         self.nonce = nonce
         self.boot_id = boot_id
-        self.born_ms = now_ms
-        self.last_ms = now_ms
+        self.born_ms = self.last_ms = now_ms
         self.books = {name: Book() for name in groups}
         self.handed: dict[str, GroupRecord] = {}  # as last handed to Persist
         self.handed_node: NodeRecord | None = None
         self.asked_ms: dict[str, int] = {}  # when a watcher's request was last admitted, by group
         same_boot = stored is not None and stored.boot_id == boot_id
         records = {record.name: record for record in stored.groups} if stored is not None else {}
-        self.stored = records
+        self.stored, self.lost = records, stored is None
         self.begun_with = {name: records[name].right if same_boot and name in records else 0 for name in groups}
         self.decided: dict[str, tuple[int, str]] = {  # grants already judged: (epoch, life)
             name: (record.grant, record.grant_nonce) for name, record in records.items()
@@ -98,6 +98,8 @@ class Witness:
         self.confirmed_boot = "?"  # of the peer, called dead by the operator
         self.word_doubted = False
         self.authentic_ms = now_ms  # when any frame of the peer came last
+        self.given_ms: dict[int, int] = {}  # when each command came
+        self.floor_ms = now_ms  # from when silence can be counted: another life of the peer, or a pause of this one
         self.by_word: set[tuple[str, int]] = set()  # (group, epoch) taken by the operator's word
         self.voided: set[tuple[str, int]] = set()  # of these, not durable when a sign of that boot came
         self.left = False
@@ -106,6 +108,8 @@ class Witness:
 
     def time_passes(self, now_ms: int, deadtime_ms: int) -> None:
         """Rule 21: a life that did not run for deadtime has no fresh facts for deadtime or a fresh echo."""
+        if now_ms - self.last_ms >= deadtime_ms // 2:
+            self.floor_ms = now_ms
         if now_ms - self.last_ms >= deadtime_ms:
             self.stalled_counter = self.counter
             self.stalled_until_ms = now_ms + deadtime_ms
@@ -139,6 +143,7 @@ class Witness:
             if self.current:
                 self.retired.add(self.current)
             self.current = nonce
+            self.floor_ms = self.last_ms
             # Whatever else was heard so far is older, or must answer something said from now on.
             for other in self.first_heard:
                 self.first_heard[other] = max(self.first_heard[other], self.counter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
 from random import Random
@@ -19,8 +19,8 @@ from sim.faults import NODES, Faults
 from sim.machine import Machine
 from sim.shell import SOCKET_LIMIT, Daemon, understood
 
-# Rows of the core's tables used by any core of this process.
-ROWS_USED: set[tuple[Enum, Enum]] = set()
+# How often each row of the core's tables was taken by any core of this process.
+ROWS_USED: Counter[tuple[Enum, Enum]] = Counter()
 
 # Old frames kept per link for the replay fault.
 REPLAY_KEPT = 200
@@ -28,10 +28,10 @@ TRACE_KEPT = 40
 
 
 class TracedCore(Core):
-    """The real core; its hook records which rows of the transition tables were used."""
+    """The real core; its hook counts the rows of the transition tables that are taken."""
 
     def _row_used(self, key: tuple[Enum, Enum]) -> None:
-        ROWS_USED.add(key)
+        ROWS_USED[key] += 1
 
 
 class Link:
