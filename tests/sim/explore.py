@@ -25,7 +25,7 @@ from failover_kit.manager import coredata, shooting
 from sim.smallkey import Keys
 from sim.smalllanes import PLANTS, PROFILES, SETTLE, Lane, Plant
 from sim.smallparts import DEADTIME_MS, NODES, Budget, Violation
-from sim.smallworld import World
+from sim.smallworld import World, in_short
 
 PROGRESS_S = 10
 SETTLE_ROUNDS = 12
@@ -204,8 +204,8 @@ def narrate(result: Result) -> Iterator[str]:
             except Violation:
                 pass
             assert world.told is not None
-            for told in world.told:
-                yield f"            {told}"
+            for index, action in world.told:
+                yield f"            {NODES[index]}: {in_short(action)}"
         yield f"    => {result.violation}"
 
 
@@ -216,8 +216,12 @@ def bounds(lane: Lane) -> str:
         for name in Budget.__dataclass_fields__
         if (value := getattr(lane.budget, name))
     )
+    limits = limits or "no trouble"
     kind = lane.setting
-    rest = [f"home {kind.home}", "disks slow" if kind.slow_disks else "disks at once"]
+    homes = f"home {kind.home}"
+    if kind.second_home:
+        homes = f"two groups, homes {kind.home} and {kind.second_home}"
+    rest = [homes, "disks slow" if kind.slow_disks else "disks at once"]
     rest += ["probes slow"] * kind.slow_probes + ["no fence device"] * (not kind.can_fence)
     rest += ["boot_alone yes"] * kind.boot_alone
     return f"losses any, {limits}; {', '.join(rest)}"
