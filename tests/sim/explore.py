@@ -29,6 +29,8 @@ from sim.smallworld import World, in_short
 
 PROGRESS_S = 10
 SETTLE_ROUNDS = 12
+# What leads to the beginning of a search is chosen by hand, so it may be anything.
+PRELUDE_BUDGET = Budget(**{name: 99 if name == "waits" else 9 for name in Budget.__dataclass_fields__})
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def short_intervals() -> Iterator[None]:
 
 def begin(lane: Lane) -> World:
     """The world in which the search begins."""
-    world = World(lane.setting, Budget(kept=9, crashes=9, lost_state=9, resets=9, moves=9))
+    world = World(lane.setting, PRELUDE_BUDGET)
     for sentence in lane.prelude:
         world = settle(world) if sentence == SETTLE else take(world, sentence)
     world.budget = lane.budget
@@ -257,7 +259,16 @@ def main(arguments: list[str]) -> int:
         "--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened"
     )
     parser.add_argument("--states", type=int, default=0, metavar="N", help="give up after N states (0: never)")
+    parser.add_argument(
+        "--counterexamples", action="store_true", help="take each rule away and tell the shortest schedule that breaks"
+    )
+    parser.add_argument("--rule", default="", help="with --counterexamples: only of this rule, e.g. 05 or 04-kept")
+    parser.add_argument("--write", default="", metavar="DIR", help="with --counterexamples: write pages and index there")
     options = parser.parse_args(arguments)
+    if options.counterexamples:
+        from sim import counterpages  # it drives searches of this module
+
+        return counterpages.run(options.rule, options.write)
     if options.plant:
         chosen = [plant for plant in PLANTS if options.plant in (plant.name, "all")]
         found = [run_plant(plant, options.states) for plant in chosen]  # every one is run
