@@ -25,10 +25,12 @@ from failover_kit.manager import coredata, shooting
 from sim.smallkey import Keys
 from sim.smalllanes import PLANTS, PROFILES, SETTLE, Lane, Plant
 from sim.smallparts import DEADTIME_MS, NODES, Budget, Violation
-from sim.smallworld import World
+from sim.smallworld import World, in_short
 
 PROGRESS_S = 10
 SETTLE_ROUNDS = 12
+# What leads to the beginning of a search is chosen by hand, so it may be anything.
+PRELUDE_BUDGET = Budget(**{name: 99 if name == "waits" else 9 for name in Budget.__dataclass_fields__})
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def short_intervals() -> Iterator[None]:
 
 def begin(lane: Lane) -> World:
     """The world in which the search begins."""
-    world = World(lane.setting, Budget(kept=9, crashes=9, lost_state=9, resets=9, moves=9))
+    world = World(lane.setting, PRELUDE_BUDGET)
     for sentence in lane.prelude:
         world = settle(world) if sentence == SETTLE else take(world, sentence)
     world.budget = lane.budget
@@ -204,8 +206,8 @@ def narrate(result: Result) -> Iterator[str]:
             except Violation:
                 pass
             assert world.told is not None
-            for told in world.told:
-                yield f"            {told}"
+            for index, action in world.told:
+                yield f"            {NODES[index]}: {in_short(action)}"
         yield f"    => {result.violation}"
 
 
@@ -216,8 +218,12 @@ def bounds(lane: Lane) -> str:
         for name in Budget.__dataclass_fields__
         if (value := getattr(lane.budget, name))
     )
+    limits = limits or "no trouble"
     kind = lane.setting
-    rest = [f"home {kind.home}", "disks slow" if kind.slow_disks else "disks at once"]
+    homes = f"home {kind.home}"
+    if kind.second_home:
+        homes = f"two groups, homes {kind.home} and {kind.second_home}"
+    rest = [homes, "disks slow" if kind.slow_disks else "disks at once"]
     rest += ["probes slow"] * kind.slow_probes + ["no fence device"] * (not kind.can_fence)
     rest += ["boot_alone yes"] * kind.boot_alone
     return f"losses any, {limits}; {', '.join(rest)}"
@@ -253,7 +259,16 @@ def main(arguments: list[str]) -> int:
         "--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened"
     )
     parser.add_argument("--states", type=int, default=0, metavar="N", help="give up after N states (0: never)")
+    parser.add_argument(
+        "--counterexamples", action="store_true", help="take each rule away and tell the shortest schedule that breaks"
+    )
+    parser.add_argument("--rule", default="", help="with --counterexamples: only of this rule, e.g. 05 or 04-kept")
+    parser.add_argument("--write", default="", metavar="DIR", help="with --counterexamples: write pages and index there")
     options = parser.parse_args(arguments)
+    if options.counterexamples:
+        from sim import counterpages  # it drives searches of this module
+
+        return counterpages.run(options.rule, options.write)
     if options.plant:
         chosen = [plant for plant in PLANTS if options.plant in (plant.name, "all")]
         found = [run_plant(plant, options.states) for plant in chosen]  # every one is run

@@ -19,9 +19,10 @@ from array import array
 from typing import Any
 
 from failover_kit.manager.core import Core
-from failover_kit.manager.records import Beat, GroupRecord, NodeRecord
+from failover_kit.manager.coredata import Group
+from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
-from sim.smallparts import EXPIRED_MS, FRESH_MS, GROUP, PAUSE_MS, Budget, Setting
+from sim.smallparts import EXPIRED_MS, FRESH_MS, PAUSE_MS, Budget, Setting
 from sim.smallworld import World
 
 # Attributes of a core that no decision of this world depends on, or that are taken in another form below.
@@ -165,12 +166,12 @@ class Keys:
             _times(core, with_confirm),
             self.shot_while_heard and core.hearing.last_two_way_ms == core.now_ms,
             _hearing(core, counters),
-            _group(core),
+            tuple(_group(core, group) for group in core.groups.values()),
             _power(core, counters),
-            (self._head(core.wanted), _group_record(core.wanted_groups[GROUP])),
-            (self._head(core.durable), _group_record(core.durable_groups[GROUP])),
-            flight and (self._head(flight[1]), _group_record(flight[2][GROUP])),
-            tuple((o.verb, _waits_until(core, o.deadline_ms)) for o in core.orders),
+            (self._head(core.wanted), _group_records(core.wanted_groups)),
+            (self._head(core.durable), _group_records(core.durable_groups)),
+            flight and (self._head(flight[1]), _group_records(flight[2])),
+            tuple((o.verb, o.groups, _waits_until(core, o.deadline_ms)) for o in core.orders),
         )
 
     def _head(self, record: NodeRecord) -> tuple[object, ...]:
@@ -198,7 +199,7 @@ def _truth(world: World) -> tuple[Any, ...]:
         tuple(world.lives),
         tuple(world.boots),
         tuple(world.drills),
-        tuple(agent and type(agent).__name__ for agent in world.agents),
+        tuple(tuple(agent and type(agent).__name__ for agent in agents) for agents in world.agents),
         tuple(p is not None for p in world.persists),
         tuple(d and (type(d).__name__, getattr(d, "only_if_off", False)) for d in world.devices),
     )
@@ -264,8 +265,7 @@ def _hearing(core: Core, counters: Counters) -> tuple[object, ...]:
     )
 
 
-def _group(core: Core) -> tuple[object, ...]:
-    group = core.groups[GROUP]
+def _group(core: Core, group: Group) -> tuple[object, ...]:
     return (
         group.state.value,
         group.op != 0,
@@ -307,6 +307,7 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
             proof.boot_id,
             _old(core, proof.at_ms),
             proof.confirmed,
+            proof.takes,
             proof.command != 0,
             tuple(proof.epochs.items()),
         ),
@@ -322,14 +323,23 @@ def _group_record(record: GroupRecord) -> tuple[object, ...]:
     return (bool(record.parked), *(getattr(record, name) for name in _RECORD_FIELDS))
 
 
+def _group_records(records: dict[str, GroupRecord]) -> tuple[object, ...]:
+    return tuple(_group_record(record) for record in records.values())
+
+
 def _said(beat: Beat) -> tuple[object, ...]:
     """What a beat says, its counters and echoes aside."""
-    claim = beat.groups[0]
     return (
         beat.boot_id,
         beat.hears,
         beat.ready,
         beat.leaving,
+        tuple(_claimed(claim) for claim in beat.groups),
+    )
+
+
+def _claimed(claim: GroupClaim) -> tuple[object, ...]:
+    return (
         claim.state.value,
         claim.held,
         claim.right,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from failover_kit.manager.core import Core
 from failover_kit.manager.coredata import Group
@@ -11,6 +12,7 @@ from failover_kit.manager.records import CoreConfig, CoreGroup
 
 NODES = ("mclaws", "pete")
 GROUP = "web"
+SECOND = "files"
 LINK = "eth1"
 
 KEEPALIVE_MS = 1
@@ -47,24 +49,51 @@ class Budget:
     fence_orders: int = 0  # the operator orders a shot
     confirms: int = 0  # the operator says "dead" of a node that is
     proves: int = 0  # the operator orders a proof drill
+    false_reads: int = 0  # off goes to plugs that are not the peer's, and they read OFF: for counter-examples
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What stays the same during one search."""
 
     home: str = NODES[0]
+    second_home: str = ""  # of a second group; "" = there is one group
     can_fence: bool = True
     boot_alone: bool = False
     power_on: bool = True  # fence_action reboot
     slow_disks: bool = True  # a Persist takes as long as it likes; False: it is answered at once
     slow_probes: bool = False
+    rash_operator: bool = False  # may say "dead" of a node that lives: for counter-examples
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Names, in the order of the configuration."""
+        return (GROUP, SECOND) if self.second_home else (GROUP,)
+
+    @cached_property
+    def nothing_runs(self) -> tuple[int, ...]:
+        return (0,) * len(self.groups)
+
+    @cached_property
+    def no_agents(self) -> tuple[None, ...]:
+        return (None,) * len(self.groups)
+
+    def place(self, group: str) -> int:
+        """Of a group in lists by group."""
+        return self.groups.index(group)
+
+    def called(self, place: int) -> str:
+        """" of NAME" where there is more than one group to speak of."""
+        return f" of {self.groups[place]}" if self.second_home else ""
 
     def config(self, index: int) -> CoreConfig:
         return CoreConfig(
             node=NODES[index],
             peer=NODES[1 - index],
-            groups=(CoreGroup(name=GROUP, home=self.home),),
+            groups=tuple(
+                CoreGroup(name=name, home=home)
+                for name, home in zip(self.groups, (self.home, self.second_home), strict=False)
+            ),
             links=(LINK,),
             keepalive_ms=KEEPALIVE_MS,
             warntime_ms=DEADTIME_MS // 2,

@@ -1,4 +1,4 @@
-"""A small world around two real cores, made to be copied: one group, one switch, and every choice a step.
+"""A small world around two real cores, made to be copied: one group or two, one switch, and every choice a step.
 
 Time is abstract. Each node has a clock of its own, as in reality; nothing compares them. A node's clock moves
 by one beat (``tick``), or by more than deadtime while nothing arrives (``wait``, in parts below the
@@ -32,6 +32,7 @@ from failover_kit.manager.actions import (
     Stop,
 )
 from failover_kit.manager.core import Core
+from failover_kit.manager.coredata import ShotKind
 from failover_kit.manager.events import (
     BeatReceived,
     Command,
@@ -61,7 +62,7 @@ from failover_kit.manager.records import (
 )
 from failover_kit.manager.states import GroupState, InvariantViolation
 from sim.smallparts import (
-    GROUP,
+    DEADTIME_MS,
     KEEPALIVE_MS,
     LINK,
     NODES,
@@ -117,15 +118,16 @@ class World:
         self.up = [True, True]  # the kernel runs
         self.plugs = [True, True]
         self.disks: list[NodeRecord | None] = [None, None]
-        self.resources = [STOPPED, STOPPED]
-        self.agents: list[Probe | Start | Stop | None] = [None, None]
+        # By node, then by group in the order of the configuration.
+        self.resources: list[tuple[int, ...]] = [setting.nothing_runs, setting.nothing_runs]
+        self.agents: list[tuple[Probe | Start | Stop | None, ...]] = [setting.no_agents, setting.no_agents]
         self.persists: list[Persist | None] = [None, None]
         self.devices: list[Fence | PowerOn | ReadPlugs | None] = [None, None]
         self.drills = [0, 0]  # the boot of the other node that the last drill of each node cut; 0 = none
         self.channel: list[Beat | None] = [None, None]  # by sender
         self.kept: tuple[Beat, ...] = ()
         self.orders = 0  # commands given so far
-        self.told: list[str] | None = None  # a list while a schedule is being narrated
+        self.told: list[tuple[int, Action]] | None = None  # a list while a schedule is being narrated
         for index in (0, 1):
             self._begin(index)
 
@@ -181,13 +183,16 @@ class World:
             self.persists[index] = None
             self.disks[index] = persist.record
             self._turn(index, Persisted(persist.token))
-        if not self.setting.slow_probes and isinstance(probe := self.agents[index], Probe):
-            self.agents[index] = None
-            self._turn(index, Probed(GROUP, probe.op, _OUTCOME[self.resources[index]]))
+        if not self.setting.slow_probes:
+            for place in range(len(self.setting.groups)):
+                probe = self.agents[index][place]
+                if isinstance(probe, Probe):
+                    self._agent_is(index, place, None)
+                    self._turn(index, Probed(probe.group, probe.op, _OUTCOME[self.resources[index][place]]))
 
     def _perform(self, index: int, core: Core, action: Action) -> None:
         if self.told is not None and not isinstance(action, SendBeat):
-            self.told.append(f"{NODES[index]}: {_short(action)}")
+            self.told.append((index, action))
         match action:
             case SendBeat():
                 self.channel[index] = action.beat
@@ -200,17 +205,20 @@ class World:
                 why = core.may_start(action.group)
                 if why:
                     raise Violation(f"{NODES[index]}: start ordered although {why}")
-                self.resources[index] = PARTIAL
-                self.agents[index] = action
+                self._runs(index, self.setting.place(action.group), PARTIAL)
+                self._agent_is(index, self.setting.place(action.group), action)
             case Stop():
-                self.resources[index] = min(self.resources[index], PARTIAL)
-                self.agents[index] = action
+                place = self.setting.place(action.group)
+                self._runs(index, place, min(self.resources[index][place], PARTIAL))
+                self._agent_is(index, place, action)
             case Probe():
-                self.agents[index] = action
+                self._agent_is(index, self.setting.place(action.group), action)
             case Fence() | PowerOn() | ReadPlugs():
                 if self.devices[index] is not None:
                     raise Violation(f"{NODES[index]}: two calls to the switch at once")
                 self.devices[index] = action
+                if isinstance(action, Fence):
+                    self._audit_shot(index, core)
                 if core.drill is not None and isinstance(action, Fence):
                     self._audit_drill(index)
             case CancelPowerOn():
@@ -219,7 +227,7 @@ class World:
                 raise Violation(f"{NODES[index]} resets itself: {action.reason}")
             case Exit():
                 self.cores[index] = None
-                self.agents[index] = None
+                self.agents[index] = self.setting.no_agents
                 self.devices[index] = None
             case Note() | Reply():
                 pass
@@ -228,17 +236,39 @@ class World:
 
     def audit(self) -> None:
         """Never two nodes with the group possibly active, never two with a right they could use."""
-        if self.resources[0] and self.resources[1]:
-            raise Violation("the group is active on both nodes")
-        if self.usable_right(0) and self.usable_right(1):
-            raise Violation(
-                "both nodes have a right they can use: "
-                + ", ".join(f"{NODES[i]} epoch {self.usable_right(i)}" for i in (0, 1))
-            )
+        for place in range(len(self.setting.groups)):
+            if self.resources[0][place] and self.resources[1][place]:
+                raise Violation(f"the group{self.setting.called(place)} is active on both nodes")
+            mine, other = self.usable_right(0, place), self.usable_right(1, place)
+            if mine and other:
+                raise Violation(
+                    f"both nodes have a right they can use{self.setting.called(place)}: "
+                    f"{NODES[0]} epoch {mine}, {NODES[1]} epoch {other}"
+                )
+
+    def _audit_shot(self, index: int, core: Core) -> None:
+        """Rules 12, 14, 15, 21: what a shot nobody ordered must never hit. What was heard is the core's to say."""
+        node, peer, shot, heard = NODES[index], NODES[1 - index], core.shot, core.hearing
+        assert shot is not None
+        if shot.kind is ShotKind.ASKED:
+            asks = heard.beat is not None and any(c.fence_me and c.fence_me == c.right for c in heard.beat.groups)
+            if not asks:
+                raise Violation(f"{node} shoots {peer}, which does not ask for it any more")
+        if shot.kind is not ShotKind.SILENT:
+            return
+        two_way_ms = heard.last_two_way_ms
+        if two_way_ms is not None and core.now_ms - two_way_ms < DEADTIME_MS:
+            raise Violation(f"{node} shoots {peer}, which it hears and which hears it")
+        if core.born_ms < core.stalled_at_ms and core.now_ms - core.stalled_at_ms < DEADTIME_MS:
+            raise Violation(f"{node} shoots {peer} for a silence that was its own pause")
+        contact = core.durable.contact and core.durable.boot_id == core.boot_id
+        if not contact and not self.setting.boot_alone:
+            raise Violation(f"{node} shoots {peer} and has heard nobody since its own boot")
 
     def _audit_drill(self, index: int) -> None:
         """Rule 25: a drill never cuts a node that has anything."""
-        if self.resources[1 - index] or self.usable_right(1 - index):
+        places = range(len(self.setting.groups))
+        if any(self.resources[1 - index]) or any(self.usable_right(1 - index, place) for place in places):
             raise Violation(f"{NODES[index]}: a drill cuts a node that is not passive")
         self.drills[index] = self.boots[1 - index]
 
@@ -250,7 +280,7 @@ class World:
         if not 0 < self.drills[index] < self.boots[1 - index]:
             raise Violation(f"{NODES[index]}: a proof of a boot that has not ended")
 
-    def usable_right(self, index: int) -> int:
+    def usable_right(self, index: int, place: int = 0) -> int:
         """The epoch under which a node may start or goes on running, now or after a restart; 0 = none."""
         if not self.up[index]:
             return 0
@@ -259,15 +289,28 @@ class World:
             record = self.disks[index]
             if record is None or record.boot_id != f"{NODES[index]}-boot{self.boots[index]}":
                 return 0
-            return next((g.right for g in record.groups if not g.grant), 0)
-        wanted, durable = core.wanted_groups[GROUP], core.durable_groups[GROUP]
-        if wanted.grant or wanted.right != durable.right or core.groups[GROUP].tainted_epoch == wanted.right:
+            name = self.setting.groups[place]
+            return next((g.right for g in record.groups if g.name == name and not g.grant), 0)
+        name = self.setting.groups[place]
+        wanted, durable = core.wanted_groups[name], core.durable_groups[name]
+        if wanted.grant or wanted.right != durable.right or core.groups[name].tainted_epoch == wanted.right:
             return 0
         return wanted.right
 
     def epoch(self) -> int:
         """The highest epoch anybody knows of."""
-        return max((core.known_epoch(GROUP) for core in self.cores if core is not None), default=0)
+        names = self.setting.groups
+        return max((core.known_epoch(name) for core in self.cores if core is not None for name in names), default=0)
+
+    # --- writers -------------------------------------------------------------------------------------
+
+    def _runs(self, index: int, place: int, level: int) -> None:
+        levels = self.resources[index]
+        self.resources[index] = (*levels[:place], level, *levels[place + 1 :])
+
+    def _agent_is(self, index: int, place: int, agent: Probe | Start | Stop | None) -> None:
+        agents = self.agents[index]
+        self.agents[index] = (*agents[:place], agent, *agents[place + 1 :])
 
     # --- steps ---------------------------------------------------------------------------------------
 
@@ -346,16 +389,21 @@ class World:
                         f"{node}: writing the record fails (the disk has the {'new' if written else 'old'} one)",
                         partial(self._persist_failed, index, written),
                     )
-        agent = self.agents[index]
-        if agent is not None:
-            kind = type(agent).__name__.lower()
-            yield f"{node}: its {kind} succeeds", lambda: self._agent_ok(index)
-            if self.budget.agent_failures and not isinstance(agent, Probe):
-                yield f"{node}: its {kind} fails", lambda: self._agent_failed(index)
-        elif self.budget.agent_failures and self.resources[index] == RUNNING:
-            yield f"{node}: a monitor fails", lambda: self._monitor_failed(index)
+        for place in range(len(self.setting.groups)):
+            yield from self._agent_answers(index, place)
         if self.devices[index] is not None:
             yield from self._switch(index)
+
+    def _agent_answers(self, index: int, place: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        node, of_group = NODES[index], self.setting.called(place)
+        agent = self.agents[index][place]
+        if agent is not None:
+            kind = type(agent).__name__.lower() + of_group
+            yield f"{node}: its {kind} succeeds", lambda: self._agent_ok(index, place)
+            if self.budget.agent_failures and not isinstance(agent, Probe):
+                yield f"{node}: its {kind} fails", lambda: self._agent_failed(index, place)
+        elif self.budget.agent_failures and self.resources[index][place] == RUNNING:
+            yield f"{node}: a monitor{of_group} fails", lambda: self._monitor_failed(index, place)
 
     def _persisted(self, index: int) -> World:
         new = self._copy()
@@ -374,35 +422,35 @@ class World:
             new.disks[index] = persist.record
         return new._hand(index, PersistFailed(persist.token, "full"))
 
-    def _agent_ok(self, index: int) -> World:
+    def _agent_ok(self, index: int, place: int) -> World:
         new = self._copy()
-        agent = new.agents[index]
-        new.agents[index] = None
+        agent = new.agents[index][place]
+        assert agent is not None
+        new._agent_is(index, place, None)
         match agent:
             case Start():
-                new.resources[index] = RUNNING
-                return new._hand(index, Started(GROUP, agent.op))
+                new._runs(index, place, RUNNING)
+                return new._hand(index, Started(agent.group, agent.op))
             case Stop():
-                new.resources[index] = STOPPED
-                return new._hand(index, Stopped(GROUP, agent.op))
-            case Probe():
-                return new._hand(index, Probed(GROUP, agent.op, _OUTCOME[new.resources[index]]))
-        raise AssertionError(agent)
+                new._runs(index, place, STOPPED)
+                return new._hand(index, Stopped(agent.group, agent.op))
+        return new._hand(index, Probed(agent.group, agent.op, _OUTCOME[new.resources[index][place]]))
 
-    def _agent_failed(self, index: int) -> World:
+    def _agent_failed(self, index: int, place: int) -> World:
         new = self.spend(agent_failures=1)
-        agent = new.agents[index]
+        agent = new.agents[index][place]
         assert isinstance(agent, Start | Stop)
-        new.agents[index] = None
+        new._agent_is(index, place, None)
         if isinstance(agent, Start):
-            return new._hand(index, StartFailed(GROUP, agent.op, "disk", "failed"))
-        return new._hand(index, StopFailed(GROUP, agent.op, "disk", "failed"))
+            return new._hand(index, StartFailed(agent.group, agent.op, "disk", "failed"))
+        return new._hand(index, StopFailed(agent.group, agent.op, "disk", "failed"))
 
-    def _monitor_failed(self, index: int) -> World:
+    def _monitor_failed(self, index: int, place: int) -> World:
         new = self.spend(agent_failures=1)
         core = new.cores[index]
         assert core is not None
-        return new._hand(index, MonitorFailed(GROUP, core.groups[GROUP].watch_op, "disk", "failed"))
+        name = self.setting.groups[place]
+        return new._hand(index, MonitorFailed(name, core.groups[name].watch_op, "disk", "failed"))
 
     def _switch(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
         node, peer, device = NODES[index], NODES[1 - index], self.devices[index]
@@ -420,6 +468,8 @@ class World:
                     )
                 if self.budget.device_failures:
                     yield f"{node}: its shot fails", lambda: self._shot_failed(index)
+                if self.budget.false_reads and self.plugs[1 - index]:
+                    yield f"{node}: its shot is read back OFF, falsely", lambda: self._shot_read_falsely(index)
             case PowerOn():
                 yield f"the switch gives {peer} its power", lambda: self._powered(index)
                 if self.budget.device_failures:
@@ -472,6 +522,11 @@ class World:
             evidence = self._evidence(index, off_exit=None, state=PlugState.UNKNOWN)
         return new._hand(index, FenceDone(op, evidence))
 
+    def _shot_read_falsely(self, index: int) -> World:
+        """Off went to plugs that are not the peer's: they read OFF, and it lives on."""
+        new, op = self._device_gone(index, false_reads=1)
+        return new._hand(index, FenceDone(op, self._evidence(index, off_exit=0, state=PlugState.OFF)))
+
     def _powered(self, index: int) -> World:
         new, op = self._device_gone(index)
         new.plugs[1 - index] = True
@@ -491,16 +546,13 @@ class World:
         node, peer, core = NODES[index], NODES[1 - index], self.cores[index]
         assert core is not None
         if self.budget.moves and not core.orders:
-            has = bool(core.wanted_groups[GROUP].right)
-            if has and core.groups[GROUP].state is GroupState.STARTED:
-                yield f"{node}: failoverctl standby", lambda: self._order(index, Verb.STANDBY, moves=1)
-            elif not has:
-                yield f"{node}: failoverctl takeover", lambda: self._order(index, Verb.TAKEOVER, moves=1)
+            for name in self.setting.groups:
+                yield from self._moves(index, core, name)
         if self.budget.fence_orders:
             yield f"{node}: failoverctl fence {peer}", lambda: self._order(index, Verb.FENCE, fence_orders=1)
         if self.budget.proves and core.drill is None:
             yield f"{node}: failoverctl fence --prove {peer}", lambda: self._order(index, Verb.PROVE, proves=1)
-        if self.budget.confirms and not self.up[1 - index]:
+        if self.budget.confirms and (self.setting.rash_operator or not self.up[1 - index]):
             yield (
                 f"{node}: failoverctl confirm-dead {peer}",
                 lambda: self._order(index, Verb.CONFIRM_DEAD, confirms=1),
@@ -508,11 +560,27 @@ class World:
         if self.budget.leaves and not core.shutting_down:
             yield f"{node}: failoverd is asked to end", lambda: self._leave(index)
 
-    def _order(self, index: int, verb: Verb, **spent: int) -> World:
+    def _moves(self, index: int, core: Core, name: str) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Of a pair with one group the orders name none, as people give them."""
+        groups = (name,) if len(self.setting.groups) > 1 else ()
+        words = " ".join(("", *groups))
+        has = bool(core.wanted_groups[name].right)
+        if has and core.groups[name].state is GroupState.STARTED:
+            yield (
+                f"{NODES[index]}: failoverctl standby{words}",
+                lambda: self._order(index, Verb.STANDBY, groups, moves=1),
+            )
+        elif not has:
+            yield (
+                f"{NODES[index]}: failoverctl takeover{words}",
+                lambda: self._order(index, Verb.TAKEOVER, groups, moves=1),
+            )
+
+    def _order(self, index: int, verb: Verb, groups: tuple[str, ...] = (), **spent: int) -> World:
         new = self.spend(**spent)
         new.orders += 1
         target = NODES[1 - index] if verb in (Verb.FENCE, Verb.CONFIRM_DEAD, Verb.PROVE) else ""
-        return new._hand(index, Command(new.orders, verb, (), target))
+        return new._hand(index, Command(new.orders, verb, groups, target))
 
     def _leave(self, index: int) -> World:
         return self.spend(leaves=1)._hand(index, ShutdownRequested())
@@ -569,13 +637,13 @@ class World:
         self.drills[index] = 0
         self.cores[index] = None
         self.persists[index] = None
-        self.agents[index] = None
+        self.agents[index] = self.setting.no_agents
         self.devices[index] = None
 
     def _dies(self, index: int) -> None:
         self._silence(index)
         self.up[index] = False
-        self.resources[index] = STOPPED
+        self.resources[index] = self.setting.nothing_runs
 
     def _start_daemon(self, index: int, *, written: bool) -> World:
         new = self._copy()
@@ -609,15 +677,17 @@ _LISTS = (
 )
 
 
-def _short(action: Action) -> str:
+def in_short(action: Action) -> str:
+    """An action in few words."""
     match action:
         case Note():
             return f"says: {action.text}"
         case Persist():
-            group = action.record.groups[0]
-            return (
-                f"writes: right {group.right}, top {group.top}, grant {group.grant}"
+            several = len(action.record.groups) > 1
+            return "writes: " + "; ".join(
+                f"{group.name + ': ' if several else ''}right {group.right}, top {group.top}, grant {group.grant}"
                 f"{' to ' + group.grant_nonce if group.grant else ''}{', held' if group.held else ''}"
+                for group in action.record.groups
             )
         case Reply():
             return f"answers: {action.code.name}, {action.text}"

@@ -113,7 +113,7 @@ def test_new_time_in_the_core_is_noticed() -> None:
 
 def test_the_audit_sees_two_active_nodes() -> None:
     world = World(Setting(), Budget())
-    world.resources = [1, 1]
+    world.resources = [(1,), (1,)]
     with pytest.raises(Violation, match="active on both"):
         world.audit()
 
