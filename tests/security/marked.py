@@ -6,7 +6,6 @@ The marks are random words, so that finding one anywhere means that a secret got
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import os
 import re
@@ -74,20 +73,29 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.1):
             self.looks += 1
-            for entry in os.listdir("/proc"):
-                if entry.isdigit() and int(entry) not in self._may_know:
-                    self._look(entry)
+            whole = {
+                (pid, name): data
+                for pid in os.listdir("/proc")
+                if pid.isdigit() and int(pid) not in self._may_know
+                for name in ("cmdline", "environ")
+                if (data := self._read(pid, name))
+            }
+            # One search for all: with hundreds of processes, one for each would be a look every other second.
+            if self._marks.found_in(b"\n".join(whole.values())):
+                for (_, name), data in whole.items():
+                    for secret in self._marks.found_in(data):
+                        self.found.add(f"{secret} in {name} of {data[:80]!r}")
 
-    def _look(self, pid: str) -> None:
-        for name in ("cmdline", "environ"):
-            with contextlib.suppress(OSError):
-                data = Path(f"/proc/{pid}/{name}").read_bytes()
-                if name == "cmdline":
-                    self.seen.update(Path(word.decode(errors="replace")).name for word in data.split(b"\0")[:4])
-                for secret in self._marks.found_in(data):
-                    self.found.add(f"{secret} in {name} of {data[:80]!r}")
+    def _read(self, pid: str, name: str) -> bytes:
+        try:
+            data = Path(f"/proc/{pid}/{name}").read_bytes()
+        except OSError:  # it has ended
+            return b""
+        if name == "cmdline":
+            self.seen.update(word.rpartition(b"/")[2].decode(errors="replace") for word in data.split(b"\0")[:4])
+        return data
 
 
 def prepare(pair: Pair, marks: Marks) -> None:
@@ -97,15 +105,16 @@ def prepare(pair: Pair, marks: Marks) -> None:
         for made in ("run", "var"):  # failoverd makes them itself here
             (node.home / made).rmdir()
         path = node.home / "ha.d" / "ha.cf"
-        text = path.read_text().replace("deadtime 2", "deadtime 10").replace("initdead 4", "initdead 20")
+        text = path.read_text().replace("deadtime 2", "deadtime 30").replace("initdead 4", "initdead 60")
         text = re.sub(r"fence_device .*\n", "", text).replace("op_timeout 5", "op_timeout 30")
         plugs = f"plug.{first.name}=1 plug.{second.name}=2"
-        quick = "timeout=2 login_timeout=2"
+        quick = "timeout=1 login_timeout=1"
         here = "fence_wti_ips800 ip=10.77.0.1"
+        closed = f"ipport={CLOSED_PORT} username=admin"
         devices = {
             "telnet": f"{here} ipport={PORT} password={marks.of['telnet password']}",
-            "restful": f"{here} ipport={CLOSED_PORT} rest=1 username=admin password={marks.of['REST password']} {quick}",
-            "shelled": f"{here} ipport={CLOSED_PORT} ssh=1 username=admin password={marks.of['ssh password']} {quick}",
+            "restful": f"{here} {closed} rest=1 password={marks.of['REST password']} {quick}",
+            "shelled": f"{here} {closed} ssh=1 password={marks.of['ssh password']} {quick}",
             "lined": f"fence_wti_ips800 serial=/dev/nosuch password={marks.of['serial password']} {quick}",
         }
         text += "".join(f"fence_device {name} {rest} {plugs}\n" for name, rest in devices.items())

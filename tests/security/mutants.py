@@ -10,9 +10,15 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 LIMIT_BYTES = 1232
-_NUMBERS = (b"0", b"-1", b"01", b"999999999", b"1000000000", b"999999999999", b"1" * 40, b"9" * 900, b"1e9", b"\xd9\xa1")
-_CONTROL = (b"\x00", b"\x1b[2J", b"\r", b"\x7f", b"\xff\xfe", b"\xc3\xa9", b"\xe2\x80\xae", b"\xf0\x9f\x92\xa3", b"%0A", b"\n")
-_HEADS = (b"=failover-kit 1.0", b"=failover-kit 1.9", b"=failover-kit 1.999", b"=failover-kit 2.0", b"=failover-kit 0.0")
+_NUMBERS = (
+    b"0", b"-1", b"01", b"999999999", b"1000000000", b"999999999999", b"1" * 40, b"9" * 900, b"1e9", b"\xd9\xa1",
+)  # fmt: skip
+_CONTROL = (
+    b"\x00", b"\x1b[2J", b"\r", b"\x7f", b"\xff\xfe", b"\xc3\xa9", b"\xe2\x80\xae", b"\xf0\x9f\x92\xa3", b"%0A",
+    b"\n",
+)  # fmt: skip
+_HEADS = tuple(b"=failover-kit " + version for version in (b"1.0", b"1.9", b"1.999", b"2.0", b"0.0"))
+_STARTS = (b"", b">>>\n", b"###\n", b"=failover-kit ", b"=failover-kit 1.1\n", b"=failover-kit-test\n")
 
 Mutator = Callable[[random.Random, bytes, bytes], bytes]
 
@@ -91,8 +97,7 @@ def _key_number(rng: random.Random, frame: bytes, _other: bytes) -> bytes:
 
 
 def _no_frame(rng: random.Random, _frame: bytes, _other: bytes) -> bytes:
-    start = rng.choice((b"", b">>>\n", b"###\n", b"=failover-kit ", b"=failover-kit 1.1\n", b"=failover-kit-test\n"))
-    return start + rng.randbytes(rng.randrange(200)) + rng.choice((b"", b"\n=end\n"))
+    return rng.choice(_STARTS) + rng.randbytes(rng.randrange(200)) + rng.choice((b"", b"\n=end\n"))
 
 
 MUTATORS: tuple[Mutator, ...] = (

@@ -6,9 +6,7 @@ signature and is old changes nothing a decision is made of. What somebody with t
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +16,9 @@ from hypothesis import strategies as st
 from mutants import mutants
 from wirepair import KEEPALIVE_MS, KEY, KEYS, LINKS, Node, WirePair, group_state, served
 
-from failover_kit.manager import law, wire, wireitems
-from failover_kit.manager.actions import Fence, Persist, Start, Stop
+from failover_kit.manager import wire
 from failover_kit.manager.config import Secret
-from failover_kit.manager.events import Tick, Verb
+from failover_kit.manager.events import Tick
 from failover_kit.manager.hearing import CANDIDATE_LIMIT
 from failover_kit.manager.links_base import NOTE_INTERVAL_MS
 from failover_kit.manager.records import Beat, GroupClaim
@@ -127,7 +124,7 @@ def test_whatever_bytes_come_in_change_nothing(pair: WirePair, data: st.DataObje
     ids=lambda change: "-".join(change),
 )
 def test_a_forged_beat_changes_nothing(pair: WirePair, change: dict[str, object]) -> None:
-    """All that makes it worth to forge one, signed with a guess, with no key, and with the key of another number."""
+    """What makes it worth to forge one, signed with a guess, with no key, and with the key of another number."""
     node = pair.first
     beat = replace(beat_of(pair.second), **change)  # type: ignore[arg-type]
     before, turns = node.state(), node.turns

@@ -15,6 +15,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +103,7 @@ def socket_of(node: Node) -> Path:
 def assert_goes_on(node: Node) -> None:
     """It did not end, and answers root."""
     assert node.daemon is not None
-    wait_until("root is answered", lambda: node.view() != {})
+    wait_until("root is answered", lambda: b'"status"' in raw(node, b'{"verb":"status"}\n'))
     assert node.daemon.poll() is None, node.log()
     assert "bug in failover-kit" not in node.log()
 
@@ -157,16 +158,20 @@ def raw(node: Node, data: bytes) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"", b"\n", b"\x00" * 100 + b"\n", b"\xff\xfe\n", b"{" * 30_000 + b"\n", b'{"verb":"status"', b"x" * 3_000_000,
-        b'{"verb":"status","groups":[' + b'"a",' * 10_000 + b'"a"]}\n', b'{"verb":"standby","groups":["\\u001b[2J\\n"]}\n',
-        b'{"verb":"takeover","timeout_ms":1e400}\n', b'{"verb":"fence","target":"' + b"n" * 30_000 + b'"}\n',
-        b'{"verb":"fence","target":"\\ud800"}\n', b"1" * 30_000 + b"\n", b'{"verb":["status"]}\n', b"null\n",
-    ],
-    ids=range(15),
-)  # fmt: skip
+REQUESTS = [
+    b"", b"\n", b"\x00" * 100 + b"\n", b"\xff\xfe\n", b"{" * 30_000 + b"\n", b"1" * 30_000 + b"\n", b"null\n",
+    b"x" * 3_000_000,
+    b'{"verb":"status"',
+    b'{"verb":["status"]}\n',
+    b'{"verb":"status","groups":[' + b'"a",' * 10_000 + b'"a"]}\n',
+    b'{"verb":"standby","groups":["\\u001b[2J\\n"]}\n',
+    b'{"verb":"takeover","timeout_ms":1e400}\n',
+    b'{"verb":"fence","target":"' + b"n" * 30_000 + b'"}\n',
+    b'{"verb":"fence","target":"\\ud800"}\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", REQUESTS, ids=range(len(REQUESTS)))
 def test_root_with_garbage_oversized_or_half_a_request_is_answered_or_dropped(scene: Scene, data: bytes) -> None:
     node = scene.first
     answer = raw(node, data)
@@ -179,7 +184,6 @@ def test_root_with_garbage_oversized_or_half_a_request_is_answered_or_dropped(sc
 def test_many_silent_and_slow_clients_do_not_stop_the_daemon(scene: Scene) -> None:
     """Three times as many connections as are served: silent ones, half requests, and watchers that read nothing."""
     node = scene.first
-    before = int(scene.second.view().get("peer_counter", 0) or 0)
     with contextlib.ExitStack() as open_ones:
         for number in range(3 * CLIENT_LIMIT):
             connection = open_ones.enter_context(socket.socket(socket.AF_UNIX))
@@ -190,7 +194,6 @@ def test_many_silent_and_slow_clients_do_not_stop_the_daemon(scene: Scene) -> No
         heard = len(scene.pair.cable.passed)
         wait_until("beats go on", lambda: len(scene.pair.cable.passed) > heard + 20)
         assert node.daemon is not None and node.daemon.poll() is None
-    assert before >= 0
     assert_goes_on(node)
 
 
@@ -220,8 +223,8 @@ def send(scene: Scene, frames: list[bytes]) -> None:
 
 
 def refused(node: Node) -> int:
-    answer = node.ctl("status", "--json").stdout
-    links: list[dict[str, Any]] = json.loads(answer)["links"] if answer else []
+    answer = json.loads(raw(node, b'{"verb":"status"}\n') or b"{}")
+    links: list[dict[str, Any]] = answer["status"]["links"] if "status" in answer else []
     return sum(link["refused"] for link in links)
 
 
@@ -230,15 +233,20 @@ def test_a_flood_of_bad_frames_on_the_real_links_is_a_few_lines_of_log(scene: Sc
     genuine = frames_of(scene)[-40:]
     lines, before = len(node.log().splitlines()), refused(node)
     bad = [frame for frame in mutants(genuine, SEED, FLOOD) if frame not in genuine]
-    send(scene, bad)
+    began_s = time.monotonic()
+    for _ in range(20):  # a busy machine loses many of them on the way
+        send(scene, bad)
+        if refused(node) >= before + 1_000:
+            break
     for frame in bad[:200]:
         scene.pair.cable.inject(1, frame[:200])
-    wait_until("many arrived", lambda: refused(node) >= before + 500)
+    assert refused(node) >= before + 1_000
     assert_goes_on(node)
     dropped = [line for line in node.log().splitlines()[lines:] if "dropped" in line]
     print(f"{len(bad)} sent, {refused(node) - before} refused, {len(dropped)} lines")
-    # Once a minute and kind of fault on each link; a slow machine may take some minutes over it.
-    assert 0 < len(dropped) <= 2 * len(wire.Fault) * 5
+    # Once a minute and kind of fault on each link.
+    minutes = int(time.monotonic() - began_s) // 60 + 1
+    assert 0 < len(dropped) <= 2 * len(wire.Fault) * minutes
     assert all(len(line) < 500 for line in dropped)
 
 
@@ -270,11 +278,10 @@ def outputs(node: Node) -> Iterator[tuple[str, str]]:
     files = ["--config-dir", str(node.home / "ha.d"), "--node", node.name]
     journal = ["--journal", str(node.home / "var" / "journal")]
     ours = [
-        ["status"], ["status", "--json"], ["explain", *journal], ["explain", "--json", *journal],
-        ["explain", "--html", str(node.home / "page.html"), *journal], ["budget", *files, *journal],
-        ["check", "--local", "--switch", *files], ["check", "--facts", *files], ["export-cib", *files],
-        ["export-cib", "--report", *files], ["replay", "--verbose", str(node.home / "var" / "journal")],
-        ["maintenance", "nonsense"],
+        ["status"], ["status", "--json"], ["explain", "--html", str(node.home / "page.html"), *journal],
+        ["explain", *journal], ["explain", "--json", *journal], ["budget", *files, *journal],
+        ["check", "--local", *files], ["check", "--facts", *files], ["export-cib", *files],
+        ["replay", "--verbose", str(node.home / "var" / "journal")],
     ]  # fmt: skip
     inside = ["nsenter", f"--net=/run/netns/{node.namespace}", str(REPOSITORY / "bin" / "failoverctl")]
     for words in ours:
@@ -293,15 +300,14 @@ def test_no_secret_is_in_any_log_journal_status_or_process_list(scene: Scene) ->
     first, second, marks = scene.first, scene.second, scene.marks
     wait_until("the other node is up", lambda: first.peer() == "up")
     with Watch(marks, [scene.switch.pid]) as watch:
-        tested = first.ctl("fence", "--test")
         shot = first.ctl("fence", second.name, "--yes")
         said = dict(outputs(first))
         wait_until("alerts were given", lambda: (first.home / "alerts").exists())
-    said |= {"fence --test": tested.stdout + tested.stderr, "fence": shot.stdout + shot.stderr}
+    said["fence"] = shot.stdout + shot.stderr
 
     # The scene did happen, and the search can find: else nothing below means anything.
     assert shot.returncode == 0, said["fence"]
-    assert scene.switch.outlet_state(2) in ("on", "off")
+    assert scene.switch.events("command"), "the switch was never asked"
     assert "fence_wti_ips800" in watch.seen, watch.seen
     assert watch.looks > 20
     assert "CRM_alert_kind" in (first.home / "alerts").read_text()

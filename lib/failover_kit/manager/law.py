@@ -112,9 +112,9 @@ def epochs_spent(known: int, *, even: bool) -> str:
     if next_epoch(known, even=even) <= EPOCH_CEILING:
         return ""
     return (
-        f"its epochs are used up ({known} was claimed, which no pair reaches by moves): whoever has the key may have "
-        "claimed that. Change authkeys on both nodes; then stop failoverd on both, with the group stopped, and move "
-        "state/node.json in the state directory of both away"
+        f"its epochs are used up ({known} was claimed, which no pair reaches by moves): whoever has the key may "
+        "have claimed that. Change authkeys on both nodes; then end failoverd on both, with the group stopped, and "
+        "move state/node.json in the state directory of both away"
     )
 
 

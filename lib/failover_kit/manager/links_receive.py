@@ -18,7 +18,6 @@ from failover_kit.manager.links_base import NOTE_INTERVAL_MS, Limiter
 from failover_kit.manager.records import Beat
 from failover_kit.spec.deadline import boottime_ms
 
-
 DIGEST_BYTES = 32
 """More than any digest of the configuration that was ever sent."""
 

@@ -96,8 +96,8 @@ class MaintenanceDecisions(CoreBase):
                 return f"group {claim.name} is {claim.state.value} on {self.config.peer}; try again when it rests"
         if law.next_maintenance(self._highest_maintenance(), on=True) > law.EPOCH_CEILING:
             return (
-                f"its numbers are used up ({self._highest_maintenance()} was claimed): whoever has the key may have "
-                "done that; change authkeys, stop failoverd on both nodes and move state/node.json away on both"
+                f"its numbers are used up ({self._highest_maintenance()} was claimed): whoever has the key may "
+                "have done that; change authkeys, end failoverd on both nodes and move state/node.json away on both"
             )
         unrest = self._unrest()
         return f"{unrest}; try again when it has ended" if unrest else ""
