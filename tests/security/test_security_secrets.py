@@ -18,10 +18,13 @@ import pytest
 from marked import Marks
 from wirepair import served
 
+import status_examples
 from failover_kit.fence import secret as fence_secret
 from failover_kit.manager import config, configfiles, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.config import ConfigError, LoadedConfig
+from failover_kit.manager.metrics import Extra
+from failover_kit.manager.metricsfile import Meter, MetricsFile
 from failover_kit.manager.shell import EXIT_BUG, Parts, Shell
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -118,6 +121,33 @@ def test_the_debug_file_of_the_fence_agent_is_for_its_user_alone(folder: Path, u
     assert stat.S_IMODE((folder / "debug").stat().st_mode) == 0o600
 
 
+def test_the_metrics_file_is_not_written_through_a_link(folder: Path) -> None:
+    """The collector's directory may belong to the collector's user, and failoverd is root."""
+    precious = folder / "shadow"
+    precious.write_text("precious")
+    place = folder / "collector"
+    place.mkdir()
+    draft, path = place / ".failover_kit.prom.new", place / "failover_kit.prom"
+    for link in (draft, path):
+        link.symlink_to(precious)
+    seen: list[tuple[bool, int]] = []
+    turns, beats, counts = Meter(("eth1",), ("web",)).take(0)
+    extra = Extra(
+        uptime_ms=1, maintenance=False, persist_error=False, journal_error=False, turns=turns, beats=beats,
+        counts=counts,
+    )  # fmt: skip
+
+    async def whole() -> None:
+        metrics = MetricsFile(str(path), lambda: (status_examples.status_of(), extra), lambda _, text: None)
+        metrics.start()
+        await metrics._worker.run(lambda: seen.append((path.is_symlink(), stat.S_IMODE(path.stat().st_mode))))
+        await metrics.close()
+
+    asyncio.run(whole())
+    assert seen == [(False, 0o644)]
+    assert precious.read_text() == "precious"
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o660, 0o666, 0o602, 0o620, 0o601, 0o777])
 def test_authkeys_open_to_anybody_else_is_refused_with_the_remedy(folder: Path, mode: int) -> None:
     key = Marks().of["authkeys key"]
@@ -173,7 +203,8 @@ def test_the_configuration_shows_no_secret_however_it_is_printed(
 ) -> None:
     whole, marks = loaded
     assert whole.authkeys.keys[1].reveal().decode() == marks.of["authkeys key"], "it is in there"
-    for thing in (whole, whole.config, whole.authkeys, *whole.config.fence_devices, *whole.authkeys.keys.values()):
+    parts = (whole.config, whole.authkeys, *whole.config.fence_devices, *whole.authkeys.keys.values())
+    for thing in (whole, *parts):
         assert marks.found_in(str(SHOWN[way](thing)).encode()) == []
 
 
