@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -11,11 +12,25 @@ from collections.abc import Mapping
 
 from failover_kit.check.newpair import Texts
 from failover_kit.manager import authkeys, configfiles
-from failover_kit.manager.config import LoadedConfig
+from failover_kit.manager.config import LoadedConfig, is_secret_name
 
 NAMES = ("ha.cf", "haresources", "authkeys")
 MODES = {"ha.cf": 0o644, "haresources": 0o644, "authkeys": 0o600}
 _KEY_BYTES = 32
+
+
+def mode_of(name: str, text: str) -> int:
+    """Of one of the three files: an ha.cf with a password in it is for root alone."""
+    return 0o600 if name == "ha.cf" and without_secrets(text) != text else MODES[name]
+
+
+def without_secrets(ha_cf: str) -> str:
+    """The text with each password of a device as ``***``: for showing."""
+
+    def hidden(word: re.Match[str]) -> str:
+        return f"{word[1]}=***" if is_secret_name(word[1]) else word[0]
+
+    return re.sub(r"(?<!\S)([^\s=]+)=(\S+)", hidden, ha_cf)
 
 
 def new_key() -> str:
@@ -47,7 +62,7 @@ def validate(files: Mapping[str, str]) -> LoadedConfig:
     folder = tempfile.mkdtemp(prefix="failoverctl-init-")
     try:
         for name, text in files.items():
-            _write_new(os.path.join(folder, name), text, MODES[name])
+            _write_new(os.path.join(folder, name), text, mode_of(name, text))
         return configfiles.load(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -68,7 +83,7 @@ def install(config_dir: str, files: Mapping[str, str]) -> tuple[str, ...]:
             temporary[name] = os.path.join(config_dir, f".{name}.{os.getpid()}.new")
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary[name])
-            _write_new(temporary[name], text, MODES[name])
+            _write_new(temporary[name], text, mode_of(name, text))
         for name in files:
             path = os.path.join(config_dir, name)
             if os.path.lexists(path):

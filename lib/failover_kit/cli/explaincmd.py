@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     stories = [judge.judge(episode) for episode in told.episodes[-options.last :]]
     if options.html:
         try:
-            with open(options.html, "w", encoding="utf-8") as file:
+            with open(options.html, "w", encoding="utf-8", opener=_nobody_else_writes) as file:
                 file.write(page.page(told, stories))
         except OSError as error:
             remedy = "name a file in a directory that is there and yours to write"
@@ -90,6 +90,10 @@ def run(options: argparse.Namespace) -> int:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
         sys.stdout.write(text.render(told, stories, width=width, paint=_paint, timeline=not options.brief))
     return ExitCode.FAILED.value if told.damaged else ExitCode.DONE.value
+
+
+def _nobody_else_writes(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)
 
 
 def _paint(word: str, level: Level) -> str:

@@ -112,8 +112,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(config_dir: str, texts: Texts, *, kept: bool) -> int:
+    from failover_kit.check import newfiles
+
     hidden = "(the one that is there is kept)\n" if kept else "auth 1\n1 sha256 ***\n"
-    for name, text in (("ha.cf", texts.ha_cf), ("haresources", texts.haresources), ("authkeys", hidden)):
+    ha_cf = newfiles.without_secrets(texts.ha_cf)
+    for name, text in (("ha.cf", ha_cf), ("haresources", texts.haresources), ("authkeys", hidden)):
         print(f"--- {os.path.join(config_dir, name)}\n{text}")
     return ExitCode.DONE.value
 
@@ -127,8 +130,8 @@ def _write(options: argparse.Namespace, files: dict[str, str], answers: Answers,
         backups = newfiles.install(options.config_dir, files)
     except OSError as error:
         return _failed(options, error)
-    for name in files:
-        print(f"written: {os.path.join(options.config_dir, name)} (mode {newfiles.MODES[name]:04o})")
+    for name, text in files.items():
+        print(f"written: {os.path.join(options.config_dir, name)} (mode {newfiles.mode_of(name, text):04o})")
     if kept:
         print(f"kept: {os.path.join(options.config_dir, 'authkeys')}, as the other node has it")
     for backup in backups:

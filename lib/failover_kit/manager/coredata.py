@@ -470,7 +470,12 @@ class CoreBase:
         record = self.wanted_groups[name]
         return max(record.known, record.top)
 
+    def epochs_spent(self, name: str) -> str:
+        """"" while this node can issue one more epoch of the group, else why not."""
+        return law.epochs_spent(self.known_epoch(name), even=self.even)
+
     def _issue(self, name: str) -> int:
         epoch = law.next_epoch(self.known_epoch(name), even=self.even)
         check(epoch > self.wanted_groups[name].top, f"group {name}: epoch {epoch} was used before")
+        check(epoch <= law.EPOCH_CEILING, f"group {name}: epoch {epoch} is over the ceiling")
         return epoch

@@ -539,6 +539,8 @@ def _tell_of(checked: Checked, tell: Callable[[str], None]) -> None:
 
 
 def _run_locked(options: Options, checked: Checked) -> int:
+    # What this and all agents make is never open for others to write, whatever started failoverd without a umask.
+    os.umask(os.umask(0o077) | 0o022)
     _make_run_dir(options.run_dir)
     try:
         store = Store(os.path.join(options.state_dir, "state"))

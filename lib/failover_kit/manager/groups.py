@@ -266,6 +266,9 @@ class GroupDecisions(PingVotes):
         claim = self.peer_claim(group.name)
         if claim is not None and claim.failed_here:
             return f"it failed on {self.config.peer}; 'failoverctl takeover' there clears that"
+        spent = self.epochs_spent(group.name)
+        if spent:
+            return spent
         if self.device_busy() or self.wanted.shot_pending:
             return "a shot at the peer is not settled"
         if self.persist_error:
@@ -331,7 +334,7 @@ class GroupDecisions(PingVotes):
             return f"it failed on {self.config.peer}, too"
         if group.purpose is Purpose.MOVE and self.wanted.shot_pending and not self.device_busy():
             return f"a shot at {self.config.peer} is not settled: its plugs cannot be read"
-        return ""
+        return self.epochs_spent(group.name)
 
     def _park(self, group: Group, reason: str, why_stays: str) -> None:
         self._change_group(group.name, parked=reason, held=False)
@@ -358,12 +361,19 @@ class GroupDecisions(PingVotes):
         i_am_not_ready = bool(record.parked or self.ready_reason() or record.failed_here)
         peer_failed = claim is not None and claim.failed_here
         gives = (to_home and not peer_failed) or i_am_not_ready
-        if gives and not self.peer_ready(name) and not self._grant_refusal(group):
+        if gives and not self.peer_ready(name) and not self._grant_refusal(group) and not self._says_spent(group):
             self._grant(group)
+
+    def _says_spent(self, group: Group) -> bool:
+        """Whether no epoch is left to take or to grant the group by; the alarm says so, once."""
+        spent = self.epochs_spent(group.name)
+        if spent:
+            self._note_once(Level.ALARM, f"epochs-spent-{group.name}", f"group {group.name}: {spent}")
+        return bool(spent)
 
     def _take(self, group: Group) -> None:
         """Issue a right to this node by a proved fence or the operator's word (rules 2b, 2c)."""
-        if self.proof is None:
+        if self.proof is None or self._says_spent(group):
             return
         epoch = self._issue(group.name)
         self.proof.epochs[group.name] = epoch

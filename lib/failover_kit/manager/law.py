@@ -101,6 +101,23 @@ def grant_is_over(record: GroupRecord, claim: GroupClaim | None, peer_nonce: str
     return bool(peer_nonce) and peer_nonce != record.grant_nonce
 
 
+EPOCH_CEILING = 999_000_000
+"""Highest epoch, and highest number of maintenance, that is issued or believed. No pair comes near it by moves; a
+frame has room for a little more (wireitems.EPOCH_LIMIT), so what is issued below can always be said. Even: the end
+of a maintenance that was begun below it can always be said, too (docs/design/0046)."""
+
+
+def epochs_spent(known: int, *, even: bool) -> str:
+    """"" while an epoch above ``known`` can be issued, else why not."""
+    if next_epoch(known, even=even) <= EPOCH_CEILING:
+        return ""
+    return (
+        f"its epochs are used up ({known} was claimed, which no pair reaches by moves): whoever has the key may "
+        "have claimed that. Change authkeys on both nodes; then end failoverd on both, with the group stopped, and "
+        "move state/node.json in the state directory of both away"
+    )
+
+
 def next_epoch(known: int, *, even: bool) -> int:
     """The smallest epoch of this node's parity above ``known``; the node first by name issues even ones."""
     epoch = known + 1

@@ -3,16 +3,53 @@
 On a medium that others share (bcast, mcast) frames of other clusters are everyday life: they are let go with one
 note in the log, and are no events for the core. Who a frame is from is known only when its signature is right; the
 name that a frame with a wrong one claims decides nothing but how loudly it is refused.
+
+A right signature is not yet a right mind: what no failoverd ever says is refused here as well (``unheard_of``), so
+that nothing which the key lets in can outgrow what this node must be able to write or issue (docs/design/0046).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 
-from failover_kit.manager import config, wire
+from failover_kit.manager import config, law, wire
 from failover_kit.manager.links_base import NOTE_INTERVAL_MS, Limiter
 from failover_kit.manager.records import Beat
 from failover_kit.spec.deadline import boottime_ms
+
+DIGEST_BYTES = 32
+"""More than any digest of the configuration that was ever sent."""
+
+_PLAIN = re.compile(r"[0-9A-Za-z._:+-]*")
+
+
+def unheard_of(beat: Beat) -> str:
+    """"" when a failoverd may have sent that, else what about it none ever says, as a sentence with the remedy.
+
+    A nonce is echoed, so a long one would make our own beats longer than ``wire.max_frame_bytes`` reckoned; an
+    epoch near the bound of a frame leaves none to issue above it.
+    """
+    for what, text, limit in (
+        ("boot id", beat.boot_id, wire.BOOT_ID_BYTES),
+        ("nonce", beat.nonce, wire.NONCE_BYTES),
+        ("digest", beat.digest, DIGEST_BYTES),
+    ):
+        if len(text) > limit or not _PLAIN.fullmatch(text):
+            return _not_ours(f"a {what} of {len(text)} signs", f"{limit} plain ones are the most")
+    numbers = [beat.maintenance]
+    for claim in beat.groups:
+        numbers += [claim.right, claim.top, claim.grant, claim.fence_me]
+    if max(numbers) > law.EPOCH_CEILING:
+        return _not_ours(f"epoch or order {max(numbers)}", f"{law.EPOCH_CEILING} is the most")
+    return ""
+
+
+def _not_ours(fact: str, bound: str) -> str:
+    return (
+        f"a rightly signed beat with {fact} was dropped: {bound}, so no failoverd sent it; somebody else has the "
+        "key: change authkeys on both nodes"
+    )
 
 
 class FrameReceiver:
@@ -60,6 +97,10 @@ class FrameReceiver:
                 self._refuse(link, error.fault.value, f"{error}{origin}")
             return
         if beat.node == self._peer:
+            why_not = unheard_of(beat)
+            if why_not:
+                self._refuse(link, "unheard-of", f"{why_not}{origin}")
+                return
             self._heard_ms[link] = self._now_ms()
             self._on_beat(link, beat)
         elif beat.node == self._node:

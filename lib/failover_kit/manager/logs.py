@@ -43,7 +43,8 @@ class Log:
             dropped, self._dropped = self._dropped, 0
         if dropped:
             text = f"{text} ({dropped} lines before it were lost)"
-        line = " ".join(text.split())  # a sentence is one line, whatever an agent said in it
+        # A sentence is one line, whatever an agent said in it, and never an order to somebody's terminal.
+        line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
         self._worker.submit(lambda: self._write(level, line))
 
     def _write(self, level: Level, line: str) -> None:

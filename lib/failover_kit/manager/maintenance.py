@@ -94,6 +94,11 @@ class MaintenanceDecisions(CoreBase):
         for claim in beat.groups:
             if claim.state in ON_ITS_WAY or claim.grant or claim.want:
                 return f"group {claim.name} is {claim.state.value} on {self.config.peer}; try again when it rests"
+        if law.next_maintenance(self._highest_maintenance(), on=True) > law.EPOCH_CEILING:
+            return (
+                f"its numbers are used up ({self._highest_maintenance()} was claimed): whoever has the key may "
+                "have done that; change authkeys, end failoverd on both nodes and move state/node.json away on both"
+            )
         unrest = self._unrest()
         return f"{unrest}; try again when it has ended" if unrest else ""
 

@@ -7,6 +7,7 @@ a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 
@@ -134,8 +135,12 @@ class MetricsFile:
         folder, name = os.path.split(self._path)
         draft = os.path.join(folder, f".{name}.new")
         try:
-            with open(draft, "w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), 0o644)
+            # The folder may belong to the collector's user: what it left under this name is not written through.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(descriptor, 0o644)
                 file.write(render(status, extra))
             os.replace(draft, self._path)
             self._problem = ""
