@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from failover_kit.rehearsal.stage import SceneFailed, Stage
@@ -87,14 +87,24 @@ def _step(section: str, node: str, line: str, place: str) -> Step:
 
 
 def play(stage: Stage, steps: list[Step], who: Mapping[str, str]) -> None:
-    """Type every step on the node that ``who`` says plays the page's one. Raises SceneFailed."""
+    """Type every step, with the names exchanged as ``who`` says: the page's to the stage's. Raises SceneFailed."""
     if not steps:
         raise SceneFailed("the page has no such commands")
     for step in steps:
-        _play(stage, step, who[step.node])
+        _play(stage, exchanged(step, who))
 
 
-def _play(stage: Stage, step: Step, name: str) -> None:
+def exchanged(step: Step, who: Mapping[str, str]) -> Step:
+    """The step with other names for its nodes, in the command, too."""
+
+    def named(text: str) -> str:
+        return re.sub(r"\b\w+\b", lambda word: who.get(word[0], word[0]), text)
+
+    return replace(step, node=who[step.node], command=named(step.command), says=named(step.says))
+
+
+def _play(stage: Stage, step: Step) -> None:
+    name = step.node
     seen: list[CommandResult] = []
 
     def typed() -> bool:

@@ -18,10 +18,10 @@ from failover_kit.rehearsal import proof, rundir
 from failover_kit.rehearsal.events import Diary
 from failover_kit.rehearsal.plan import FRONT, FRONT_PREFIX, GROUP, MCLAWS, NODES, PETE, SERIAL_DEVICE, SWITCH, SWITCH_ADDRESS
 from failover_kit.rehearsal.stage import SceneFailed, Stage
-from failover_kit.rehearsal.world import World
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CommandMissing, CommandResult, CommandTimeout, run
 from heartbeat import guide
+from heartbeat.cards import TwoCards
 
 HERE = Path(__file__).resolve().parent
 KIT = HERE.parents[1]
@@ -30,6 +30,8 @@ HEARTBEAT = "/usr/libexec/heartbeat/heartbeat"
 CL_STATUS = "/usr/bin/cl_status"
 HB = "/usr/share/heartbeat"
 LOG = "ha-log"
+DISK = "/run/etherd/e0.0"
+"""What both nodes call the shared disk; ``nodestart.sh`` makes it a link to the node's own device."""
 
 INSTALL_MS = 180_000
 START_MS = 120_000
@@ -103,16 +105,16 @@ def install(folder: str) -> str:
 class Pair:
     """The stage, and the questions about Heartbeat and about what of ours it ran."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, world: TwoCards) -> None:
         self.stage = stage
-        self.world = stage.world
+        self.world = world
         stage.ctl = "/usr/sbin/failoverctl"
         for plan in NODES:
             self._furnish(plan.name)
 
     def _furnish(self, name: str) -> None:
         config = Path(self.world.directory, name, "ha.d")
-        files = {"ha.cf": HA_CF, "haresources": haresources(self.world.disk_of().device)}
+        files = {"ha.cf": HA_CF, "haresources": haresources(DISK), "lab-disk": self.world.device_on(name) + "\n"}
         for file, text in files.items():
             (config / file).write_text(text, encoding="utf-8")
         shutil.copytree("/etc/ha.d", config, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*files))
@@ -238,9 +240,9 @@ def pair() -> Iterator[Pair]:
     place = rundir.RunDir()
     try:
         kit = install(os.path.join(place.path, "tree"))
-        world = World(place.path, kit, Diary())
+        world = TwoCards(place.path, kit, Diary())
         try:
-            there = Pair(Stage(world))
+            there = Pair(Stage(world), world)
             world.start_clients()
             yield there
         finally:

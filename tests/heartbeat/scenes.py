@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -146,7 +148,7 @@ def _fenced_and_taken(pair: Pair, here: str) -> None:
     ]
     pair.stage.require(resets, f"our plugin was not asked to reset {here}: {pair.called(there)}")
     pair.stage.require(resets[-1]["code"] == 0, f"our plugin failed: {resets}")
-    pair.stage.require(f"external/{PLUGIN}" in pair.log(there), f"{there}'s log names another device")
+    pair.stage.require(f"node {here} now reset." in pair.log(there), f"{there}'s Heartbeat does not say that {here} was reset")
     _require_off_first(pair, here, there)
     _require_launchers(pair, there, "start")
     pair.booted(here)
@@ -165,16 +167,17 @@ def _require_off_first(pair: Pair, here: str, there: str) -> None:
 def _require_launchers(pair: Pair, name: str, verb: str) -> None:
     """Heartbeat ran the agents' launchers on that node for the whole group, and all went well."""
     calls = [
-        (call["argv"][0].rpartition("/")[2], call["code"], call["by"])
+        (os.path.basename(call["argv"][0]), call["code"], call["by"])
         for call in pair.called(name)
-        if call["argv"][0].startswith("/etc/ha.d//resource.d/") and call["argv"][-1] == verb
+        if os.path.dirname(os.path.normpath(call["argv"][0])) == "/etc/ha.d/resource.d"
+        and call["argv"][-1] == verb
         and call["ran"].endswith(LAUNCHER)
-    ]  # fmt: skip
+    ]
     wanted = [(script, 0, "ResourceManager") for script in (SCRIPTS if verb == "start" else SCRIPTS[::-1])]
     pair.stage.require(calls == wanted, f"{verb} on {name}: ran {calls}, expected {wanted}")
     for script in SCRIPTS:
-        line = f"Running /etc/ha.d//resource.d/{script} "
-        pair.stage.require(line in pair.log(name), f"{name}'s Heartbeat does not say: {line}")
+        said = re.search(rf"info: Running /etc/ha\.d/+resource\.d/{script} .*{verb}$", pair.log(name), re.MULTILINE)
+        pair.stage.require(said, f"{name}'s Heartbeat does not say that it runs {script} {verb}")
 
 
 def _require_managers(pair: Pair, manager: str) -> None:
@@ -186,7 +189,12 @@ def _require_managers(pair: Pair, manager: str) -> None:
 def _require_quiet(pair: Pair, active: str, when: str) -> None:
     """The service runs on as if nothing were; one manager on each node."""
     pair.stage.let_it_run()
-    tried = [call for call in pair.world.attempts() if call.t_ms >= pair.stage.fault_ms]
+    # Heartbeat that ends stops everything, held or not; that is the passive node's.
+    tried = [
+        call
+        for call in pair.world.attempts()
+        if call.t_ms >= pair.stage.fault_ms and (call.node == active or call.verb == "start")
+    ]
     pair.stage.require(not tried, f"{when}: something was started or stopped: {tried}")
     pair.stage.require(pair.stage.holder() == active, f"{when}: {active} has lost the disk")
     found = {name: pair.manager_of(name) for name in (active, peer_of(active))}

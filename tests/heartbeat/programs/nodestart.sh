@@ -18,6 +18,10 @@ mount --bind "$disk/log" /var/log
 # /usr as it is, and over it what make install has put into a tree of its own, with programs of the test.
 mount -t overlay overlay -o "lowerdir=$kit:/usr,upperdir=/run/.node/usr/upper,workdir=/run/.node/usr/work" /usr
 
+# The shared disk under one name, as udev would give it.
+mkdir /run/etherd
+ln -s "$(cat /etc/ha.d/lab-disk)" /run/etherd/e0.0
+
 # Witnesses in the places of agents, launchers and plugin; each runs what it stands for.
 for agent in IPaddr Filesystem; do
     mount --bind /etc/ha.d/resource.d/recordd "/usr/lib/ocf/resource.d/failover-kit/$agent"
