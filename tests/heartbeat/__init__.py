@@ -1,1 +1,1 @@
-"""The rehearsal's pair under Debian's Heartbeat with our scripts and our plugin, and on to failoverd: see ``__main__``."""
+"""The pair under Debian's Heartbeat with our scripts and our plugin, and on to failoverd: see ``__main__``."""

@@ -1,7 +1,7 @@
-"""Our parts under Heartbeat, and from Heartbeat to failoverd: ``python tests/heartbeat [SCENE…]`` (``make heartbeat``).
+"""Our parts under Heartbeat, and on to failoverd: ``python tests/heartbeat [SCENE…]`` (``make heartbeat``).
 
-As root. The scenes named and those that lead to them; without names all. Exit codes: 0 every scene passed, 1 not so, 2
-usage or something is missing here.
+As root. The scenes named and those that lead to them; without names all. Exit codes: 0 all passed, 1 not so,
+2 usage or something is missing here.
 """
 
 from __future__ import annotations

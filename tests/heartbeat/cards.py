@@ -1,11 +1,11 @@
 """The rehearsal's world with a card of its own to the shared disk for each node: two block devices, one image.
 
-Heartbeat that is ended on the passive node calls stop for everything. ``Filesystem`` then asks its own kernel whether
-anything still has the device, with an exclusive open. On two machines that says nothing of the other machine's
-mount; with one device for both nodes the other node's mount would make that stop fail.
+Heartbeat that is ended on the passive node calls stop for everything. ``Filesystem`` then asks its own kernel
+whether anything still has the device, with an exclusive open. On two machines that says nothing of the other
+machine's mount; with one device for both nodes the other node's mount would make that stop fail.
 
-The kernel of the two nodes is still one, and refuses to mount an XFS twice by its UUID, so a second mount would fail
-here where on two machines it succeeds. Nothing counts on that: the ledger has the attempts.
+The kernel of the two nodes is still one, and refuses to mount an XFS twice by its UUID, so a second mount would
+fail here where on two machines it succeeds. Nothing counts on that: the ledger has the attempts.
 """
 
 from __future__ import annotations

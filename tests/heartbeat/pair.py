@@ -16,9 +16,19 @@ from typing import Any
 
 from failover_kit.rehearsal import proof, rundir
 from failover_kit.rehearsal.events import Diary
-from failover_kit.rehearsal.plan import FRONT, FRONT_PREFIX, GROUP, MCLAWS, NODES, PETE, SERIAL_DEVICE, SWITCH, SWITCH_ADDRESS
+from failover_kit.rehearsal.plan import (
+    FRONT,
+    FRONT_PREFIX,
+    GROUP,
+    MCLAWS,
+    NODES,
+    PETE,
+    SERIAL_DEVICE,
+    SWITCH,
+    SWITCH_ADDRESS,
+)
 from failover_kit.rehearsal.stage import SceneFailed, Stage
-from failover_kit.spec.deadline import Deadline
+from failover_kit.spec.deadline import Deadline, boottime_ms
 from failover_kit.spec.process import CommandMissing, CommandResult, CommandTimeout, run
 from heartbeat import guide
 from heartbeat.cards import TwoCards
@@ -39,16 +49,17 @@ START_MS = 120_000
 
 MOVE_MS = 90_000
 TAKEOVER_MS = 120_000
-"""deadtime 5 s, fence_delay twice, a shot, the starts; a loaded machine gets more."""
+"""deadtime 7 s, fence_delay twice, a shot, the starts; a loaded machine gets more."""
 
 BOOT_MS = 60_000
+RECORDS = 20
 
-# Heartbeat's deadtime without realtime on a loaded machine: a false alarm would shoot a node.
+# The times: a pause of a loaded machine must not become a shot. Heartbeat runs without realtime here.
 HA_CF = f"""\
 logfile /var/log/{LOG}
 keepalive 500ms
 warntime 3
-deadtime 5
+deadtime 7
 initdead 60
 auto_failback off
 baud 19200
@@ -86,7 +97,9 @@ def missing() -> str:
 
 def install(folder: str) -> str:
     """``make install`` into ``folder``, and the test's programs; the tree's ``usr``."""
-    argv = ["/usr/bin/make", "-s", "-C", str(KIT), "install", f"DESTDIR={folder}", "UNITDIR=/usr/lib/systemd/system"]
+    # /lib is a link to /usr/lib, and only usr is laid over the node's.
+    places = [f"DESTDIR={folder}", "UNITDIR=/usr/lib/systemd/system"]
+    argv = ["/usr/bin/make", "-s", "-C", str(KIT), "install", *places]
     result = run(argv, Deadline(INSTALL_MS))
     if not result.ok():
         raise SceneFailed(result.describe())
@@ -117,7 +130,8 @@ class Pair:
         files = {"ha.cf": HA_CF, "haresources": haresources(DISK), "lab-disk": self.world.device_on(name) + "\n"}
         for file, text in files.items():
             (config / file).write_text(text, encoding="utf-8")
-        shutil.copytree("/etc/ha.d", config, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*files))
+        ours = shutil.ignore_patterns(*files)
+        shutil.copytree("/etc/ha.d", config, symlinks=True, dirs_exist_ok=True, ignore=ours)
         self.stage.node(name).boot_into(["/bin/sh", "/run/rehearsal/kit/lib/lab/nodestart.sh"])
 
     # --- doing -----------------------------------------------------------------------------------------
@@ -155,13 +169,26 @@ class Pair:
         stage = self.stage
         stage.wait(f"{name} serves", lambda: stage.served_since(name, stage.fault_ms), timeout_ms)
 
+    def goes_on(self) -> None:
+        """Until the client was served by the node that has the disk for RECORDS more records."""
+        stage = self.stage
+        holder, since_ms = stage.holder(), boottime_ms()
+        acknowledged = self.world.acknowledgements()
+
+        def more() -> bool:
+            return sum(one.node == holder for one in acknowledged.since(since_ms)) >= RECORDS
+
+        stage.wait(f"{holder} serves {RECORDS} more records", more, MOVE_MS)
+
     def settled(self) -> None:
         """Until Heartbeat on both nodes knows both as active and says that nothing is in transition."""
-        self.stage.wait("Heartbeat is at rest on both nodes", lambda: all(map(self._at_rest, self.world.nodes)), START_MS)
+        nodes = self.world.nodes
+        self.stage.wait("Heartbeat is at rest on both nodes", lambda: all(map(self._at_rest, nodes)), START_MS)
 
     def _at_rest(self, name: str) -> bool:
         answers = [self._cl_status(name, "nodestatus", plan.name) for plan in NODES]
-        return answers == ["active", "active"] and self._cl_status(name, "rscstatus") in ("none", "local", "foreign", "all")
+        held = self._cl_status(name, "rscstatus")
+        return answers == ["active", "active"] and held in ("none", "local", "foreign", "all")
 
     def _cl_status(self, name: str, *words: str) -> str:
         node = self.stage.node(name)
@@ -225,7 +252,8 @@ class Pair:
         lines = []
         for name, node in self.world.nodes.items():
             running = ", ".join(sorted(self.manager_of(name))) if node.on else ""
-            lines.append(f"--- {name}: {'on' if node.on else 'off'}, boot {node.boot}, runs {running or 'no manager'}")
+            power = "on" if node.on else "off"
+            lines.append(f"--- {name}: {power}, boot {node.boot}, runs {running or 'no manager'}")
             lines += [f"  {line}" for line in node.log[-8:]]
             for path in sorted(Path(self.world.directory, name, "disk", "lab", "log").glob("*")):
                 if path.is_file():

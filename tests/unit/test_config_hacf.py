@@ -249,8 +249,8 @@ BAD_LINES = [
     ),
     (
         "stonith_host * external/failover-kit-wti-file ben",
-        "3:1: external/failover-kit-wti-file has an address and a password file; write both, or for a password file "
-        'with blanks fence_device NAME fence_wti_ips800 ip=ADDRESS password_file="/A FILE"',
+        "3:1: external/failover-kit-wti-file has an address and a password file; write both, or for a password "
+        'file with blanks fence_device NAME fence_wti_ips800 ip=ADDRESS password_file="/A FILE"',
     ),
     (
         "stonith_host * wti_nps ben pa#ss",

@@ -154,7 +154,8 @@ class FenceLines:
             report.error(name, f"{fact}; write both, or for a {what} with blanks {instead}")
             return
         if not _DEVICE_NAME.fullmatch(words[2].text):
-            report.error(words[2], f"no address; write the name or address of the switch, then its {secret.replace('_', ' ')}")
+            what = secret.replace("_", " ")
+            report.error(words[2], f"no address; write the name or address of the switch, then its {what}")
             return
         self.stonith_hosts.append(words[0])
         device = FenceDevice(

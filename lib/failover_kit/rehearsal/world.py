@@ -177,7 +177,7 @@ class World:
     def disk_of(self, group: GroupPlan = GROUP) -> SharedDisk:
         return self.disks[group.number]
 
-    def disk_number(self, name: str, group: GroupPlan = GROUP) -> str:
+    def disk_number(self, name: str, group: GroupPlan = GROUP) -> str:  # noqa: ARG002 - the same on both here
         """The major:minor under which that node sees the group's disk."""
         return self.disk_of(group).number
 
