@@ -43,15 +43,15 @@ LOG = "ha-log"
 DISK = "/run/etherd/e0.0"
 """What both nodes call the shared disk; ``nodestart.sh`` makes it a link to the node's own device."""
 
-INSTALL_MS = 180_000
-START_MS = 120_000
+INSTALL_MS = 600_000
+START_MS = 240_000
 """Heartbeat's own start takes 11 s on a quiet machine; failoverd's, the wait for the peer."""
 
-MOVE_MS = 90_000
-TAKEOVER_MS = 120_000
+MOVE_MS = 180_000
+TAKEOVER_MS = 240_000
 """deadtime 7 s, fence_delay twice, a shot, the starts; a loaded machine gets more."""
 
-BOOT_MS = 60_000
+BOOT_MS = 120_000
 RECORDS = 20
 
 # The times: a pause of a loaded machine must not become a shot. Heartbeat runs without realtime here.
