@@ -248,6 +248,11 @@ BAD_LINES = [
         'fence_device NAME fence_wti_ips800 ip=ADDRESS password="PASS WORD"',
     ),
     (
+        "stonith_host * external/failover-kit-wti-file ben",
+        "3:1: external/failover-kit-wti-file has an address and a password file; write both, or for a password "
+        'file with blanks fence_device NAME fence_wti_ips800 ip=ADDRESS password_file="/A FILE"',
+    ),
+    (
         "stonith_host * wti_nps ben pa#ss",
         "3:30: # inside a word; put a blank before a comment, or use fence_device with the value in double quotes",
     ),
@@ -426,6 +431,24 @@ def test_two_stonith_host_lines_are_one_device_that_serves_both_nodes() -> None:
         "ha.cf:3:1: stonith_host: the switch is asked for a plug named like the node, so it serves both nodes; "
         "NODE in these lines limits nothing"
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [("external/failover-kit-wti", "password"), ("external/failover-kit-wti-file", "password_file")],
+)
+def test_our_plugins_for_heartbeat_are_our_own_agent(kind: str, secret: str) -> None:
+    """A pair that ran under Heartbeat with them comes over with the same ha.cf."""
+    config = sound(f"{SOUND}stonith_host * {kind} ben /etc/ha.d/ben\n")
+    (device,) = config.fence_devices
+    assert (device.name, device.agent) == ("ben", "fence_wti_ips800")
+    assert device.parameters == (("ip", "ben"), (secret, "/etc/ha.d/ben"))
+    assert config.devices_for("pete") == config.devices_for("mclaws") == ((device,),)
+
+
+def test_our_plugin_for_any_agent_is_a_fence_device_here() -> None:
+    (problem,) = problems(f"{SOUND}stonith_host * external/failover-kit-agent fence_x ip=192.0.2.9\n")
+    assert "write fence_device NAME AGENT name=value" in problem
 
 
 def test_two_supplies_are_one_level_and_a_management_board_is_the_next() -> None:

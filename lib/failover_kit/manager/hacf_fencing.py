@@ -15,6 +15,13 @@ from failover_kit.manager.configtext import Report, Word, nearest, shown
 
 WTI_AGENT = "fence_wti_ips800"
 
+_STONITH_TYPES = {
+    "wti_nps": "password",
+    "external/failover-kit-wti": "password",
+    "external/failover-kit-wti-file": "password_file",
+}
+"""The types of stonith_host that are our own agent by another name, and what their second parameter is."""
+
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # fence_wti_ips800, an absolute path, or a plugin of cluster-glue: external/ipmi, stonith:wti_nps.
 _AGENT_NAME = re.compile(r"(?:stonith:|/)?[A-Za-z0-9][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9][A-Za-z0-9_.+-]*){0,9}")
@@ -123,7 +130,7 @@ class FenceLines:
         self.device_places[device.name] = place
 
     def stonith_host(self, name: Word, line: str, end: int, report: Report) -> None:
-        """``stonith_host HOST wti_nps ADDRESS PASSWORD``, as the HOWTO writes it."""
+        """``stonith_host HOST wti_nps ADDRESS PASSWORD``, as the HOWTO writes it; or our plugins for Heartbeat."""
         known_problems = len(report.problems)
         words = list(_plain_words(line, name.line, end, report))
         if len(report.problems) == known_problems:
@@ -134,23 +141,27 @@ class FenceLines:
         if len(words) < 2:
             report.error(name, "stonith_host is incomplete; write stonith_host NODE wti_nps ADDRESS PASSWORD")
             return
-        if words[1].text != "wti_nps":
+        secret = _STONITH_TYPES.get(words[1].text)
+        if secret is None:
             instead = "fence_device NAME AGENT name=value with a fence agent for that device"
             report.error(words[1], f"stonith_host {shown(words[1].text)} is not supported; write {instead}")
             return
         if len(words) != 4:
-            fact = "wti_nps has an address and a password"
-            instead = f'fence_device NAME {WTI_AGENT} ip=ADDRESS password="PASS WORD"'
-            report.error(name, f"{fact}; write both, or for a password with blanks {instead}")
+            what = secret.replace("_", " ")
+            fact = f"{words[1].text} has an address and a {what}"
+            example = "PASS WORD" if secret == "password" else "/A FILE"  # noqa: S105 - no password
+            instead = f'fence_device NAME {WTI_AGENT} ip=ADDRESS {secret}="{example}"'
+            report.error(name, f"{fact}; write both, or for a {what} with blanks {instead}")
             return
         if not _DEVICE_NAME.fullmatch(words[2].text):
-            report.error(words[2], "no address; write the name or address of the switch, then its password")
+            what = secret.replace("_", " ")
+            report.error(words[2], f"no address; write the name or address of the switch, then its {what}")
             return
         self.stonith_hosts.append(words[0])
         device = FenceDevice(
             name=words[2].text,
             agent=WTI_AGENT,
-            parameters=(("ip", words[2].text), ("password", words[3].text)),
+            parameters=(("ip", words[2].text), (secret, words[3].text)),
             line=name.line,
         )
         if device.name not in self.stonith_devices:
@@ -158,7 +169,8 @@ class FenceLines:
             self._add(device, words[2], report)
         elif self.devices.get(device.name, device) != device:
             first = self.device_places[device.name].line
-            report.error(words[3], f"not the password that line {first} has for this switch; correct one")
+            what = secret.replace("_", " ")
+            report.error(words[3], f"not the {what} that line {first} has for this switch; correct one")
 
     def level(self, name: Word, values: list[Word], report: Report) -> None:
         """``fence_level NODE N NAME...``."""

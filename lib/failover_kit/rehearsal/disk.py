@@ -38,7 +38,7 @@ class SharedDisk:
     def __init__(self, image: str, label: str) -> None:
         with open(image, "wb") as file:
             file.truncate(IMAGE_BYTES)
-        self._fd, self.device = _attach(image)
+        self._fd, self.device = attach(image)
         status = os.fstat(self._fd)
         self.number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
         result = run(["mkfs.xfs", "-q", "-f", "-L", label, self.device], Deadline(FORMAT_MS))
@@ -62,8 +62,11 @@ class SharedDisk:
             self._fd = -1
 
 
-def _attach(image: str) -> tuple[int, str]:
-    """A free loop device with ``image`` behind it, open. Others take loop devices too: try again."""
+def attach(image: str) -> tuple[int, str]:
+    """A free loop device with ``image`` behind it: a descriptor that keeps it, its path. DiskError without one.
+
+    Others take loop devices, too: it is tried again.
+    """
     backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(ATTEMPTS):

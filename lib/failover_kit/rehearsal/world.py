@@ -105,7 +105,7 @@ class World:
                 ledger=self.ledger_path,
                 cgroup=self.cgroup,
                 outlets=self.setup.outlets(plan),
-                disks={self.disk_of(group).number: group for group in self.setup.groups},
+                disks={self.disk_number(plan.name, group): group for group in self.setup.groups},
                 serial=self.cable.end_of(index),
                 command=[program(self.kit, "failoverd")] if daemon else [],
                 network=self.network,
@@ -177,6 +177,14 @@ class World:
     def disk_of(self, group: GroupPlan = GROUP) -> SharedDisk:
         return self.disks[group.number]
 
+    def disk_number(self, name: str, group: GroupPlan = GROUP) -> str:  # noqa: ARG002 - the same on both here
+        """The major:minor under which that node sees the group's disk."""
+        return self.disk_of(group).number
+
+    def disk_free(self, group: GroupPlan = GROUP) -> bool:
+        """Whether no filesystem holds the group's disk on any node."""
+        return self.disk_of(group).free()
+
     def acknowledgements(self, group: GroupPlan = GROUP) -> Acknowledgements:
         """What the client of the group was promised."""
         return self._acknowledgements[group.number]
@@ -185,7 +193,7 @@ class World:
         """After a power cut: until the dead node's mounts are gone, but for disks that the other node has now."""
         deadline = Deadline(FREE_MS)
         for group in self.setup.groups:
-            while not deadline.expired() and not self.disk_of(group).free():
+            while not deadline.expired() and not self.disk_free(group):
                 if any(node.on and self.mounted_on(node, group) for node in self.nodes.values()):
                     break
 
@@ -193,7 +201,7 @@ class World:
         """Whether the disk of the group is mounted in the node now."""
         try:
             with open(f"/proc/{node.pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-                return mounted(file.read(), self.disk_of(group).number)
+                return mounted(file.read(), self.disk_number(node.name, group))
         except OSError:
             return False
 
