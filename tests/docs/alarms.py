@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import pathlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ LOUD = ("WARNING", "ALARM")
 # them. A new module that raises one must be added here, with a section.
 UNCODED = {
     "alertrunner.py": ("alerts", "bug"),
-    "daemon.py": ("damaged-state", "newer-state", "no-fence-device", "action-space", "strangers", "sighup"),
+    "daemon.py": (
+        "damaged-state", "newer-state", "no-fence-device", "action-space", "strangers", "sighup", "link-device",
+    ),  # fmt: skip
     "metricsfile.py": ("metrics",),
     "shell.py": ("bug", "self-reset"),
     "watchdog.py": ("watchdog",),
@@ -34,6 +37,11 @@ class Raised:
     place: str
     codes: tuple[str, ...]
     text: str
+
+
+@functools.cache
+def _tree(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def template(node: ast.expr, names: dict[str, list[ast.expr]] | None = None) -> str:
@@ -69,7 +77,7 @@ def raised() -> tuple[Raised, ...]:
     """Every call of the manager that raises a warning or an alarm."""
     found = []
     for path in sorted(MANAGER.glob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text())):
+        for function in ast.walk(_tree(path)):
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 found += list(_raised_in(function, path.name))
     return tuple(dict.fromkeys(found))
@@ -100,14 +108,22 @@ def every_sentence() -> tuple[str, ...]:
     """All templates of the manager with enough words of their own to be recognised."""
     found = []
     for path in sorted([*MANAGER.glob("*.py")]):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, (ast.JoinedStr, ast.Constant, ast.BinOp)):
                 words = template(node)
                 if len(words.replace(HOLE, "").strip()) >= 14:
                     found.append(words)
+    found += [call.text for call in raised() if call.text.replace(HOLE, "").strip(" :")]
     return tuple(dict.fromkeys(found))
 
 
+def says(line: str) -> bool:
+    """Whether the manager has a sentence that ``line`` is made from."""
+    likely = (words for words in every_sentence() if all(piece in line for piece in words.split(HOLE)))
+    return any(pattern(words).search(line) for words in likely)
+
+
+@functools.cache
 def pattern(words: str) -> re.Pattern[str]:
     """A template as a pattern of one line: a hole takes at least one character, at its end anything."""
     return re.compile(".*?".join(map(re.escape, words.split(HOLE))), re.DOTALL)
