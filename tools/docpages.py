@@ -1,5 +1,7 @@
-"""Reading the project's pages without a Markdown library: headings, anchors, links, code. Used by tools/docs.py and
-by tests/docs, which must also run where cmark-gfm is not installed; tests/docs/test_rendered.py compares both readings.
+"""Reading the project's pages without a Markdown library: headings, anchors, links, code.
+
+Used by tools/docs.py and by tests/docs, which must also run where cmark-gfm is not installed;
+tests/docs/test_rendered.py compares both readings.
 
 The dialect is GitHub's (CommonMark and tables), as far as the pages use it.
 """

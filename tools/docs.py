@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -I
 """Render the pages and the manual into a directory: tools/docs.py DIRECTORY.
 
-DIRECTORY/index.html leads to all of it; DIRECTORY/man is a tree for `man -M`. Internal links lead from page to page,
-files that pages name by a link are copied beside them, and a link or an anchor that leads nowhere is an error
-(exit code 1). Needs cmark-gfm, GitHub's own reader of Markdown, and mandoc for the manual (Debian packages of these
-names); exit code 2 says so. Nothing is fetched, and the same source makes the same pages.
+DIRECTORY/index.html leads to all of it; DIRECTORY/man is a tree for `man -M`. Internal links lead from page to
+page, files that pages name by a link are copied beside them, and a link or an anchor that leads nowhere is an
+error (exit code 1). Needs cmark-gfm, GitHub's own reader of Markdown, and mandoc for the manual (Debian packages
+of these names); exit code 2 says so. Nothing is fetched, and the same source makes the same pages.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def render(target: pathlib.Path) -> int:
         copy_named_files(page, target)
     manuals = manual(target)
     index = docpages.read(TOP / "docs" / "README.md")
-    body = re.sub(r'href="(?!#|[a-z]+:)([^"]*)"', lambda m: f'href="{os.path.normpath("docs/" + m[1])}"', body_of(index))
+    body = re.sub(
+        r'href="(?!#|[a-z]+:)([^"]*)"', lambda m: f'href="{os.path.normpath("docs/" + m[1])}"', body_of(index)
+    )
     rows = "".join(f'<li><a href="{way}">{html.escape(title)}</a></li>\n' for title, way in manuals)
     body += f"<h2>Manual pages</h2>\n<ul>\n{rows}</ul>\n"
     (target / "index.html").write_text(wrapped("failover-kit", body, "index.html"), encoding="utf-8")
@@ -120,18 +122,20 @@ def render(target: pathlib.Path) -> int:
 def main(argv: list[str]) -> int:
     """Render into ``argv[0]``."""
     if len(argv) != 1:
-        print("usage: tools/docs.py DIRECTORY", file=sys.stderr)
+        sys.stderr.write("usage: tools/docs.py DIRECTORY\n")
         return 2
     absent = missing()
     if absent:
-        print(f"tools/docs.py: not installed: {', '.join(absent)}; run: apt-get install {' '.join(absent)}", file=sys.stderr)
+        sys.stderr.write(
+            f"tools/docs.py: not installed: {', '.join(absent)}; run: apt-get install {' '.join(absent)}\n"
+        )
         return 2
     problems = docpages.problems_of_links([docpages.read(path) for path in docpages.pages()])
     if problems:
-        print("\n".join(problems), file=sys.stderr)
+        sys.stderr.write("\n".join([*problems, ""]))
         return 1
     target = pathlib.Path(argv[0])
-    print(f"{render(target)} pages; begin with {target / 'index.html'}")
+    sys.stdout.write(f"{render(target)} pages; begin with {target / 'index.html'}\n")
     return 0
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from docs import TOP
-import docpages
 
 MANAGER = TOP / "lib" / "failover_kit" / "manager"
 RUNBOOKS = TOP / "docs" / "runbooks"
@@ -20,8 +19,14 @@ LOUD = ("WARNING", "ALARM")
 UNCODED = {
     "alertrunner.py": ("alerts", "bug"),
     "daemon.py": (
-        "damaged-state", "newer-state", "no-fence-device", "action-space", "strangers", "sighup", "link-device",
-    ),  # fmt: skip
+        "damaged-state",
+        "newer-state",
+        "no-fence-device",
+        "action-space",
+        "strangers",
+        "sighup",
+        "link-device",
+    ),
     "metricsfile.py": ("metrics",),
     "shell.py": ("bug", "self-reset"),
     "watchdog.py": ("watchdog",),
@@ -31,8 +36,8 @@ HOLE = "\0"
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """One call that raises something. ``codes`` is empty for a sentence without a code; ``text`` has a hole for each
-    value that is put in, and is empty where the sentence is made elsewhere."""
+    """One call that raises something. ``codes`` is empty for a sentence without a code; ``text`` has a hole for
+    each value that is put in, and is nothing but holes where the sentence is made elsewhere."""
 
     place: str
     codes: tuple[str, ...]

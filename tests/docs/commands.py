@@ -11,9 +11,9 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
-from docs import TOP
 from docpages import Page
 
+from docs import TOP
 from failover_kit.cli import failoverctl, failoverd
 from failover_kit.cli.manpage import verbs_of
 from failover_kit.emulator import arguments as emulator
@@ -28,7 +28,7 @@ REHEARSAL_VERBS = ("enter", "cable", "press")
 
 
 def shown(page: Page) -> Iterator[tuple[int, str]]:
-    """(line, command line) of the code of a page: lines of blocks, a backslash at their end joining them, and spans."""
+    """(line, command line) of the code of a page: lines joined by a backslash at their end, and spans."""
     for block in page.blocks:
         at = 0
         while at < len(block.lines):
@@ -43,7 +43,7 @@ def shown(page: Page) -> Iterator[tuple[int, str]]:
 
 
 def _is_typed(text: str) -> bool:
-    """Whether a line of a block is typed, or printed: what is typed begins with a program or a word of the shell."""
+    """Whether a line of a block is typed, not printed: it begins with a program or a word of the shell."""
     word = next((word for word in text.lstrip("(# ").split() if not re.match(r"[A-Z_]+=", word)), "")
     name = word.rpartition("/")[2]
     return name in PROGRAMS or word in SHELL or "/" in word or shutil.which(word) is not None
@@ -61,7 +61,9 @@ def calls(text: str) -> Iterator[list[str]]:
     call: list[str] = []
     for word in [*words, ";"]:
         if not word.strip(";|&") and word:
-            while call and (re.match(r"[A-Z_]+=", call[0]) or call[0] in ("sudo", "exec", "env", "$", "#", "then", "do")):
+            while call and (
+                re.match(r"[A-Z_]+=", call[0]) or call[0] in ("sudo", "exec", "env", "$", "#", "then", "do")
+            ):
                 call = call[1:]
             if call:
                 yield call
@@ -90,9 +92,11 @@ def _values_of(action: argparse.Action) -> int:
 
 
 def argparse_problem(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
-    """"" or what of ``words`` the parser does not declare. What is left out of a call is no fault: pages abbreviate."""
+    """ "" or what of ``words`` the parser does not declare. What is left out is no fault: pages abbreviate."""
     left = list(words)
-    positionals = [a for a in parser._actions if not a.option_strings and not isinstance(a, argparse._SubParsersAction)]
+    positionals = [
+        a for a in parser._actions if not a.option_strings and not isinstance(a, argparse._SubParsersAction)
+    ]
     taken = 0
     while left:
         word = left.pop(0)
@@ -109,7 +113,9 @@ def argparse_problem(parser: argparse.ArgumentParser, words: Sequence[str]) -> s
                         return f"{parser.prog} {name} takes a value"
                     value = left.pop(0)
                     if action.choices and value not in action.choices and not PLACEHOLDER.search(value):
-                        return f"{parser.prog} {name} takes one of {', '.join(map(str, action.choices))}, not {value}"
+                        return (
+                            f"{parser.prog} {name} takes one of {', '.join(map(str, action.choices))}, not {value}"
+                        )
             continue
         verbs = verbs_of(parser)
         if verbs:
@@ -248,7 +254,7 @@ PLACES = ("bin", "stonith", "ocf", "compat", "compat/resource.d", "tools", "test
 
 
 def problem_of(call: Sequence[str]) -> str:
-    """"" or what is wrong with one call. Programs of others are theirs."""
+    """ "" or what is wrong with one call. Programs of others are theirs."""
     words = without_redirections(call)
     if not words:
         return ""

@@ -6,7 +6,6 @@ import ast
 import re
 
 from docs import TOP
-
 from failover_kit.manager import actions, events
 from unit.test_layers import ALLOWED
 
@@ -59,5 +58,9 @@ def test_threads_are_those_that_are_made() -> None:
         text = path.read_text()
         made |= set(re.findall(r'(?:\bWorker\(f?|threading\.Thread\(.*name=f?)"([a-z]+)', text))
     table = _part("Inside failoverd").partition("| thread")[2].partition("\n\n")[0]
-    named = {word.split()[0] for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for word in re.findall(r"`([^`]+)`", row)}
+    named = {
+        word.split()[0]
+        for row in re.findall(r"^\| (`[^|]*) \|", table, re.M)
+        for word in re.findall(r"`([^`]+)`", row)
+    }
     assert named == made

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+import docpages
 import pytest
 
 from docs import TOP, commands
-import docpages
 
 PAGES = docpages.pages()
 # What CHANGELOG.md and design notes tell of the past need not be so today.

@@ -7,11 +7,10 @@ import pathlib
 import re
 import subprocess
 
+import docpages
 import pytest
 
 from docs import TOP, commands
-import docpages
-
 from failover_kit.manager import hacf, haresources
 
 FOUND = [docpages.read(path) for path in docpages.pages() if path.name != "CHANGELOG.md"]
@@ -19,12 +18,12 @@ DIRECTIVES = {*hacf._SINGLE, *hacf._SEVERAL, *hacf._WHOLE_LINE} - {"stonith"}  #
 BASE = {
     "node": "node pete mclaws",
     "serial": "serial /dev/ttyS0",
-    "fence_device": "fence_device benjamin fence_wti_ips800 ip=192.0.2.219 password_file=/x plug.pete=1 plug.mclaws=5",
+    "fence_device": "fence_device b fence_wti_ips800 ip=192.0.2.9 password_file=x plug.pete=1 plug.mclaws=5",
 }
 
 
 def _kind(block: docpages.Block) -> str:
-    """"ha.cf" or "haresources" for a block that is one, by its mark or by what its lines begin with."""
+    """ "ha.cf" or "haresources" for a block that is one, by its mark or by what its lines begin with."""
     if block.comment.startswith("config:"):
         return block.comment.partition(":")[2].strip()
     if block.language == "text" or block.comment.startswith("not ours"):
@@ -32,7 +31,9 @@ def _kind(block: docpages.Block) -> str:
     lines = [line for line in block.lines if line.strip() and not line.startswith((" ", "#"))]
     if lines and all((line.split()[0] in DIRECTIVES and len(line.split()) > 1) for line in lines):
         return "ha.cf"
-    if lines and all(re.match(r"(pete|mclaws) +[\w.:/-]+::|(pete|mclaws) +(IPaddr|Filesystem|\d+\.)", line) for line in lines):
+    if lines and all(
+        re.match(r"(pete|mclaws) +[\w.:/-]+::|(pete|mclaws) +(IPaddr|Filesystem|\d+\.)", line) for line in lines
+    ):
         return "haresources"
     return ""
 
@@ -46,16 +47,24 @@ def _whole(text: str) -> str:
     """A fragment of ha.cf with what it leaves out: two nodes, a link, a device for each of them."""
     given = {line.split()[0] for line in text.split("\n") if line.strip()}
     devices = {"fence_device", "stonith_host", "fence_level", "fence_trust"}
-    wanted = [line for name, line in BASE.items() if name not in given and not (name == "fence_device" and given & devices)]
+    wanted = [
+        line
+        for name, line in BASE.items()
+        if name not in given and not (name == "fence_device" and given & devices)
+    ]
     return "\n".join([*wanted, text, ""])
 
 
-@pytest.mark.parametrize(("place", "text"), _examples("ha.cf"), ids=lambda v: v if ":" in v and "\n" not in v else "")
+@pytest.mark.parametrize(
+    ("place", "text"), _examples("ha.cf"), ids=lambda v: v if ":" in v and "\n" not in v else ""
+)
 def test_fragments_of_ha_cf_are_read(place: str, text: str) -> None:
     assert not hacf.parse(_whole(text)).problems, place
 
 
-@pytest.mark.parametrize(("place", "text"), _examples("haresources"), ids=lambda v: v if ":" in v and "\n" not in v else "")
+@pytest.mark.parametrize(
+    ("place", "text"), _examples("haresources"), ids=lambda v: v if ":" in v and "\n" not in v else ""
+)
 def test_lines_of_haresources_are_read(place: str, text: str) -> None:
     for line in re.sub(r"\\\n\s*", " ", text).split("\n"):  # one at a time: pages show several ways to write one
         assert not haresources.parse(line + "\n", ("pete", "mclaws")).problems or not line.strip(), place

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
-import docs
 import docpages
+
+import docs
 
 FOUND = [docpages.read(path) for path in docpages.pages()]
 
@@ -19,7 +20,9 @@ def test_links_and_anchors_lead_somewhere() -> None:
 def test_a_wrong_link_is_found(tmp_path: pathlib.Path) -> None:
     page = docs.TOP / "docs" / "no-page.md"
     text = tmp_path / "page.md"
-    text.write_text("# A `page`\n\n[a](b.md) ![p](../x.png)\n[c](#a-page)\n[d](#a-pag)\n\n    [e](f.md)\n\n`[g](h.md)`\n")
+    text.write_text(
+        "# A `page`\n\n[a](b.md) ![p](../x.png)\n[c](#a-page)\n[d](#a-pag)\n\n    [e](f.md)\n\n`[g](h.md)`\n"
+    )
     read = docpages.read(text)
     assert read.anchors == ("a-page",)
     here = docpages.Page(page, read.headings, read.anchors, read.links, read.blocks, read.spans)

@@ -1,4 +1,4 @@
-"""The manual: every directive is on the page of ha.cf, its examples load, roff has no objections, names are free."""
+"""The manual: every directive is on the page of ha.cf, its examples load, roff has no objections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from docs import TOP
-
 from failover_kit.cli import filemanuals
 from failover_kit.manager import authkeys, hacf, haresources
 from failover_kit.manager.configtext import time_ms
@@ -51,7 +50,9 @@ def test_the_defaults_on_the_page_are_those_of_the_parser() -> None:
 
 def test_the_examples_load() -> None:
     assert not hacf.parse("\n".join(filemanuals.HA_CF.examples[0].lines) + "\n").problems
-    assert not haresources.parse("\n".join(filemanuals.HARESOURCES.examples[0].lines) + "\n", ("pete", "mclaws")).problems
+    assert not haresources.parse(
+        "\n".join(filemanuals.HARESOURCES.examples[0].lines) + "\n", ("pete", "mclaws")
+    ).problems
 
 
 def test_the_lines_of_authkeys_are_accepted() -> None:
@@ -75,11 +76,15 @@ def test_mandoc_lint(name: str) -> None:
 
 def test_pages_named_by_pages_are_ours_or_known(tmp_path: pathlib.Path) -> None:
     """SEE ALSO leads to pages that are written, or to those of programs that Debian has."""
-    subprocess.run(["/usr/bin/python3", "-IB", str(TOP / "tools" / "manpages.py"), str(tmp_path)], timeout=120, check=True)
+    subprocess.run(
+        ["/usr/bin/python3", "-IB", str(TOP / "tools" / "manpages.py"), str(tmp_path)], timeout=120, check=True
+    )
     written = {f"{p.stem}({p.suffix[1:]})" for p in tmp_path.glob("man?/*")}
     others = {"fence_wti(8)", "pacemaker-fenced(7)", "stonith_admin(8)", "systemctl(1)", "crm_resource(8)"}
     for path in tmp_path.glob("man?/*"):
         text = path.read_text().partition(".SH SEE ALSO\n")[2].partition("\n.SH")[0]
         for name, section in re.findall(r"\\fB([^\\]*(?:\\-[^\\]*)*)\\fR\((\d)\)", text):
             page = f"{name}({section})".replace("\\-", "-")
-            assert page in written | others or page[0].islower() and "failover" not in page, f"{path.name}: {page}"
+            assert page in written | others or (page[0].islower() and "failover" not in page), (
+                f"{path.name}: {page}"
+            )

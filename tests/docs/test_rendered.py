@@ -1,4 +1,4 @@
-"""The pages as cmark-gfm reads them: the same headings, code and links as our own reading; and all of it rendered."""
+"""The pages as cmark-gfm reads them: headings, code and links as in our own reading; and all of it rendered."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 import subprocess
 import urllib.parse
 
+import docpages
 import pytest
 
 from docs import TOP
-import docpages
 
 pytestmark = pytest.mark.release
 TOOL = TOP / "tools" / "docs.py"
@@ -26,7 +26,9 @@ def _html(path: pathlib.Path) -> str:
 @pytest.mark.parametrize("path", docpages.pages(), ids=lambda p: str(p.relative_to(TOP)))
 def test_our_reading_is_the_one_of_cmark_gfm(path: pathlib.Path) -> None:
     page, text = docpages.read(path), _html(path)
-    headings = [html.unescape(re.sub("<[^>]+>", "", words)) for words in re.findall(r"<h[1-6]>(.*?)</h[1-6]>", text, re.S)]
+    headings = [
+        html.unescape(re.sub("<[^>]+>", "", words)) for words in re.findall(r"<h[1-6]>(.*?)</h[1-6]>", text, re.S)
+    ]
     assert docpages.anchors_of(headings) == page.anchors
     code = re.findall(r"<pre[^>]*><code[^>]*>(.*?)</code></pre>", text, re.S)
     theirs = [[line.strip() for line in html.unescape(block).split("\n") if line.strip()] for block in code]
