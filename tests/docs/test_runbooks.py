@@ -73,39 +73,35 @@ def test_every_alert_of_alerts_md_has_a_runbook() -> None:
     text = (alarms.RUNBOOKS.parent / "alerts.md").read_text()
     table = text.partition("## Which alerts there are")[2].partition("\n## ")[0]
     listed = {code.split("-GROUP")[0].split("-NAME")[0] for code in re.findall(r"`([a-z]+(?:-[A-Za-z]+)*)`", table)}
-    ends = set(
-        [
-            "peer-up",
-            "peer-left",
-            "power-is-on",
-            "drill-proved",
-            "started",
-            "stopped",
-            "takeover",
-            "granted",
-            "link-back",
-            "persist-ok",
-        ]
-    )
-    words = set(
-        [
-            "node",
-            "fencing",
-            "resource",
-            "attribute",
-            "peer",
-            "desc",
-            "member",
-            "lost",
-            "task",
-            "rc",
-            "off",
-            "on",
-            "status",
-            "prove",
-            "confirm-dead",
-            "rsc",
-        ]
-    )
+    ends = {
+        "peer-up",
+        "peer-left",
+        "power-is-on",
+        "drill-proved",
+        "started",
+        "stopped",
+        "takeover",
+        "granted",
+        "link-back",
+        "persist-ok",
+    }
+    words = {
+        "node",
+        "fencing",
+        "resource",
+        "attribute",
+        "peer",
+        "desc",
+        "member",
+        "lost",
+        "task",
+        "rc",
+        "off",
+        "on",
+        "status",
+        "prove",
+        "confirm-dead",
+        "rsc",
+    }
     words.add("interval")
     assert listed - ends - words <= alarms.codes(), listed - ends - words - alarms.codes()
