@@ -85,12 +85,14 @@ def test_the_installed_stonith_knows_its_own_plugins_and_runs(tree: pathlib.Path
     assert ours | {"wti_nps"} <= set(done.stdout.split())
 
 
-def test_every_command_and_agent_has_its_manual_page(tree: pathlib.Path) -> None:
+def test_every_command_file_and_agent_has_its_manual_page(tree: pathlib.Path) -> None:
     pages = {p.relative_to(tree / "usr/share/man").as_posix() for p in (tree / "usr/share/man").rglob("*.?")}
     agents = {p.name for p in (tree / "usr/lib/ocf/resource.d/failover-kit").iterdir()}
     places = {"man1": "usr/bin", "man8": "usr/sbin"}
     commands = {f"{man}/{p.name}.{man[-1]}" for man, place in places.items() for p in (tree / place).iterdir()}
-    assert pages == {f"man7/ocf_failover-kit_{name}.7" for name in agents} | commands
+    files = {f"man5/failover-kit-{name}.5" for name in ("ha.cf", "haresources", "authkeys")}
+    files.add("man8/failover-kit-compat.8")  # of the commands whose own names belong to other packages' pages
+    assert pages == {f"man7/ocf_failover-kit_{name}.7" for name in agents} | commands | files
 
 
 def test_completion_is_where_bash_completion_looks_by_name(tree: pathlib.Path) -> None:

@@ -331,6 +331,7 @@ def test_the_mail_sample_writes_a_mail(tmp_path: pathlib.Path) -> None:
     assert "To: root" in head.splitlines()
     assert body.startswith("group web: parked here; repair it\n")
     assert "attribute_name = parked" in body.splitlines()
+    assert "docs/runbooks/README.md, section parked\n" in body
 
 
 def test_the_mail_sample_lets_nobody_write_headers(tmp_path: pathlib.Path) -> None:

@@ -88,9 +88,9 @@ def test_examples_are_right(agent):
 def test_the_tool_writes_one_file_for_each(tmp_path):
     argv = [sys.executable, "-I", TOP / "tools/manpages.py", tmp_path]
     subprocess.run(argv, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": "86400"}, timeout=60)
-    assert {file.name for file in tmp_path.iterdir()} == {"man1", "man7", "man8"}
+    assert {file.name for file in tmp_path.iterdir()} == {"man1", "man5", "man7", "man8"}
     assert {file.name for file in (tmp_path / "man7").iterdir()} == {f"{page_name(agent)}.7" for agent in AGENTS}
-    commands = {"failoverctl.8", "failoverd.8", "fence_wti_ips800.8"}
+    commands = {"failoverctl.8", "failoverd.8", "fence_wti_ips800.8", "failover-kit-compat.8"}
     assert {file.name for file in (tmp_path / "man8").iterdir()} == commands
     for file in tmp_path.glob("man?/*"):
         assert f'"{file.suffix[1:]}" "1970-01-02" "failover-kit ' in file.read_text()
