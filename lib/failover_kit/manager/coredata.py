@@ -162,10 +162,7 @@ class Order:
 
 def _differs(record: NodeRecord | GroupRecord, fields: Mapping[str, Any]) -> bool:
     """Whether ``replace(record, **fields)`` would be another record; making one costs as much as a whole turn."""
-    for name, value in fields.items():
-        if getattr(record, name) != value:
-            return True
-    return False
+    return any(getattr(record, name) != value for name, value in fields.items())
 
 
 class CoreBase:

@@ -34,15 +34,14 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from failover_kit.manager import dialect, wireitems
 from failover_kit.manager.config import LINK_LIMIT, Secret
-from failover_kit.manager.records import Beat, GroupClaim
+from failover_kit.manager.records import STANDING, Beat, GroupClaim, standing
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.wireitems import COUNTER_LIMIT, EPOCH_LIMIT, digits, number, quote, unquote
 
@@ -66,11 +65,6 @@ _CLAIMED_NODE = re.compile(rb"=failover-kit [0-9.]{1,7}\nnode ([!-<>-~]{1,96})\n
 _SIGNATURE = re.compile(rb"\nauth (0|[1-9][0-9]?) ([0-9a-f]{64})\n=end\n\Z")
 _SIGNATURE_TAIL_BYTES = len(b"\nauth 15 ") + 64 + len(b"\n=end\n")
 
-_MOVING = ("counter", "echoes")
-"""What differs between two beats of a node at rest, and the lines it stands in: they follow each other."""
-_standing: Callable[[Beat], tuple[Any, ...]] = attrgetter(
-    *(field.name for field in fields(Beat) if field.name not in _MOVING)
-)
 _MOVING_LINES = re.compile(rb"\nbeat (0|[1-9][0-9]{0,19})\n((?:echo [^\n]*\n)*)")
 
 _BASE_KEYS = frozenset(("node", "boot", "life", "beat", "echo", "says", "conf"))  # of 1.0, besides "group"
@@ -128,17 +122,17 @@ class Writer:
     def __init__(self, keys: Mapping[int, Secret], key_index: int) -> None:
         self._key = keys[key_index]
         self._key_index = key_index
-        self._said: tuple[Any, ...] = ()
+        self._said: list[Any] = []
         self._parts: _Parts | None = None
 
     def encode(self, beat: Beat) -> bytes:
         """As ``encode``: the same bytes, the same ValueError."""
-        standing = _standing(beat)
-        if self._parts is not None and standing == self._said:
+        said = standing(beat)
+        if self._parts is not None and said == self._said:
             body = self._parts.head + _moving_lines(beat.counter, beat.echoes) + self._parts.tail
         else:
             body = _body(beat)
-            self._said, self._parts = standing, _parted(body)
+            self._said, self._parts = said, _parted(body)
         return _framed(body, self._key, self._key_index)
 
 
@@ -292,8 +286,9 @@ def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
 
 
 class Reader:
-    """``decode`` for frames that follow each other: what is equal, byte for byte, to the frame before is not read
-    anew. Marker, length, version and signature are looked at each time, and the new numbers have to be spelled right.
+    """``decode`` for frames that follow each other: what equals the frame before, byte for byte, is not read anew.
+
+    Marker, length, version and signature are looked at each time, and the new numbers have to be spelled right.
     """
 
     def __init__(self, keys: Mapping[int, Secret]) -> None:
@@ -316,8 +311,8 @@ class Reader:
                 pass  # the whole is read, which says what is wrong
         beat = _read_body(body, minor)
         if minor <= dialect.MINOR:  # of a newer one not every line was read
-            standing = {field.name: getattr(beat, field.name) for field in fields(Beat) if field.name not in _MOVING}
-            self._parts, self._again = parts, partial(Beat, **standing)
+            said = dict(zip(STANDING, standing(beat), strict=True))
+            self._parts, self._again = parts, partial(Beat, **said)
         return beat
 
 
