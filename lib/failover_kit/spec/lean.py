@@ -78,8 +78,8 @@ def _become(argv: Sequence[str], streams: tuple[int, int], news: int, keep: Sequ
             signal.signal(number, signal.SIG_DFL)
         os.chdir("/")
         null = os.open("/dev/null", os.O_RDONLY)
-        for number, fd in enumerate((null, *streams)):
-            os.dup2(fd, number)
+        for stream, fd in enumerate((null, *streams)):
+            os.dup2(fd, stream)
         first = 3
         for fd in sorted({news, *(fd for fd in keep if fd > 2)}):
             os.closerange(first, fd)
