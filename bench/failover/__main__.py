@@ -1,13 +1,15 @@
 """Measure failovers of failoverd, Heartbeat 3, Pacemaker with corosync, and keepalived, on one stage, in one run.
 
-    /usr/bin/python3 bench/failover [--runs N] [--only EVENT]... [--who NAME]... [--minutes M] [--markdown | --json]
+    /usr/bin/python3 bench/failover [--runs N] [--only EVENT]... [--who NAME]... [--minutes M]
+                                    [--markdown | --json | --write FILE]
 
 Needs root. Each manager gets two nodes in namespaces of their own, a filesystem and an address (keepalived: the
 address alone), the same switch and the same client, which asks the address every 10 ms from a third namespace.
 Events: ``switchover`` (an order), ``power`` (everything of the active node ends at once), ``idle`` (CPU, memory),
 ``steady`` (with ``--minutes``: all cores busy, nothing wrong; nobody may be shot and nothing may move). Nothing is
-left behind. Exit codes: 0 measured, whoever was faster; 1 a manager did not do what it was measured for; 2 the
-bench cannot run here; 130 interrupted.
+left behind. ``--write docs/measurements.md`` puts the section into that page and the picture beside it, unless
+something failed. Exit codes: 0 measured, whoever was faster; 1 a manager did not do what it was measured for;
+2 the bench cannot run here; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "lib"), str(TOP / "bench"), str(TOP / "tests")]
 
+import page  # noqa: E402 - the path is known only now
+import picture  # noqa: E402
 import report  # noqa: E402 - the path is known only now
 from common.facts import machine_facts  # noqa: E402
 from drivers import DRIVERS, KEEPALIVED, NEEDED, OURS, Driver  # noqa: E402
@@ -55,7 +59,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="every single run, for machines")
     form.add_argument("--markdown", action="store_true", help="the section of docs/measurements.md")
+    form.add_argument("--write", type=Path, metavar="FILE", help="put it into this page, a picture beside it")
     options = parser.parse_args(argv)
+    if options.write and (options.only or options.who or options.runs < report.MINIMUM_RUNS):
+        parser.error(f"--write: only with all events, everybody, and at least {report.MINIMUM_RUNS} runs")
+    if options.write and not options.write.is_file():
+        parser.error(f"--write: there is no {options.write}")
     if options.runs < 1:
         parser.error("--runs: at least 1")
     return options
@@ -104,6 +113,21 @@ def measure(options: argparse.Namespace, names: Sequence[str]) -> report.Results
     return results
 
 
+def publish(path: Path, results: report.Results, facts: dict[str, str]) -> int:
+    """Write page and picture, or say why not and what was measured. Returns the exit code."""
+    sys.stdout.write(report.as_text(results, facts))
+    reason = page.unfit(results)
+    if reason:
+        say(f"bench/failover: {path} was not written: {reason}")
+        return 1
+    drawing = path.parent / page.PICTURE
+    drawing.parent.mkdir(exist_ok=True)
+    drawing.write_text(picture.svg(results), encoding="utf-8")
+    path.write_text(page.put(path.read_text(encoding="utf-8"), page.section(results, facts)), encoding="utf-8")
+    say(f"written: {path}, {drawing}")
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code."""
     options = parse(argv)
@@ -121,8 +145,11 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     versions = {name: DRIVERS[name]("").version() for name in names}
+    facts = {**machine_facts(), **versions}
+    if options.write:
+        return publish(options.write, results, facts)
     form = report.as_json if options.json else report.as_markdown if options.markdown else report.as_text
-    sys.stdout.write(form(results, {**machine_facts(), **versions}))
+    sys.stdout.write(form(results, facts))
     return 1 if results.failures else 0
 
 

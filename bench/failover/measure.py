@@ -21,7 +21,7 @@ LIMIT_S = 60
 CALM_S = 1.5
 STABLE_ANSWERS = 30
 IDLE_S = 30
-US_IN_MS = 1000
+_CPUCLOCK_SCHED = 2  # include/linux/posix-timers.h: nanoseconds that the scheduler counted
 DISK, ADDRESS = GROUP.disk, GROUP.cluster_address
 
 
@@ -101,6 +101,8 @@ class Idle:
     """What both nodes' managers use while nothing happens, together, halved."""
 
     cpu_percent: float
+    own_percent: float
+    """Of that, the manager's own processes: without the resource agents that it runs to look."""
     pss_mib: float
     processes: float
 
@@ -110,13 +112,29 @@ def idle(kind: type[Driver]) -> Idle:
     with Pair(kind, keepalive_ms=kind.idle_keepalive_ms, deadtime_ms=kind.idle_deadtime_ms) as pair:
         pair.start()
         pair.until(lambda: False, 5)
+        stay = {pid: _process_us(pid) for pid in _managers(pair)}
         before, began = _cpu_us(pair), time.monotonic()
         pair.until(lambda: False, IDLE_S)
         used_us, lasted_s = _cpu_us(pair) - before, time.monotonic() - began
-        own = set().union(*(node.own_pids() for node in pair.nodes.values()))
-        pids = [pid for node in pair.nodes.values() for pid in _pids(Path(node.cgroup)) if pid not in own]
+        pids = _managers(pair)
+        own_us = sum(_process_us(pid) - stay[pid] for pid in pids if pid in stay)
         pss_kib = sum(_pss_kib(pid) for pid in pids)
-    return Idle(used_us / lasted_s / 1e6 * 100 / 2, pss_kib / 1024 / 2, len(pids) / 2)
+    percent = 100 / (lasted_s * 1e6) / 2
+    return Idle(used_us * percent, own_us * percent, pss_kib / 1024 / 2, len(pids) / 2)
+
+
+def _managers(pair: Pair) -> list[int]:
+    """What runs in the nodes and is not the stage's; a resource agent may be among it just now."""
+    stage = set().union(*(node.own_pids() for node in pair.nodes.values()))
+    return [pid for node in pair.nodes.values() for pid in _pids(Path(node.cgroup)) if pid not in stage]
+
+
+def _process_us(pid: int) -> float:
+    """CPU time of all its threads, without children: its clock (clock_getcpuclockid(3)). 0 when it is gone."""
+    try:
+        return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED) / 1000
+    except OSError:
+        return 0.0
 
 
 def _cpu_us(pair: Pair) -> int:

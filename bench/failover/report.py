@@ -28,14 +28,16 @@ class Results:
 
 @dataclass(frozen=True)
 class Target:
-    """``value``: what was reached, None when it cannot be said; ``most``: what it may be."""
+    """``value``: what was reached, None: cannot be said; ``most``: what it may be, None: no target is set."""
 
     what: str
     value: float | None
-    most: float
+    most: float | None
 
     def text(self) -> str:
         reached = "no value" if self.value is None else f"{self.value:.2f}"
+        if self.most is None:
+            return f"{reached} (no target is set)"
         goal = "0" if self.most == 0 else f"≤ {self.most:.2f}"
         met = "" if self.value is None else ": met" if self.value <= self.most else ": NOT MET"
         return f"{reached} (to reach: {goal}{met})"
@@ -66,12 +68,14 @@ def targets(results: Results) -> list[Target]:
     after = {key: _median(results.samples.get((POWER_LOSS, key), ()), _takeover) for key in (OURS, HEARTBEAT)}
     ours, heartbeat, pacemaker = (results.idle.get(key) for key in (OURS, HEARTBEAT, PACEMAKER))
     cpu = _ratio(ours.cpu_percent, heartbeat.cpu_percent) if ours and heartbeat else None
+    own = _ratio(ours.own_percent, heartbeat.own_percent) if ours and heartbeat else None
     memory = _ratio(ours.pss_mib, pacemaker.pss_mib) if ours and pacemaker else None
     planned, power = _ratio(gaps[OURS], best), _ratio(after[OURS], after[HEARTBEAT])
     found = [
         Target("planned switchover, client's gap / the better of Heartbeat and Pacemaker", planned, 0.6),
         Target("power loss, from the fence to the last resource / Heartbeat", power, 0.5),
         Target("idle CPU / Heartbeat", cpu, 1.0),
+        Target("idle CPU without the monitors, which Heartbeat has not / Heartbeat", own, None),
         Target("idle memory / Pacemaker", memory, 1 / 3),
     ]
     if OURS in results.steady:
@@ -103,7 +107,8 @@ def as_text(results: Results, facts: Facts) -> str:
     for event, key, count, gap, parts in _rows(results):
         lines += [f"{event:20} {key:10} n={count:3} client's gap {gap:>22} ms", f"{'':31} {parts}"]
     for key, one in results.idle.items():
-        costs = f"cpu {one.cpu_percent:.2f} %  memory {one.pss_mib:.1f} MiB  processes {one.processes:g}"
+        cpu = f"cpu {one.cpu_percent:.2f} % (manager {one.own_percent:.2f} %)"
+        costs = f"{cpu}  memory {one.pss_mib:.1f} MiB  processes {one.processes:g}"
         lines.append(f"{'idle':20} {key:10} {costs}")
     for key, counts in results.steady.items():
         lines.append(f"{'cores busy':20} {key:10} {_counts(counts)}")
@@ -125,10 +130,11 @@ def as_markdown(results: Results, facts: Facts) -> str:
     lines += ["| --- | --- | --- | --- | --- |"]
     lines += [f"| {' | '.join(row)} |" for row in _rows(results)]
     if results.idle:
-        lines += ["", "| idle, a node | CPU, % of a core | memory (PSS), MiB | processes |"]
-        lines += ["| --- | --- | --- | --- |"]
+        own = "of that the manager's own"
+        lines += ["", f"| idle, a node | CPU, % of a core | {own} | memory (PSS), MiB | processes |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {key} | {one.cpu_percent:.2f} | {one.pss_mib:.1f} | {one.processes:g} |"
+            f"| {key} | {one.cpu_percent:.2f} | {one.own_percent:.2f} | {one.pss_mib:.1f} | {one.processes:g} |"
             for key, one in results.idle.items()
         ]
     if results.steady:

@@ -99,6 +99,32 @@ def test_beats_that_only_count_on_are_short(tmp_path: Path) -> None:
     assert [(e.now_ms, e.event, []) for e in entries(tmp_path)] == calls
 
 
+def woken(calls: list[tuple[int, ev.Event, list[Action]]]) -> list[bool]:
+    """After each call, whether the flush was told to begin."""
+
+    async def story() -> list[bool]:
+        journal = Journal("/nowhere", LIFE)
+        told = []
+        for now_ms, event, actions in calls:
+            journal.record(now_ms, event, actions)
+            told.append(journal._wake.is_set())
+            journal._wake.clear()
+        journal._worker.close()
+        return told
+
+    return asyncio.run(story())
+
+
+def test_ticks_and_beats_that_led_to_nothing_wait_for_company() -> None:
+    beat = ev.BeatReceived("eth1", BEAT)
+    note: list[Action] = [Note(Level.INFO, "x", "y")]
+    assert woken([(0, ev.Tick(), []), (900, beat, []), (1000, ev.Tick(), [SendBeat(BEAT)])]) == [False] * 3
+    assert woken([(0, ev.Tick(), []), (10, beat, note)]) == [False, True]
+    assert woken([(0, ev.Persisted(1), [])]) == [True]
+    long = [(1_000, ev.Tick(), []), (5_999, ev.Tick(), []), (6_000, beat, []), (6_001, beat, [])]
+    assert woken(long) == [False, False, True, True], "and not for longer than five seconds"
+
+
 def test_a_full_ring_loses_the_oldest_and_says_how_many(tmp_path: Path) -> None:
     write(tmp_path, [(n, ev.Tick(), []) for n in range(25)], ring_entries=10)
     items = list(read([str(tmp_path / CURRENT)]))

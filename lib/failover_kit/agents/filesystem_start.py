@@ -8,7 +8,8 @@ from failover_kit.agents.filesystem_source import BLOCK, kind_of
 from failover_kit.kernel.attempts import Attempts, GivenUp
 from failover_kit.ocf import codes
 from failover_kit.ocf.codes import AgentError, failed, not_here
-from failover_kit.spec.process import CommandMissing, CommandTimeout, run
+from failover_kit.spec.lean import run
+from failover_kit.spec.process import CommandMissing, CommandTimeout
 from failover_kit.spec.values import shown
 
 TYPE_CHECKING = False

@@ -10,10 +10,16 @@ from failover_kit.spec.values import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+
     from failover_kit.kernel.mounts import Mount
     from failover_kit.kernel.users import Uses
     from failover_kit.ocf.agent import Call
     from failover_kit.spec.deadline import Deadline
+else:
+    # Its C half, which every interpreter has loaded: signal itself makes enums of all numbers, and each stop of a
+    # filesystem would wait for that although most have nobody to signal.
+    import _signal as signal
 
 # How long processes get to end by themselves: at most this, or what their signals need, and at most half
 # of what is left.
@@ -121,9 +127,7 @@ class Ladder:
 
 
 def _numbers(names: str) -> "list[int]":
-    import signal
-
-    return [int(signal.Signals[f"SIG{name}"]) for name in names.split()]
+    return [int(getattr(signal, f"SIG{name}")) for name in names.split()]
 
 
 def _strike(targets: "list[Mount]") -> None:

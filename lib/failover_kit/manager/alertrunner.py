@@ -140,7 +140,7 @@ class Alerts:
 
     def record(self, now_ms: int, event: Event, actions: Sequence[Action]) -> None:  # noqa: ARG002 - a Recorder
         """Take note of one turn; most have nothing to say."""
-        notes = [action for action in actions if isinstance(action, Note)]
+        notes = [action for action in actions if isinstance(action, Note)] if actions else None
         if not notes:
             return
         wall_us = self._wall_us()

@@ -6,6 +6,7 @@ from the decision on, having counts from the disk on: every question "may I" loo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -159,6 +160,11 @@ class Order:
     counter: int = 0  # of our beats when it was given: what answers a later one is news
 
 
+def _differs(record: NodeRecord | GroupRecord, fields: Mapping[str, Any]) -> bool:
+    """Whether ``replace(record, **fields)`` would be another record; making one costs as much as a whole turn."""
+    return any(getattr(record, name) != value for name, value in fields.items())
+
+
 class CoreBase:
     """State of the core and its writers. Decisions are in the classes built on it."""
 
@@ -291,19 +297,19 @@ class CoreBase:
             self._change(drilled=drill.before)
 
     def _change(self, **fields: Any) -> None:
-        changed = replace(self.wanted, **fields)
-        if changed != self.wanted:
-            self.wanted = changed
-            self._dirty = True
-            self._version += 1
+        if not _differs(self.wanted, fields):
+            return  # with each beat, several times
+        self.wanted = replace(self.wanted, **fields)
+        self._dirty = True
+        self._version += 1
 
     def _change_group(self, name: str, **fields: Any) -> None:
-        changed = replace(self.wanted_groups[name], **fields)
-        if changed != self.wanted_groups[name]:
-            self.wanted_groups[name] = changed
-            self._dirty = True
-            self._version += 1
-            self.beat_due = True
+        if not _differs(self.wanted_groups[name], fields):
+            return
+        self.wanted_groups[name] = replace(self.wanted_groups[name], **fields)
+        self._dirty = True
+        self._version += 1
+        self.beat_due = True
 
     def _become(self, group: Group, trigger: GroupTrigger) -> None:
         """The only writer of a group's state."""

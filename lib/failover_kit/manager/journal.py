@@ -14,8 +14,8 @@ A head has the dialect of who wrote what follows (design/0039). What a newer min
 known here, to be explained; it is not replayed.
 
 ``record`` only appends to a bounded ring in memory; a thread does the encoding and writing, so a slow or
-full disk costs entries (a gap says how many) and never a beat. Nothing is fsynced: a power cut loses the
-last second of the journal; what must survive is in the store.
+full disk costs entries (a gap says how many) and never a beat. Nothing is fsynced: a power cut loses the last
+second of the journal, and the last five of ticks and beats that led to nothing; what must survive is in the store.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from failover_kit.manager.codec import (
 from failover_kit.manager.core import Core
 from failover_kit.manager.events import BeatReceived, Event, Tick
 from failover_kit.manager.offloop import Worker
-from failover_kit.manager.records import Beat, CoreConfig, NodeRecord
+from failover_kit.manager.records import Beat, CoreConfig, NodeRecord, standing
 from failover_kit.manager.snapshot import import_core
 from failover_kit.manager.states import InvariantViolation
 
@@ -58,7 +58,12 @@ RING_ENTRIES = 20_000
 """Some minutes of a busy node: what a disk may hang before entries are lost."""
 
 FLUSH_PAUSE_MS = 1_000
+QUIET_PAUSE_MS = 5_000
+"""Ticks and beats that led to nothing wait so long for company: to wake the thread costs more than they do."""
+
 CLOSE_TIMEOUT_MS = 3_000
+
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 CURRENT = "current.jsonl"
 PREVIOUS = "previous.jsonl"
@@ -107,7 +112,7 @@ class _BeatShortener:
         self._last[event.link] = beat
         if last is None or [nonce for nonce, _ in last.echoes] != [nonce for nonce, _ in beat.echoes]:
             return None
-        if dataclasses.replace(last, counter=beat.counter, echoes=beat.echoes) != beat:
+        if standing(last) != standing(beat):
             return None
         return [event.link, beat.counter, [heard for _, heard in beat.echoes]]
 
@@ -154,6 +159,7 @@ class Journal:
         self._lost = 0
         self._wall_s = wall_s
         self._wake = asyncio.Event()
+        self._quiet_since_ms = 0  # when the oldest entry came that nobody was woken for; 0: there is none
         self._worker = Worker("journal")
         self._files = _Files(directory, life, limit_bytes // 2, int(wall_s() * 1000))
         self._task: asyncio.Task[None] | None = None
@@ -166,9 +172,14 @@ class Journal:
         """Note one call of the core. Cheap; never raises; the oldest entry is lost when the ring is full."""
         if len(self._ring) >= self._ring_entries:
             self._lost += isinstance(self._ring.popleft(), Entry)
-        kept = tuple(action for action in actions if not isinstance(action, SendBeat))
+        kept = tuple([action for action in actions if not isinstance(action, SendBeat)]) if actions else ()
         self._ring.append(Entry(now_ms, int(self._wall_s() * 1000), event, kept))
-        self._wake.set()
+        if kept or not isinstance(event, Tick | BeatReceived):
+            self._wake.set()
+        elif not self._quiet_since_ms:
+            self._quiet_since_ms = now_ms
+        elif now_ms - self._quiet_since_ms >= QUIET_PAUSE_MS:
+            self._wake.set()
 
     async def close(self) -> None:
         """Write what is left, for at most CLOSE_TIMEOUT_MS, and end."""
@@ -195,6 +206,7 @@ class Journal:
     async def _flush(self) -> None:
         """Hand everything in the ring to the thread; a failed write becomes a gap in front of the next."""
         entries, self._ring = self._ring, deque()
+        self._quiet_since_ms = 0
         lost, self._lost = self._lost, 0
         if not entries and not lost:
             return
@@ -241,11 +253,15 @@ class _Files:
                 self._open()
             if lost:
                 self._line({"gap": lost, "why": "the disk was too slow or full"})
+            lines: list[str] = []
             for entry in entries:
                 if isinstance(entry, _Rotation):
+                    self._append(lines)
+                    lines = []
                     self._rotate(entry.core)
                 else:
-                    self._line(_entry_plain(entry, self._beats))
+                    lines.append(_encoded(_entry_plain(entry, self._beats)))
+            self._append(lines)
         except OSError:
             self.close()
             raise
@@ -292,7 +308,13 @@ class _Files:
         self._line({**head, "life": to_plain(self._life), **state})
 
     def _line(self, plain: dict[str, Any]) -> None:
-        data = json.dumps(plain, separators=(",", ":")).encode() + b"\n"
+        self._append([_encoded(plain)])
+
+    def _append(self, lines: Sequence[str]) -> None:
+        """In one write, as far as the disk takes it."""
+        if not lines:
+            return
+        data = "".join([f"{line}\n" for line in lines]).encode()
         if self._torn:
             data = b"\n" + data
         while data:

@@ -74,7 +74,7 @@ class FrameReceiver:
         """
         self._node, self._peer = pair
         self._nonce = nonce
-        self._keys = keys
+        self._reader = wire.Reader(keys)
         self._on_beat = on_beat
         self._limiter = Limiter(note, now_ms)
         self._inform = inform
@@ -89,7 +89,7 @@ class FrameReceiver:
         """One frame, or what looked like one, that came in on ``link``. Never raises."""
         origin = f" (from {source})" if source else ""
         try:
-            beat = wire.decode(frame, self._keys)
+            beat = self._reader.decode(frame)
         except wire.FrameError as error:
             if self._is_foreign(link, wire.claimed_node(frame)):
                 self._let_go(link, origin)

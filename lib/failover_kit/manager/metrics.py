@@ -7,6 +7,7 @@ dashboards show this cluster, too; a group of haresources stands there as one re
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from failover_kit.manager.states import GroupState, PeerState
 from failover_kit.manager.status import Health, Status, assess
 
 GAP_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_GAP_BUCKETS_MS = tuple(limit_s * 1000 for limit_s in GAP_BUCKETS_S)
 @dataclass(slots=True)
 class Gaps:
     """Times between two things that should be regular."""
@@ -32,10 +34,9 @@ class Gaps:
             self.count += 1
             self.sum_ms += gap_ms
             self.longest_ms = max(self.longest_ms, gap_ms)
-            for number, limit_s in enumerate(GAP_BUCKETS_S):
-                if gap_ms <= limit_s * 1000:
-                    self.buckets[number] += 1
-                    break
+            number = bisect_left(_GAP_BUCKETS_MS, gap_ms)
+            if number < len(_GAP_BUCKETS_MS):
+                self.buckets[number] += 1
         self.last_ms = now_ms
 
     def take(self, now_ms: int) -> Gaps:

@@ -6,8 +6,9 @@ milliseconds of CLOCK_BOOTTIME on the node that took them; they are never compar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 from failover_kit.manager.states import GroupState
 
@@ -150,6 +151,17 @@ class Beat:
             if claim.name == name:
                 return claim
         return None
+
+
+MOVING = ("counter", "echoes")
+"""What differs between two beats of a node at rest."""
+
+STANDING = tuple(field.name for field in fields(Beat) if field.name not in MOVING)
+
+
+def standing(beat: Beat) -> list[Any]:
+    """All the rest of a beat, to compare."""
+    return [getattr(beat, name) for name in STANDING]
 
 
 class PlugState(Enum):

@@ -71,6 +71,9 @@ FRESH_LEAST_MS = 500
 """A decision may take this long to its fork on any machine; otherwise half of deadtime."""
 
 
+_TICK = Tick()
+
+
 class Sender(Protocol):
     """A link, as far as the shell cares."""
 
@@ -133,17 +136,20 @@ class Shell:
         self._fresh_ms = max(FRESH_LEAST_MS, core.config.deadtime_ms // 2)
         self._events: deque[Event] = deque()
         self._turning = False
+        self._writer = wire.Writer(parts.keys.keys, parts.keys.sign_index)
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0  # when it is due, by our clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies: dict[int, asyncio.Future[Outcome]] = {}
         self._command_id = 0
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[int] = self._loop.create_future()
 
     # --- doors -----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The core's first turn; from then on its timer runs."""
-        self.feed(Tick())
+        self.feed(_TICK)
 
     def feed(self, event: Event) -> None:
         """Take in one fact and perform what follows from it, before anything else is taken in."""
@@ -233,21 +239,29 @@ class Shell:
         self._replies.clear()
 
     def _arm(self) -> None:
+        deadline_ms = self._core.deadline_ms()
         if self._timer is not None:
+            if deadline_ms == self._timer_ms and not self.ended.done():
+                return
             self._timer.cancel()
             self._timer = None
         if self.ended.done():
             return
         # The loop's clock does not count suspend, ours does: after one the core sees a pause (rule 21).
-        wait_s = max(0, self._core.deadline_ms() - self._clock()) / 1000
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self.feed, Tick())
+        wait_s = max(0, deadline_ms - self._clock()) / 1000
+        self._timer = self._loop.call_later(wait_s, self._due)
+        self._timer_ms = deadline_ms
+
+    def _due(self) -> None:
+        self._timer = None
+        self.feed(_TICK)
 
     # --- performing ------------------------------------------------------------------------------------
 
     def _perform(self, now_ms: int, action: Action) -> None:
         match action:
             case SendBeat():
-                frame = wire.encode(action.beat, self._parts.keys.keys, self._parts.keys.sign_index)
+                frame = self._writer.encode(action.beat)
                 for link in self._parts.links:
                     link.send(frame)
             case Persist():
@@ -340,7 +354,7 @@ class Shell:
 
         def permission() -> tuple[str, Freshness]:
             # A turn first, so that silence and pauses up to this moment count.
-            self.feed(Tick())
+            self.feed(_TICK)
             refusal = "failoverd is ending" if self.ended.done() else self._core.may_start(action.group)
             return refusal, Freshness(self._clock(), self._fresh_ms)
 

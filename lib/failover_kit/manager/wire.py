@@ -33,13 +33,15 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from failover_kit.manager import dialect, wireitems
 from failover_kit.manager.config import LINK_LIMIT, Secret
-from failover_kit.manager.records import Beat, GroupClaim
+from failover_kit.manager.records import STANDING, Beat, GroupClaim, standing
 from failover_kit.manager.states import GroupState
 from failover_kit.manager.wireitems import COUNTER_LIMIT, EPOCH_LIMIT, digits, number, quote, unquote
 
@@ -62,6 +64,8 @@ _FIRST_LINE = re.compile(rb"=failover-kit %s\.%s\n" % (_NUMBER, _NUMBER))
 _CLAIMED_NODE = re.compile(rb"=failover-kit [0-9.]{1,7}\nnode ([!-<>-~]{1,96})\n")
 _SIGNATURE = re.compile(rb"\nauth (0|[1-9][0-9]?) ([0-9a-f]{64})\n=end\n\Z")
 _SIGNATURE_TAIL_BYTES = len(b"\nauth 15 ") + 64 + len(b"\n=end\n")
+
+_MOVING_LINES = re.compile(rb"\nbeat (0|[1-9][0-9]{0,19})\n((?:echo [^\n]*\n)*)")
 
 _BASE_KEYS = frozenset(("node", "boot", "life", "beat", "echo", "says", "conf"))  # of 1.0, besides "group"
 _GROUP_WORDS = frozenset(
@@ -102,10 +106,34 @@ def encode(beat: Beat, keys: Mapping[int, Secret], key_index: int) -> bytes:
     ValueError when it would be longer than FRAME_LIMIT_BYTES or a number has outgrown its bound;
     ``max_frame_bytes`` at start keeps the first from happening.
     """
-    frame = _sign(_body(beat), keys[key_index], key_index)
+    return _framed(_body(beat), keys[key_index], key_index)
+
+
+def _framed(body: bytes, key: Secret, key_index: int) -> bytes:
+    frame = _sign(body, key, key_index)
     if len(frame) > FRAME_LIMIT_BYTES:
         raise ValueError(f"a beat of {len(frame)} bytes is over the limit of {FRAME_LIMIT_BYTES}")
     return frame
+
+
+class Writer:
+    """``encode`` for beats that follow each other: what stands still is not written anew."""
+
+    def __init__(self, keys: Mapping[int, Secret], key_index: int) -> None:
+        self._key = keys[key_index]
+        self._key_index = key_index
+        self._said: list[Any] = []
+        self._parts: _Parts | None = None
+
+    def encode(self, beat: Beat) -> bytes:
+        """As ``encode``: the same bytes, the same ValueError."""
+        said = standing(beat)
+        if self._parts is not None and said == self._said:
+            body = self._parts.head + _moving_lines(beat.counter, beat.echoes) + self._parts.tail
+        else:
+            body = _body(beat)
+            self._said, self._parts = said, _parted(body)
+        return _framed(body, self._key, self._key_index)
 
 
 def max_frame_bytes(
@@ -181,9 +209,9 @@ def _body(beat: Beat) -> bytes:
         f"life {quote(beat.nonce)}",
         f"beat {digits(beat.counter, COUNTER_LIMIT)}",
     ]
-    if len(beat.echoes) > ECHO_LIMIT or len(beat.groups) > GROUP_LIMIT:
-        raise ValueError(f"a beat echoes {ECHO_LIMIT} lives and tells of {GROUP_LIMIT} groups at most")
-    lines += [f"echo {quote(nonce)} {digits(heard, COUNTER_LIMIT)}" for nonce, heard in beat.echoes]
+    if len(beat.groups) > GROUP_LIMIT:
+        raise ValueError(f"a beat tells of {GROUP_LIMIT} groups at most")
+    lines += _echo_lines(beat.echoes)
     flags = (("hears", beat.hears), ("ready", beat.ready), ("leaving", beat.leaving))
     said = [word for word, is_so in flags if is_so]
     if said:
@@ -193,6 +221,32 @@ def _body(beat: Beat) -> bytes:
     lines += wireitems.added_lines(beat)
     lines += [_group_line(claim) for claim in beat.groups]
     return _whole(beat.minor, lines)
+
+
+def _echo_lines(echoes: Sequence[tuple[str, int]]) -> list[str]:
+    if len(echoes) > ECHO_LIMIT:
+        raise ValueError(f"a beat echoes {ECHO_LIMIT} lives at most")
+    return [f"echo {quote(nonce)} {digits(heard, COUNTER_LIMIT)}" for nonce, heard in echoes]
+
+
+def _moving_lines(counter: int, echoes: Sequence[tuple[str, int]]) -> bytes:
+    """What stands between the parts of ``_Parts``."""
+    lines = [f"beat {digits(counter, COUNTER_LIMIT)}", *_echo_lines(echoes), ""]
+    return "\n".join(lines).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The bytes of a body before its beat line and behind its echo lines."""
+
+    head: bytes
+    tail: bytes
+
+
+def _parted(body: bytes) -> _Parts | None:
+    """No line before that of the beat can begin with its word: they are three, each with a word of its own."""
+    moving = _MOVING_LINES.search(body)
+    return None if moving is None else _Parts(body[: moving.start() + 1], body[moving.end() :])
 
 
 def _whole(minor: int, lines: Iterable[str]) -> bytes:
@@ -228,6 +282,47 @@ def _mac(key: Secret, signed: bytes) -> bytes:
 def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
     """The beat in ``frame``, signed with one of ``keys``; FrameError, and nothing else, if it is none."""
     minor = _check_shape(frame)
+    return _read_body(_signed_body(frame, keys), minor)
+
+
+class Reader:
+    """``decode`` for frames that follow each other: what equals the frame before, byte for byte, is not read anew.
+
+    Marker, length, version and signature are looked at each time, and the new numbers have to be spelled right.
+    """
+
+    def __init__(self, keys: Mapping[int, Secret]) -> None:
+        self._keys = keys
+        self._parts: _Parts | None = None
+        self._again: Callable[..., Beat] = Beat
+
+    def decode(self, frame: bytes) -> Beat:
+        """As ``decode``: the same beat, the same FrameError."""
+        minor = _check_shape(frame)
+        body = _signed_body(frame, self._keys)
+        moving = _MOVING_LINES.search(body)
+        parts = None if moving is None else _Parts(body[: moving.start() + 1], body[moving.end() :])
+        if moving is not None and parts is not None and parts == self._parts:
+            try:
+                counter, echoes = number(moving[1].decode("ascii")), _parse_echoes(moving[2])
+                if _moving_lines(counter, echoes) == body[moving.start() + 1 : moving.end()]:
+                    return self._again(counter=counter, echoes=echoes)
+            except ValueError:
+                pass  # the whole is read, which says what is wrong
+        beat = _read_body(body, minor)
+        if minor <= dialect.MINOR:  # of a newer one not every line was read
+            said = dict(zip(STANDING, standing(beat), strict=True))
+            self._parts, self._again = parts, partial(Beat, **said)
+        return beat
+
+
+def _parse_echoes(lines: bytes) -> tuple[tuple[str, int], ...]:
+    words = [line.split(" ") for line in lines.decode("ascii").split("\n")[:-1]]
+    return tuple((unquote(nonce), number(heard)) for _, nonce, heard in words)
+
+
+def _signed_body(frame: bytes, keys: Mapping[int, Secret]) -> bytes:
+    """What is signed, without the signature's line. FrameError when it is not signed rightly."""
     tail_at = max(0, len(frame) - _SIGNATURE_TAIL_BYTES)
     signature = _SIGNATURE.search(frame, tail_at)
     if signature is None:
@@ -246,7 +341,10 @@ def decode(frame: bytes, keys: Mapping[int, Secret]) -> Beat:
             f"a frame with a wrong signature of key {key_index} was dropped: it was damaged or forged, "
             "or the key differs; give both nodes the same authkeys",
         )
-    body = frame[: signature.start() + 1]
+    return frame[: signature.start() + 1]
+
+
+def _read_body(body: bytes, minor: int) -> Beat:
     try:
         lines = body.decode("ascii").split("\n")[1:-1]
         if minor > dialect.MINOR:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -41,6 +42,7 @@ _UNKNOWN_WORD = re.compile(r"([a-z][a-z0-9-]{0,23})(?:=[!-<>-~]{1,96})?")
 # --- words ----------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)  # names, boot ids, nonces: the same ones with each beat
 def quote(text: str) -> str:
     """One word: bytes outside letters, digits and a few signs as ``%XX``; "-" alone is the empty text."""
     if not text:
