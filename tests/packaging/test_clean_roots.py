@@ -15,12 +15,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import packaging_debs
 import packaging_roots
 from failover_kit import VERSION
+from packaging_debs import NEXT
 from packaging_roots import Root
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-NEXT = f"{VERSION}+next"
 DIVERTED = {
     "/usr/sbin/fence_wti": "fence-agents",
     "/usr/share/man/man8/fence_wti.8.gz": "fence-agents",
@@ -69,20 +70,7 @@ def debs(place: pathlib.Path) -> dict[str, pathlib.Path]:
 
 @pytest.fixture(scope="session")
 def later(place: pathlib.Path, debs: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
-    """The same packages with a higher version number."""
-    made = {}
-    (place / "later").mkdir()
-    for name, archive in debs.items():
-        tree, fresh = place / "later" / name, place / f"{name}_{NEXT}_all.deb"
-        subprocess.run(["dpkg-deb", "-R", str(archive), str(tree)], check=True, timeout=60)
-        changed = [tree / "DEBIAN/control", tree / "usr/share/failover-kit/failover_kit/__init__.py"]
-        for path in (path for path in changed if path.exists()):
-            path.write_text(path.read_text().replace(VERSION, NEXT))
-        subprocess.run(
-            ["dpkg-deb", "-Znone", "-b", str(tree), str(fresh)], check=True, capture_output=True, timeout=60
-        )
-        made[name] = fresh
-    return made
+    return packaging_debs.later(debs, place / "later")
 
 
 @pytest.fixture(scope="session")
