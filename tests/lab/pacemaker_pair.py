@@ -52,7 +52,7 @@ class PacemakerPair(Pair):
 
     def prepare(self) -> None:
         """Links, disk, switch, and the three files of the HOWTO in /etc/ha.d; nothing is started."""
-        self.lab.boot()
+        self.lab.boot(timeout_s=900)
         self.lab.panel.join("pete", "mclaws")
         for node in self.nodes:
             heart = node.plan.nic("eth1")

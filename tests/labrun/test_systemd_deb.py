@@ -54,7 +54,7 @@ def later(debs: Archives, tmp_path_factory: pytest.TempPathFactory) -> Archives:
 def bare(lab_dir: str) -> Iterator[Lab]:
     """Both nodes, and nothing of failover-kit in them."""
     with Lab.open(lab_dir, image="systemd", guests=("pete", "mclaws"), project=False) as lab:
-        lab.boot("pete", "mclaws")
+        lab.boot("pete", "mclaws", timeout_s=900)
         yield lab
 
 

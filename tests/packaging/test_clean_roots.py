@@ -152,7 +152,7 @@ def test_make_rehearsal_sets_up_a_minimal_debian_and_plays(readme: Root) -> None
 
 
 def test_make_test_sets_up_a_minimal_debian(readme: Root) -> None:
-    """Its two set-up steps, as the Makefile has them: packages of Debian, then tools in an environment of their own."""
+    """Its two set-up steps, as in the Makefile: packages of Debian, then tools in an environment of their own."""
     readme.run(["sh", "-ec", IN_SOURCE + "YES=1 sh tools/setup.sh test"], network=True, timeout_s=2400)
     readme.run(["sh", "-ec", IN_SOURCE + "sh tools/venv.sh"], network=True, timeout_s=1200)
     readme.run(["sh", "-ec", IN_SOURCE + "make -n test && make lint"], timeout_s=1200)
