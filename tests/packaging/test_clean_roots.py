@@ -59,7 +59,7 @@ def debs(place: pathlib.Path) -> dict[str, pathlib.Path]:
     names = [re.sub(r"[:( ].*", "", word.strip()) for word in wanted.split(",")]
     root = packaging_roots.bootstrap(place / "build", ["build-essential", "fakeroot", *names], place / "build.log")
     argv = ["sh", str(TOP / "tools" / "packages.sh"), "source", str(place / "source")]
-    subprocess.run(argv, check=True, timeout=120)
+    subprocess.run(argv, check=True, timeout=600)
     archive = next((place / "source").glob("*.tar.gz"))
     root.put(f"/var/tmp/{archive.name}", archive.read_bytes())
     build = 'cd /var/tmp && tar -xzf *.tar.gz && cd failover-kit-*/ && dpkg-buildpackage -us -uc -b && rm -r "$PWD"'

@@ -126,7 +126,7 @@ def test_the_installed_rehearsal_knows_where_its_programs_are(tree: pathlib.Path
 
 def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.Path) -> None:
     command = ["make", "-C", str(TOP), "install", f"DESTDIR={tmp_path}", "PREFIX=/usr/local"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     for program in ("sbin/failoverd", "sbin/failoverctl", "sbin/fence_wti_ips800"):
         run = [str(tmp_path / "usr/local" / program), "--version"]
         done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)

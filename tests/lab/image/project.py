@@ -48,7 +48,7 @@ def build(rundir: str, checkout: str = CHECKOUT) -> str:
 def install(tree: str, checkout: str, log: str) -> None:
     """``make install`` of ``checkout`` into ``tree``, with the names on PATH that the HOWTO uses."""
     argv = ["make", "--no-print-directory", "-C", checkout, "install", f"DESTDIR={tree}"]
-    tools.run(argv, log=log, timeout_s=120, remedy="run `make install DESTDIR=/tmp/somewhere` and look")
+    tools.run(argv, log=log, timeout_s=900, remedy="run `make install DESTDIR=/tmp/somewhere` and look")
     for name, target in LINKS.items():
         path = os.path.join(tree, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
