@@ -137,6 +137,14 @@ def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.
     assert (tmp_path / page.lstrip("/")).is_file(), f"the unit names {page}"
 
 
+def test_network_disks_and_dbus_come_before_the_unit_and_go_after_it(tree: pathlib.Path) -> None:
+    """tests/labrun/test_systemd_deb.py shows that a machine's end follows it."""
+    unit = (tree / "lib/systemd/system/failoverd.service").read_text()
+    after = unit.partition("\nAfter=")[2].partition("\n")[0].split()
+    assert {"network.target", "local-fs.target", "remote-fs-pre.target", "dbus.service"} <= set(after)
+    assert "remote-fs.target" not in after, "a mount of the service itself would wait for it, and it for the mount"
+
+
 @pytest.mark.parametrize("target", ["rehearsal", "test"])
 def test_setup_refuses_what_it_cannot_use_with_one_line_each(target: str, tmp_path: pathlib.Path) -> None:
     """Not root, not Linux, no apt: one clear line each, exit 2."""
