@@ -117,7 +117,7 @@ class Lab:
                 "guests": [found.name for found in chosen],
                 "image": kind,
                 **_own_copies(files, places),
-                "project": _project(places) if project else "",
+                "project": _project(places, kind) if project else "",
                 "memory_mb": memory_mb or MEMORY_MB.get(kind, 384),
                 "arguments": arguments,
                 "switch_follows": switch_follows,
@@ -264,10 +264,10 @@ def _own_copies(files: ImageFiles, places: Places) -> dict[str, str]:
     return found
 
 
-def _project(places: Places) -> str:
+def _project(places: Places, kind: str) -> str:
     from lab.image import project, tools
 
     try:
-        return project.build(places.root)
+        return project.build(places.root, links={} if kind == "pacemaker" else project.LINKS)
     except tools.BuildError as error:
         raise LabError(f"the project's disk: {error}") from None
