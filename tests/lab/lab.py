@@ -49,7 +49,7 @@ from lab.machine import PowerEvent, now_ms
 from lab.parts import EmulatorControl, Link, Panel, Shelf
 from lab.places import Places
 
-MEMORY_MB = {"sysv": 384, "systemd": 512}
+MEMORY_MB = {"sysv": 384, "systemd": 512, "pacemaker": 640}
 
 
 class ImageFiles(Protocol):
@@ -99,7 +99,7 @@ class Lab:
     ) -> Self:
         """Build a lab; nothing is powered yet. It ends with ``close`` or this process, unless ``detached``.
 
-        ``image``: "sysv" or "systemd" (built if need be, which takes a minute), or the files themselves.
+        ``image``: "sysv", "systemd" or "pacemaker" (built if need be, in a minute), or the files themselves.
         ``memory_mb`` of each guest; ``arguments``: more words for the guests' kernels; ``project`` False: no second
         disk; ``switch_follows``: the switch is not at 192.0.2.219 until that is set on it (see ``benjamin``).
         Raises LabError; nothing is left then.
@@ -117,7 +117,7 @@ class Lab:
                 "guests": [found.name for found in chosen],
                 "image": kind,
                 **_own_copies(files, places),
-                "project": _project(places) if project else "",
+                "project": _project(places, kind) if project else "",
                 "memory_mb": memory_mb or MEMORY_MB.get(kind, 384),
                 "arguments": arguments,
                 "switch_follows": switch_follows,
@@ -264,10 +264,10 @@ def _own_copies(files: ImageFiles, places: Places) -> dict[str, str]:
     return found
 
 
-def _project(places: Places) -> str:
+def _project(places: Places, kind: str) -> str:
     from lab.image import project, tools
 
     try:
-        return project.build(places.root)
+        return project.build(places.root, links={} if kind == "pacemaker" else project.LINKS)
     except tools.BuildError as error:
         raise LabError(f"the project's disk: {error}") from None

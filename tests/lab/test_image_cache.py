@@ -216,7 +216,7 @@ def test_missing_package_lists_are_fetched_once(builds: _Builds, monkeypatch: py
 
 
 def test_unknown_kinds_and_users_without_rights_are_told(builds: _Builds, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BuildError, match="there are sysv and systemd"):
+    with pytest.raises(BuildError, match="there are sysv, systemd, pacemaker"):
         build.ensure("upstart", print)
     with monkeypatch.context() as elsewhere, pytest.raises(BuildError, match="this machine is aarch64"):
         elsewhere.setattr(os, "uname", lambda: os.uname_result(("Linux", "x", "6", "1", "aarch64")))

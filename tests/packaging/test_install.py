@@ -128,7 +128,7 @@ def test_the_installed_rehearsal_knows_where_its_programs_are(tree: pathlib.Path
 
 def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.Path) -> None:
     command = ["make", "-C", str(TOP), "install", f"DESTDIR={tmp_path}", "PREFIX=/usr/local"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     for program in ("sbin/failoverd", "sbin/failoverctl", "sbin/fence_wti_ips800"):
         run = [str(tmp_path / "usr/local" / program), "--version"]
         done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
@@ -137,6 +137,14 @@ def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.
     assert "ExecStart=/usr/local/sbin/failoverd " in unit
     page = unit.partition("Documentation=file://")[2].partition("\n")[0]
     assert (tmp_path / page.lstrip("/")).is_file(), f"the unit names {page}"
+
+
+def test_network_disks_and_dbus_come_before_the_unit_and_go_after_it(tree: pathlib.Path) -> None:
+    """tests/labrun/test_systemd_deb.py shows that a machine's end follows it."""
+    unit = (tree / "lib/systemd/system/failoverd.service").read_text()
+    after = unit.partition("\nAfter=")[2].partition("\n")[0].split()
+    assert {"network.target", "local-fs.target", "remote-fs-pre.target", "dbus.service"} <= set(after)
+    assert "remote-fs.target" not in after, "a mount of the service itself would wait for it, and it for the mount"
 
 
 @pytest.mark.parametrize("target", ["rehearsal", "test"])

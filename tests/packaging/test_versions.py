@@ -56,3 +56,13 @@ def test_the_programs_say_it(program: str) -> None:
 def test_the_changelog_for_users_has_a_heading_for_it_or_for_what_becomes_it() -> None:
     heading = re.findall(r"^## (.*)$", (TOP / "CHANGELOG.md").read_text(), re.M)[0]
     assert heading == "Unreleased" or heading.split()[0] == VERSION
+
+
+def test_the_maintainer_is_the_same_in_all_packages() -> None:
+    """One address, so that who publishes the packages has one thing to replace (docs/design/0050)."""
+    debian = TOP / "debian"
+    (control,) = re.findall(r"^Maintainer: (.*)$", (debian / "control").read_text(), re.M)
+    newest = re.findall(r"^ -- (.*>)  ", (debian / "changelog").read_text(), re.M)[0]
+    spec = (TOP / "rpm" / "failover-kit.spec").read_text().partition("%changelog\n")[2].splitlines()[0]
+    assert newest == control
+    assert f" {control} - " in spec

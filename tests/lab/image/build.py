@@ -41,12 +41,12 @@ class Image:
 
 
 def ensure(kind: str, say: Say) -> Image:
-    """The image of ``kind`` ("sysv" or "systemd"), built when there is none of the current content. Needs root.
+    """The image of ``kind`` (``recipe.KINDS``), built when there is none of the current content. Needs root.
 
     ``say`` gets one sentence for each stage. Raises BuildError with the failing tool's last lines and a remedy.
     """
     if kind not in recipe.KINDS:
-        raise BuildError(f"no image is called {kind}; there are {' and '.join(recipe.KINDS)}")
+        raise BuildError(f"no image is called {kind}; there are {', '.join(recipe.KINDS)}")
     if os.uname().machine != "x86_64":
         raise BuildError(f"this machine is {os.uname().machine}; guests are made of its packages, and x86_64")
     if os.geteuid() != 0:

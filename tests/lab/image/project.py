@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lab.image import disks, tools
 from lab.image.build import CHECKOUT
@@ -16,7 +16,8 @@ ID = ".project-id"
 FILES = ".project-files"
 COMPAT = "/usr/lib/failover-kit/compat"
 LINKS = {
-    # The HOWTO calls both by name; a package puts them there where the originals are not installed.
+    # The HOWTO calls both by name; a package puts them there where the originals are not installed. In the image
+    # with Pacemaker cluster-glue is, and its names are left to it.
     "usr/sbin/stonith": f"{COMPAT}/stonith",
     "usr/sbin/fence_wti": f"{COMPAT}/fence_wti",
 }
@@ -24,8 +25,8 @@ INIT_SCRIPT = ("etc/failoverd.init", "etc/init.d/failoverd")
 _SPARE_MIB = 8
 
 
-def build(rundir: str, checkout: str = CHECKOUT) -> str:
-    """The path of ``rundir``/project.img, an ext4 made of ``checkout``. Raises BuildError with make's last lines.
+def build(rundir: str, checkout: str = CHECKOUT, links: Mapping[str, str] = LINKS) -> str:
+    """The path of ``rundir``/project.img, an ext4 of ``checkout`` and ``links``; BuildError with make's last lines.
 
     In its root lie ``.project-id``, a digest of all the rest, and ``.project-files``, the list of its files:
     the guest's initrd copies only what is new to it and removes what a newer project no longer has.
@@ -35,7 +36,7 @@ def build(rundir: str, checkout: str = CHECKOUT) -> str:
     with tempfile.TemporaryDirectory(prefix="project-", dir=rundir) as scratch:
         tree = os.path.join(scratch, "tree")
         os.mkdir(tree)
-        install(tree, checkout, log)
+        install(tree, checkout, log, links)
         files = sorted(_files(tree))
         _write(os.path.join(tree, FILES), "".join(f"{name}\n" for name in files))
         _write(os.path.join(tree, ID), f"{digest(tree, files)}\n")
@@ -45,11 +46,11 @@ def build(rundir: str, checkout: str = CHECKOUT) -> str:
     return image
 
 
-def install(tree: str, checkout: str, log: str) -> None:
+def install(tree: str, checkout: str, log: str, links: Mapping[str, str] = LINKS) -> None:
     """``make install`` of ``checkout`` into ``tree``, with the names on PATH that the HOWTO uses."""
     argv = ["make", "--no-print-directory", "-C", checkout, "install", f"DESTDIR={tree}"]
-    tools.run(argv, log=log, timeout_s=120, remedy="run `make install DESTDIR=/tmp/somewhere` and look")
-    for name, target in LINKS.items():
+    tools.run(argv, log=log, timeout_s=900, remedy="run `make install DESTDIR=/tmp/somewhere` and look")
+    for name, target in links.items():
         path = os.path.join(tree, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if not os.path.lexists(path):

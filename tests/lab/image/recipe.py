@@ -29,11 +29,15 @@ COMMON_PACKAGES = (
     "tcpdump",
 )
 
+SYSTEMD_PACKAGES = (*COMMON_PACKAGES, "systemd", "systemd-sysv", "dbus", "udev")
 PACKAGES = {
     "sysv": (*COMMON_PACKAGES, "sysvinit-core", "sysv-rc", "insserv", "initscripts", "busybox", "busybox-syslogd"),
-    "systemd": (*COMMON_PACKAGES, "systemd", "systemd-sysv", "dbus", "udev"),
+    "systemd": SYSTEMD_PACKAGES,
+    "pacemaker": (*SYSTEMD_PACKAGES, "corosync", "pacemaker", "pacemaker-cli-utils"),
 }
 KINDS = tuple(PACKAGES)
+INIT = {"sysv": "sysv", "systemd": "systemd", "pacemaker": "systemd"}
+"""Which pid 1 a kind has, and with it which of the lab's own files."""
 
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 """Paths that dpkg does not unpack: nobody reads them in a guest, and each file costs time."""
@@ -126,4 +130,6 @@ SYSTEMD_GENERATORS_KEPT = ("nfs-server-generator", "rpc-pipefs-generator", "syst
 also make a second unit of each init script."""
 
 SYSTEMD_DISABLED = ("nfs-server.service", "nfs-blkmap.service", "nfs-client.target", "remote-fs.target")
+PACEMAKER_DISABLED = ("corosync.service", "pacemaker.service")
+"""Debian enables them, without a configuration that could work."""
 SYSTEMD_ENABLED = ("ssh.service", "rpcbind.service", "lab-ready.service")

@@ -47,7 +47,7 @@ def add_kernel(tree: str, archive: str, scratch: str, log: str) -> tuple[str, st
 
 def dress(tree: str, kind: str, public_key: str, log: str) -> str:
     """Add the lab's files and decide what starts at boot. Returns the line of the host key for known_hosts."""
-    for part in ("common", kind):
+    for part in ("common", recipe.INIT[kind]):
         copy = f"{tree}.{part}"
         shutil.copytree(os.path.join(GUEST_FILES, part), copy, symlinks=True)
         disks.give_to_root(copy)
@@ -57,10 +57,12 @@ def dress(tree: str, kind: str, public_key: str, log: str) -> str:
     # rpc.mountd reads it, and crashed without (Debian leaves it to boot scripts that the guests do without).
     _link(tree, "../proc/self/mounts", "etc/mtab")
     _authorise(tree, public_key)
-    if kind == "sysv":
+    if recipe.INIT[kind] == "sysv":
         _dress_sysv(tree, log)
     else:
         _dress_systemd(tree, log)
+    if kind == "pacemaker":
+        in_chroot(tree, ["systemctl", "disable", *recipe.PACEMAKER_DISABLED], log)
     return _host_key(tree, log)
 
 
