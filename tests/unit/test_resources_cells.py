@@ -108,11 +108,15 @@ def test_a_daemon_that_holds_our_pipe_keeps_nobody_waiting(space: ActionSpace) -
 
 
 def test_a_hanging_agent_is_killed_with_all_it_started(space: ActionSpace) -> None:
-    cell = space.create(GROUP, "1.stop")
-    ended = asyncio.run(run_in(cell, ("/bin/sh", "-c", "setsid sleep 300 & sleep 300"), timeout_ms=300))
-    assert ended.code is None
-    assert ended.failure == "did not end within 0.3 s and was killed"
-    assert not cell.populated()
+    for limit_ms in (300, 3_000, 30_000):  # a busy machine may need the first ones to begin it
+        cell = space.create(GROUP, "1.stop")
+        ended = asyncio.run(run_in(cell, ("/bin/sh", "-c", "setsid sleep 300 & sleep 300"), timeout_ms=limit_ms))
+        assert ended.code is None
+        assert not cell.populated()
+        killed = f"did not end within {limit_ms / 1000:g} s and was killed"
+        if ended.failure == killed:
+            break
+    assert ended.failure == killed
 
 
 def test_an_agent_that_ignores_signals_is_killed_too(space: ActionSpace) -> None:

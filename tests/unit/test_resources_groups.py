@@ -225,9 +225,9 @@ def test_a_start_that_lies_is_found_by_the_monitor(bench: Bench) -> None:
 
 def test_a_hanging_start_is_killed_with_everything_it_started(bench: Bench) -> None:
     bench.wrong("left", "hang-start")
-    bench.short = (("start", 500),)
+    bench.short = (("start", 3_000),)
     answer = run(bench.runner().start(1, bench.permission()))
-    assert answer == StartFailed("web", 1, "left", "start: did not end within 0.5 s and was killed")
+    assert answer == StartFailed("web", 1, "left", "start: did not end within 3 s and was killed")
     assert bench.processes() == []
 
 
@@ -289,11 +289,11 @@ def test_a_hanging_stop_is_a_failed_stop(bench: Bench) -> None:
     runner = bench.runner()
     run(runner.start(1, bench.permission()))
     bench.wrong("left", "hang-stop")
-    bench.short = (("stop", 500),)
+    bench.short = (("stop", 3_000),)
     answer = run(bench.runner().stop(2))
     assert isinstance(answer, StopFailed)
     assert answer.resource == "left"
-    assert answer.reason == "stop: did not end within 0.5 s and was killed"
+    assert answer.reason == "stop: did not end within 3 s and was killed"
 
 
 def test_a_monitor_in_doubt_after_the_stop_is_a_failed_stop(bench: Bench) -> None:
@@ -368,16 +368,17 @@ def test_a_hanging_monitor_is_a_failure(bench: Bench) -> None:
         runner = bench.runner()
         await runner.start(7, bench.permission())
         await runner.end_watch()
-        bench.timeout_ms = 300
+        bench.timeout_ms = 1_000
         bench.wrong("left", "hang-monitor")
         impatient = bench.runner()
         impatient._begin_watch(9)
-        while not bench.failed:
+        # On a busy machine a call may be too late to begin at all, which has other words.
+        while not any(failed.reason == hung and failed.resource == "left" for failed in bench.failed):
             await asyncio.sleep(0.01)
         await impatient.end_watch()
 
+    hung = "monitor: did not end within 1 s and was killed"
     run(story())
-    assert bench.failed[0].reason == "monitor: did not end within 0.3 s and was killed"
 
 
 def test_groups_that_left_the_configuration_are_named_and_not_touched(bench: Bench) -> None:
