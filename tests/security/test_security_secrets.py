@@ -271,8 +271,8 @@ def test_a_bug_in_failoverd_is_logged_with_its_traceback_and_without_secrets(
 
 @pytest.mark.parametrize(
     "authkeys",
-    ["auth 1\n1 {}\n", "auth {}\n1 sha1 k\n", "{}\n", "auth 1\n1 sha1 {} more\n", "1 sha1 {}\n", "auth 1\n1 {} sha1\n",
-     "auth 1\n1 sha1 {}\n1 sha1 {}\n", "auth 1 {}\n1 sha1 x\n"],
+    ["auth 1\n1 {}\n", "auth {}\n1 sha1 k\n", "{}\n", "auth 1\n1 sha1 {} more\n", "1 sha1 {}\n",
+     "auth 1\n1 {} sha1\n", "auth 1\n1 sha1 {}\n1 sha1 {}\n", "auth 1 {}\n1 sha1 x\n"],
 )  # fmt: skip
 def test_an_authkeys_that_cannot_be_read_is_refused_without_quoting_the_key(folder: Path, authkeys: str) -> None:
     key = Marks().of["authkeys key"]
