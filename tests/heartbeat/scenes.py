@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from failover_kit.rehearsal.plan import MCLAWS, PETE, peer_of
+from failover_kit.rehearsal.plan import PETE, peer_of
 from heartbeat.pair import HB, MOVE_MS, PAGE_OF_MIGRATION, PAGE_OF_SCRIPTS, START_MS, TAKEOVER_MS, Pair
 
 LAUNCHER = "/lib/failover-kit/compat/resource.d/failover-kit"
@@ -107,6 +107,7 @@ def back(pair: Pair) -> None:
     """The way back, typed."""
     active = pair.stage.holder()
     pair.stage.fault(f"the way back is typed, {active} serves")
+    pair.left_last = active
     pair.play(PAGE_OF_MIGRATION, "The way back", active=active)
     _serves_from_now_on(pair)
     pair.settled()
@@ -117,11 +118,12 @@ def back(pair: Pair) -> None:
 
 
 def again(pair: Pair) -> None:
-    """To failoverd once more, with what it wrote down in its earlier life, and the other node serving.
+    """To failoverd once more, with that node passive whose failoverd was ended last.
 
-    The node that had the right in that life is the passive one now, and hears nobody when its failoverd starts.
+    It had the right to the group in this very boot, and hears nobody when its failoverd starts. Before the guide
+    removed the records it started the group beside the other node's Heartbeat.
     """
-    if pair.stage.holder() != MCLAWS.name:
+    if pair.stage.holder() == pair.left_last:
         standby(pair)
     migrate(pair)
 
@@ -229,7 +231,7 @@ SCENES = (
     Scene("migrate", "to failoverd by the guide: the same files, one interruption", migrate),
     Scene("power-cut-failoverd", "the same files fence under failoverd", power_cut_under_failoverd),
     Scene("back", "the way back by the guide", back),
-    Scene("again", "to failoverd once more, with old records and the other node serving", again),
+    Scene("again", "to failoverd once more; passive is who had failoverd's right last", again),
 )
 
 
