@@ -25,8 +25,8 @@ pytestmark = [
 def install_commands():
     """What docs/howto/with-heartbeat.md tells people to type."""
     page = (ROOT / "docs" / "howto" / "with-heartbeat.md").read_text().splitlines()
-    first = page.index("    cd /etc/ha.d/resource.d")
-    return "\n".join(page[first : page.index("", first)])
+    first = page.index("```sh pete mclaws", page.index("## Install")) + 1
+    return "\n".join(page[first : page.index("```", first)])
 
 
 class Heartbeat:

@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
         for scene in scenes:
             begin_ms = boottime_ms()
             print(f"{scene.name}: {scene.expectation} ...", flush=True)
+            there.stage.begin()
             try:
                 scene.play(there)
                 proofs = there.prove()
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
                 return 1
             gap = there.stage.gap(begin_ms)
             print(f"  passed in {(boottime_ms() - begin_ms) / 1000:.1f} s, client's longest wait {gap.ms} ms")
-            print(f"  {'; '.join(proofs)}", flush=True)
+            print(f"  {'; '.join([*proofs, *there.stage.measured.facts])}", flush=True)
     print(f"all {len(scenes)} scenes passed")
     return 0
 

@@ -121,6 +121,8 @@ class Pair:
     def __init__(self, stage: Stage, world: TwoCards) -> None:
         self.stage = stage
         self.world = world
+        self.left_last = ""
+        """The node whose failoverd was ended last on the way back."""
         stage.ctl = "/usr/sbin/failoverctl"
         for plan in NODES:
             self._furnish(plan.name)

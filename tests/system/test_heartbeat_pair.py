@@ -9,6 +9,7 @@ from heartbeat import guide
 from heartbeat.pair import PAGE_OF_MIGRATION, PAGE_OF_SCRIPTS, missing, pair
 from heartbeat.scenes import SCENES, chosen
 
+FORGET = "rm -rf /var/lib/failover-kit/state"
 SMOKE = ("power-cut", "migrate")
 
 
@@ -45,6 +46,17 @@ def test_heartbeat_is_ended_before_failoverd_is_started_on_each_node_and_the_oth
     assert [node for node, _ in ends] == ["mclaws", "pete"], "the passive node first"
     starts = [step.node for step in back if step.command == "systemctl enable --now heartbeat"]
     assert starts == ["pete", "mclaws"], "on both: a Heartbeat alone shoots the other node"
+
+
+def test_the_records_of_an_earlier_failoverd_go_before_a_manager_starts() -> None:
+    """With them the passive node's failoverd mounted the disk beside the other node's Heartbeat."""
+    steps = guide.read(PAGE_OF_MIGRATION)
+    for node in ("pete", "mclaws"):
+        there = [step.command for step in steps if step.node == node and step.section != "The way back"]
+        back = [step.command for step in steps if step.node == node and step.section == "The way back"]
+        assert there.index(FORGET) < there.index("systemctl enable --now failoverd")
+        assert back.index("systemctl disable --now failoverd") < back.index(FORGET)
+        assert back.index(FORGET) < back.index("systemctl enable --now heartbeat")
 
 
 def _in_order(commands: list[str], old: str, new: str) -> None:
