@@ -20,8 +20,8 @@ WIDTH, HEIGHT, HALF_W, HALF_H = 1000, 640, 74, 20
 PLACES = {
     "unknown": (160, 320), "stopped": (380, 90), "starting": (700, 90), "started": (860, 320),
     "stopping": (620, 540), "failed": (300, 540),
-    "never-heard": (110, 300), "up": (400, 90), "silent": (480, 285), "fencing": (880, 430), "fenced": (880, 110),
-    "confirmed-dead": (290, 570),
+    "never-heard": (90, 290), "up": (250, 90), "silent": (430, 395), "fencing": (910, 370),
+    "fenced": (710, 110), "confirmed-dead": (170, 590),
 }  # fmt: skip
 
 HEAD = """# States and transitions
