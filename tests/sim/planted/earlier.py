@@ -430,7 +430,7 @@ EARLIER = (
     ),
     Planted(
         name="released-is-permission",
-        rule="introduction, 2, 5",
+        rule="2b, 5",
         by="rule 2b",
         core_class=NoneNeedsNoFence,
         kinds=(*MOVES, "crash_daemon", "cut_one_way"),
@@ -512,7 +512,7 @@ EARLIER = (
     Planted(
         name="x-right-kept-until-durable",
         rule="4",
-        by="rule",
+        by="rule 2",
         core_class=RightKeptUntilDurable,
         kinds=BAD_DISK,
         changes=(("persist_ms", 300),),
