@@ -83,9 +83,13 @@ def _hunted(number: int) -> tuple[str, int, str]:
 
 
 def hunted(processes: int = 2) -> dict[str, int]:
-    """Where each bug is caught now."""
+    """Where each bug is caught now; says so as it goes."""
+    seeds = {}
     with get_context("fork").Pool(processes) as pool:
-        return {name: seed for name, seed, _ in pool.map(_hunted, range(len(PLANTED)), chunksize=1)}
+        for name, seed, sentence in pool.imap(_hunted, range(len(PLANTED)), chunksize=1):
+            print(f"{name}: seed {seed}: {sentence}", flush=True)
+            seeds[name] = seed
+    return seeds
 
 
 def write() -> int:
