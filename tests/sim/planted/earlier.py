@@ -554,7 +554,7 @@ EARLIER = (
     Planted(
         name="drill-takes",
         rule="25, 2b",
-        by="rule 2b",
+        by="rule 25",
         core_class=DrillTakes,
         patches=((law, "may_drill_beside", _drill_beside_nobody),),
         kinds=("prove", "crash_daemon", "lose_state", "agent_mode"),
