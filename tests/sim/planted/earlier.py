@@ -564,7 +564,7 @@ EARLIER = (
     Planted(
         name="maintenance-no-look",
         rule="19",
-        by="S1",
+        by="S3",
         core_class=NoLookAfterMaintenance,
         kinds=("maintain", "cut_all", "resource_dies"),
     ),
