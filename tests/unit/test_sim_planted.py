@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 import pytest
 
+from sim import run
+from sim.faults import EVERYTHING_SEED
 from sim.planted import PLANTED, Planted, hunt, table, tell
-from sim.run import run_world
-from sim.world import TracedCore
+from sim.run import run_seed, run_world
+from sim.world import ROWS_USED, TracedCore
 
 NAMES = [planted.name for planted in PLANTED]
 
@@ -56,7 +61,7 @@ def test_every_planted_bug_names_its_check_and_stands_in_the_table() -> None:
 def test_table_in_the_docs_is_current() -> None:
     page = table.PAGE.read_text()
     seeds = table.seeds_of(page)
-    assert table.block(page) == "\n".join(table.lines(seeds)) + "\n", "run: tests/sim/run.py --table"
+    assert page == table.with_table(page, seeds), "run: tests/sim/run.py --table"
     for planted in PLANTED:
         assert 0 <= seeds[planted.name] < planted.seeds, "run: tests/sim/run.py --table"
 
@@ -73,3 +78,45 @@ def test_seed_in_the_docs_is_where_it_is_caught(planted: Planted) -> None:
 def test_the_real_core_passes_every_seed_of_the_profile(planted: Planted) -> None:
     for seed in range(planted.seeds):
         run_world(planted.faults(seed))
+
+
+# --- every row of the transition tables --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", range(EVERYTHING_SEED, EVERYTHING_SEED + 40, 10))
+def test_seeds_that_draw_everything(start: int) -> None:
+    for seed in range(start, start + 10):
+        outcome = run_seed(seed, duration_ms=300_000)
+        assert not outcome.failure, outcome.details
+
+
+@pytest.fixture
+def rows() -> Iterator[None]:
+    """No row was taken yet; what other tests counted comes back."""
+    before = Counter(ROWS_USED)
+    ROWS_USED.clear()
+    yield
+    ROWS_USED.clear()
+    ROWS_USED.update(before)
+
+
+@pytest.mark.usefixtures("rows")
+def test_row_that_was_never_taken_fails_a_long_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = ["--seeds", "1", "--minutes", "0.1", "--processes", "1", "--no-planted"]
+    assert run.main(order) == 0  # too short to tell
+    assert "    never  " in capsys.readouterr().out
+    monkeypatch.setattr(run, "EVERY_ROW_WITHIN", 1)
+    assert run.main(order) == 1
+    said = capsys.readouterr().out
+    assert "never taken in 1 seeds: " in said
+    assert "failed on look-ordered" in said
+
+
+@pytest.mark.release
+@pytest.mark.usefixtures("rows")
+def test_every_row_is_taken_in_300_seeds() -> None:
+    total = run.run_many(EVERYTHING_SEED, 300, duration_ms=300_000)
+    assert not total.failures
+    assert not run.never_taken()

@@ -232,6 +232,7 @@ class EpochCountsWhenDurable(TracedCore):
 
 
 def _any_echo(self: Hearing, beat: Beat, candidate: object, my_counter: int) -> bool:
+    """✗ of "current beat": an echo of the nonce alone makes a new life current."""
     return law.echo_of(beat, self.my_nonce) > 0
 
 
@@ -239,7 +240,7 @@ _receive_new_life = Hearing._receive_new_life
 
 
 def _older_lives_forgotten(self: Hearing, beat: Beat, my_counter: int) -> Verdict:
-    """An older life that was hardly heard may still answer what was said before the present one came."""
+    """Lets an older life that was hardly heard answer what was said before the present one came."""
     bars = {nonce: other.my_counter for nonce, other in self.candidates.items()}
     verdict = _receive_new_life(self, beat, my_counter)
     for nonce, other in self.candidates.items():
@@ -266,6 +267,7 @@ class DrillTakes(TracedCore):
 
 
 def _drill_any(facts: law.DrillFacts) -> str:
+    """Cuts any peer that beats as a drill, whatever it holds."""
     return "" if facts.beat is not None and facts.config.can_fence and not facts.debts else "not heard"
 
 
@@ -275,10 +277,12 @@ def _drill_beside_nobody(group: law.DrillGroupFacts) -> str:
 
 
 def _over_at_once(beat: Beat | None, cut_boot_id: str, my_nonce: str, off_counter: int) -> bool:
+    """Calls a drill passed before the peer is back by another boot."""
     return True
 
 
 def _quiet_at_once(self: DrillDecisions, drill: Drill) -> bool:
+    """Gives the power back before the peer was silent in a drill."""
     return True
 
 
@@ -325,6 +329,7 @@ class CountDiesWithItsLife(TracedCore):
 
 
 def _adopt_all(record: GroupRecord, inherited: int) -> bool:
+    """Adopts what it finds running, with or without a right."""
     return True
 
 
@@ -430,7 +435,7 @@ EARLIER = (
     ),
     Planted(
         name="released-is-permission",
-        rule="introduction, 2, 5",
+        rule="2b, 5",
         by="rule 2b",
         core_class=NoneNeedsNoFence,
         kinds=(*MOVES, "crash_daemon", "cut_one_way"),
@@ -512,7 +517,7 @@ EARLIER = (
     Planted(
         name="x-right-kept-until-durable",
         rule="4",
-        by="rule",
+        by="rule 2",
         core_class=RightKeptUntilDurable,
         kinds=BAD_DISK,
         changes=(("persist_ms", 300),),
@@ -553,8 +558,9 @@ EARLIER = (
     ),
     Planted(
         name="drill-takes",
+        what="Takes what nobody has by the OFF of a drill.",
         rule="25, 2b",
-        by="rule 2b",
+        by="rule 25",
         core_class=DrillTakes,
         patches=((law, "may_drill_beside", _drill_beside_nobody),),
         kinds=("prove", "crash_daemon", "lose_state", "agent_mode"),
@@ -564,7 +570,7 @@ EARLIER = (
     Planted(
         name="maintenance-no-look",
         rule="19",
-        by="S1",
+        by="S3",
         core_class=NoLookAfterMaintenance,
         kinds=("maintain", "cut_all", "resource_dies"),
     ),
@@ -668,6 +674,7 @@ EARLIER = (
     ),
     Planted(
         name="ping-no-rest",
+        what="Moves for the sake of ping nodes as often as their answers change.",
         rule="rest, ping",
         by="ping: again",
         patches=((pingvotes, "PING_REST_MS", 0),),

@@ -71,6 +71,12 @@ def block(page: str) -> str:
     return page[page.index(BEGIN) + len(BEGIN) : page.index(END)]
 
 
+def with_table(page: str, seeds: Mapping[str, int]) -> str:
+    """The page with this table between the marks."""
+    before, rest = page.split(BEGIN)
+    return before + BEGIN + "\n".join(lines(seeds)) + "\n" + END + rest.split(END)[1]
+
+
 def seeds_of(page: str) -> dict[str, int]:
     """The seeds that the page tells."""
     rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \|.*\| (-?\d+) \| \d+ \|$", block(page), re.MULTILINE)
@@ -83,16 +89,19 @@ def _hunted(number: int) -> tuple[str, int, str]:
 
 
 def hunted(processes: int = 2) -> dict[str, int]:
-    """Where each bug is caught now."""
+    """Where each bug is caught now; says so as it goes."""
+    seeds = {}
     with get_context("fork").Pool(processes) as pool:
-        return {name: seed for name, seed, _ in pool.map(_hunted, range(len(PLANTED)), chunksize=1)}
+        for name, seed, sentence in pool.imap(_hunted, range(len(PLANTED)), chunksize=1):
+            print(f"{name}: seed {seed}: {sentence}", flush=True)
+            seeds[name] = seed
+    return seeds
 
 
 def write() -> int:
     """Hunt every bug and write the table; 1 when one of them was not caught."""
     seeds = hunted()
-    page = PAGE.read_text()
-    PAGE.write_text(page.replace(block(page), "\n".join(lines(seeds)) + "\n"))
+    PAGE.write_text(with_table(PAGE.read_text(), seeds))
     missed = [name for name, seed in seeds.items() if seed < 0]
     print(f"{PAGE.name}: {len(seeds)} planted bugs; missed: {', '.join(missed) or 'none'}")
     return 1 if missed else 0
