@@ -11,6 +11,17 @@ from sim.smallparts import Budget, Setting
 
 STANDBY = f"{MCLAWS}: failoverctl standby"
 
+BOTH_HEARD_AT_FIRST_START = (
+    f"{MCLAWS}: the last beat of {PETE} arrives",
+    f"{MCLAWS}: the record is on its disk",
+    f"{PETE}: the last beat of {MCLAWS} arrives",
+    f"{PETE}: the record is on its disk",
+    f"{MCLAWS}: the last beat of {PETE} arrives",
+    f"{MCLAWS}: the record is on its disk",
+    f"{PETE}: the last beat of {MCLAWS} arrives",
+    f"{PETE}: the record is on its disk",
+)
+
 CASES = (
     Case(
         slug="01",
@@ -66,7 +77,7 @@ CASES = (
         rule="2c",
         says="confirm-dead is refused while any authentic beat, current or not, came within deadtime.",
         without="The operator's word is taken as it is.",
-        consequence="both have a right, one mounted",
+        consequence="mounted twice",
         story="failoverd on mclaws was restarted; its resources run on. pete heard its first beat, which cannot be "
         "current yet. The operator looks at a status that says silent, believes mclaws dead, and says so.",
         saved="A node without power sends no authentic beats. One came within deadtime, so the order is "
@@ -125,7 +136,7 @@ CASES = (
         says="When a grant is handed to Persist, the right is gone; a failed Persist does not bring it back.",
         without="Until the grant is durable the node that gives still counts the right as its own, and uses it "
         "when the peer falls silent.",
-        consequence="both have a right",
+        consequence="mounted twice",
         story="A grant is on its way to the disk; the peer falls silent and the right is taken back and used. Then "
         "failoverd dies, and the disk turns out to hold the grant after all: the next life sends it.",
         saved="A record that was handed to the disk may be found there, whatever the disk answered. So from that "
@@ -154,7 +165,9 @@ CASES = (
         "own grant from the moment it may be found on the disk.",
         saved="The node that has issued an epoch refuses a lower one, pending or not; one of the two grants is "
         "always refused.",
-        plant=known("late-epoch"),
+        plant=replace(
+            known("late-epoch"), lane=replace(known("late-epoch").lane, prelude=BOTH_HEARD_AT_FIRST_START)
+        ),
     ),
     Case(
         slug="05",

@@ -156,13 +156,19 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
 # --- the index -----------------------------------------------------------------------------------------
 
 NOT_HERE = (
-    ("10", "who shoots first", "it is about real time, and the clocks of the small world are each node's own; "
-    "planted bugs `ping-shoots-first`, `ping-one-turn-more` in tests/sim/planted.py, and the exams of "
-    "tests/sim/liveness.py"),
-    ("11", "hearing is two-way", "what it prevents is a service that nobody brings back, not one run twice; "
-     "tests/sim/liveness.py (one-way cuts)"),
-    ("20, 22, 24", "configuration, serial line, watchdog", "they are not the core's: parser, link and service "
-    "manager"),
+    (
+        "10",
+        "who shoots first",
+        "it is about real time, and the clocks of the small world are each node's own; the simulator audits the turns "
+        "(tests/sim/audits.py)",
+    ),
+    (
+        "11",
+        "hearing is two-way",
+        "what it prevents is a service that nobody brings back, not one run twice; the simulator cuts one way "
+        "(`cut_one_way` in tests/sim/chaos.py)",
+    ),
+    ("20, 22, 24", "configuration, serial line, watchdog", "they are not the core's"),
     ("26", "liveness", "a search for what never happens is another search; tests/sim/liveness.py"),
 )
 

@@ -150,9 +150,10 @@ def _acted(world: World, index: int, action: Action) -> str:
             return f"**{node} starts {action.group}**, {by}"
         case Stop():
             return f"{node} orders the stop of {action.group}"
+        case Fence() if action.only_if_off:
+            return f"{node} asks the switch whether the plugs of {peer} read OFF already; no other is switched"
         case Fence():
-            return f"**{node} tells the switch to cut {peer}**" + (", only if it "
-            "is off" if action.only_if_off else "")
+            return f"**{node} tells the switch to cut {peer}**"
         case PowerOn():
             return f"{node} tells the switch to give {peer} its power"
         case ReadPlugs():
