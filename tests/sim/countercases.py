@@ -308,19 +308,6 @@ CASES = (
         ),
     ),
     Case(
-        slug="current-beat",
-        rule="current beat ✗",
-        says="A life never heard before becomes current only by a beat that echoes a counter sent after it was "
-        "first heard.",
-        without="A beat that echoes this life at all is current.",
-        consequence="both have a right, one mounted",
-        story="A beat of an ended life of pete, with a grant in it, is delayed until pete has restarted, lost "
-        "its state and been given the group anew. It echoes a nonce that is still alive, so it counts.",
-        saved="The ended life was heard before and had to answer something sent since. A delayed beat cannot: "
-        "it was written before the question.",
-        plant=known("nonce-echo"),
-    ),
-    Case(
         slug="15",
         rule="15",
         says="A node without contact since its boot does not shoot.",

@@ -157,6 +157,11 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
 
 NOT_HERE = (
     (
+        "current beat ✗",
+        "echoing the nonce alone",
+        "its search is too long to be a page; `python3 tests/sim/explore.py --plant nonce-echo` tells the schedule",
+    ),
+    (
         "10",
         "who shoots first",
         "it is about real time, and the clocks of the small world are each node's own; the simulator audits the turns "
