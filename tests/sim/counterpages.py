@@ -164,8 +164,8 @@ NOT_HERE = (
     (
         "10",
         "who shoots first",
-        "it is about real time, and the clocks of the small world are each node's own; the simulator audits the turns "
-        "(tests/sim/audits.py)",
+        "it is about real time, and the clocks of the small world are each node's own; the simulator audits the "
+        "turns (tests/sim/audits.py)",
     ),
     (
         "11",

@@ -98,7 +98,12 @@ def _futures(keys: Keys, world: World) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("lane", (*SMALL, *MEDIUM), ids=lambda lane: f"{lane.name}-{lane.budget.waits}")
+WITH_BOTH = tuple(lane for lane in TWO_GROUPS if lane.name in ("two-first-start", "two-cut"))
+
+
+@pytest.mark.parametrize(
+    "lane", (*SMALL, *MEDIUM, *WITH_BOTH), ids=lambda lane: f"{lane.name}-{lane.budget.waits}"
+)
 def test_worlds_with_one_key_have_the_same_futures(lane: Lane) -> None:
     """What the key leaves out must not matter: else states would be skipped that were never looked at."""
     compared = 0
