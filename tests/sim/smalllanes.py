@@ -209,12 +209,6 @@ TWO_GROUPS = (
         setting=TWO,
     ),
     Lane(
-        name="two-crash",
-        story="failoverd dies once on either node, and one silence",
-        budget=Budget(waits=1, crashes=1),
-        setting=TWO,
-    ),
-    Lane(
         name="two-lost-state",
         story="failoverd dies once and its state directory is empty afterwards; nobody is silent",
         budget=Budget(waits=0, crashes=1, lost_state=1),
