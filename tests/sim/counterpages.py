@@ -1,13 +1,13 @@
 """The pages of docs/counterexamples: one a rule that was taken away, and an index. Same core, same pages.
 
-Nothing in them depends on the machine: no times, no seeds. A page that differs from what is kept says that the core,
-the small world or the wording changed.
+Nothing in them depends on the machine: no times, no seeds. A page that differs from what is kept says that
+the core, the small world or the wording changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sim.countercases import CASES
@@ -92,15 +92,20 @@ def _page(shown: Example) -> Iterator[str]:
     yield from _with_the_rule(shown)
     yield "## How it was found"
     yield ""
-    letters = "the numbered steps" if shown.given else "the steps"
+    which, start = "the steps", "the beginning"
+    if shown.given:
+        which, start = "the numbered steps", "where the letters end"
+    tried = ""
+    if lane.without:
+        tried = f"; not tried: {', '.join(f'“{text}…”' for text in lane.without)}"
     yield (
-        f"Breadth-first search through the real core with this one rule taken away: {letters} are a shortest schedule "
-        f"from {'where the letters end' if shown.given else 'the beginning'}; {shown.found.states} states were seen "
-        f"before it was found. Bounds: {bounds(replace(lane))}"
-        + (f"; not tried: {', '.join(f'“{text}…”' for text in lane.without)}." if lane.without else ".")
+        f"Breadth-first search through the real core with this one rule taken away: {which} are a shortest "
+        f"schedule from {start}; {shown.found.states} states were seen before it was found. "
+        f"Bounds: {bounds(lane)}{tried}."
     )
     yield ""
-    yield f"Again: `python3 tests/sim/explore.py --counterexamples --rule {case.slug}`. [All counter-examples](README.md)"
+    again = f"python3 tests/sim/explore.py --counterexamples --rule {case.slug}"
+    yield f"Again: `{again}`. [All counter-examples](README.md)"
 
 
 def _beginning(shown: Example) -> Iterator[str]:
@@ -122,9 +127,9 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
     mark = shown.mark(step)
     alike = "Up to there both cores do the same. " if shown.parts else ""
     if step.impossible:
-        yield f"At step {mark} the two part. {alike}This step cannot happen: the core asked for nothing of the kind."
+        nothing = "This step cannot happen: the core asked for nothing of the kind."
+        yield f"At step {mark} the two part. {alike}{nothing}"
     else:
-        same = step.title == shown.weak[shown.parts].title
         differs = "" if step.title == shown.weak[shown.parts].title else f" {step.title}"
         yield f"At step {mark} the two part. {alike}With the core as it is:{differs}"
         yield ""
@@ -136,12 +141,10 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
     later = shown.real[shown.parts + 1 :]
     missing = [shown.mark(other) for other in later if other.impossible]
     last = next((other for other in reversed(shown.real) if other.believes), None)
-    if missing:
-        some = f"Step{'s' * (len(missing) > 1)} {', '.join(missing)} cannot happen then. "
-    else:
-        some = ""
+    some = f"Step{'s' * (len(missing) > 1)} {', '.join(missing)} cannot happen then. " if missing else ""
     if later:
-        yield f"{some}The rest of the schedule was played to its end through the core as it is: no promise is broken."
+        rest = "The rest of the schedule was played to its end through the core as it is: no promise is broken."
+        yield f"{some}{rest}"
         if last is not None and last in later:
             yield ""
             yield "At the end: " + "; ".join(f"*{text}*" for text in last.believes) + "."
@@ -153,13 +156,24 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
 # --- the index -----------------------------------------------------------------------------------------
 
 NOT_HERE = (
-    ("10", "who shoots first", "it is about real time, and the clocks of the small world are each node's own; planted "
-     "bugs `ping-shoots-first`, `ping-one-turn-more` in tests/sim/planted.py, and the exams of tests/sim/liveness.py"),
-    ("11", "hearing is two-way", "what it prevents is a service that nobody brings back, not one run twice; "
-     "tests/sim/liveness.py (one-way cuts)"),
-    ("16", "two active nodes found anyway", "it begins where every other rule has been broken already; tests/unit"),
-    ("19", "maintenance", "people in the world; planted bugs `maintenance-*` in tests/sim/planted.py"),
-    ("20, 22, 24", "configuration, serial line, watchdog", "they are not the core's: parser, link and service manager"),
+    (
+        "current beat ✗",
+        "echoing the nonce alone",
+        "its search is too long to be a page; `python3 tests/sim/explore.py --plant nonce-echo` tells the schedule",
+    ),
+    (
+        "10",
+        "who shoots first",
+        "it is about real time, and the clocks of the small world are each node's own; the simulator audits the "
+        "turns (tests/sim/audits.py)",
+    ),
+    (
+        "11",
+        "hearing is two-way",
+        "what it prevents is a service that nobody brings back, not one run twice; the simulator cuts one way "
+        "(`cut_one_way` in tests/sim/chaos.py)",
+    ),
+    ("20, 22, 24", "configuration, serial line, watchdog", "they are not the core's"),
     ("26", "liveness", "a search for what never happens is another search; tests/sim/liveness.py"),
 )
 
@@ -169,13 +183,14 @@ def index(shown: list[Example]) -> str:
     lines = [
         "# Why each rule: the shortest way to lose data without it",
         "",
-        "Each rule of [the protocol](../protocol.md) was taken away from the real core of `failoverd`, one at a time, "
-        "and every schedule of a small world (two nodes, a link, a switch, two disks) was tried, breadth first, until "
-        "something broke. What came out is the shortest explanation of that rule there is. With the rule back in place "
-        "the same schedule was played again; each page tells where the two part.",
+        "Each rule of [the protocol](../protocol.md) was taken away from the real core of `failoverd`, one at a "
+        "time, and every schedule of a small world (two nodes, a link, a switch, two disks) was tried, breadth "
+        "first, until something broke. What came out is the shortest explanation of that rule there is. With "
+        "the rule back in place the same schedule was played again; each page tells where the two part.",
         "",
-        "Read a page as a play: steps say what happens, the lines below them what the nodes do, and *in italics* what "
-        "a node believes afterwards. ✗ marks a relaxation that the protocol names as tried and broken.",
+        "Read a page as a play: steps say what happens, the lines below them what the nodes do, and *in "
+        "italics* what a node believes afterwards. ✗ marks a relaxation that the protocol names as tried and "
+        "broken.",
         "",
         "| rule | without it | steps | states seen | consequence |",
         "| --- | --- | ---: | ---: | --- |",
@@ -189,10 +204,11 @@ def index(shown: list[Example]) -> str:
         )
     lines += [
         "",
-        "*Steps* is the length of the schedule from where the search began; *given* steps lead there and were chosen by "
-        "hand, to keep the search small, so a shorter schedule from a healthy pair may exist. *States seen* counts what "
-        "was looked at before the violation. What the small world contains: [design/0018]"
-        "(../design/0018-exploration.md); how the pages are made: [design/0045](../design/0045-counter-examples.md).",
+        "*Steps* is the length of the schedule from where the search began; *given* steps lead there and were "
+        "chosen by hand, to keep the search small, so a shorter schedule from a healthy pair may exist. "
+        "*States seen* counts what was looked at before the violation. What the small world contains: "
+        "[design/0018](../design/0018-exploration.md); how the pages are made: "
+        "[design/0045](../design/0045-counter-examples.md).",
         "",
         "## Rules without a page",
         "",

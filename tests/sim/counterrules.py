@@ -25,7 +25,7 @@ from failover_kit.manager.events import (
     StopFailed,
     Stopped,
 )
-from failover_kit.manager.records import FenceEvidence, GroupClaim, NodeRecord
+from failover_kit.manager.records import Beat, FenceEvidence, GroupClaim, NodeRecord
 from failover_kit.manager.states import GroupState, GroupTrigger, PeerState, PeerTrigger
 from sim.smalllanes import FAST, PLANTS, SETTLE, Lane, Plant
 from sim.smallparts import NODES, Budget, Setting
@@ -75,9 +75,10 @@ def starts_unasked(stack: ExitStack) -> None:
 
 
 def any_epoch(stack: ExitStack) -> None:
-    stack.enter_context(
-        patch.object(law, "grant_is_valid", lambda claim, nonce, _record: claim.grant and claim.grant_nonce == nonce)
-    )
+    def grant_is_valid(claim: GroupClaim, my_nonce: str, _record: object) -> bool:
+        return claim.grant != 0 and claim.grant_nonce == my_nonce
+
+    stack.enter_context(patch.object(law, "grant_is_valid", grant_is_valid))
 
 
 def proof_kept(stack: ExitStack) -> None:
@@ -187,8 +188,12 @@ def exit_code_is_proof(stack: ExitStack) -> None:
 
 
 def deaf_to_the_fenced(stack: ExitStack) -> None:
-    stack.enter_context(patch.object(Core, "_check_fenced_boot", lambda _core, _beat: False))
-    stack.enter_context(patch.object(Core, "_alarm_false_proof", lambda _core: None))
+    """Beats of the boot that was proved off are late ones, all of them."""
+
+    def check_fenced_boot(core: Core, beat: Beat) -> bool:
+        return core.proof is not None and beat.boot_id == core.proof.boot_id
+
+    stack.enter_context(patch.object(Core, "_check_fenced_boot", check_fenced_boot))
 
 
 def restart_is_reset(stack: ExitStack) -> None:
@@ -268,7 +273,7 @@ def failed_start_is_over(stack: ExitStack) -> None:
 
 
 def pause_unnoticed(stack: ExitStack) -> None:
-    """Takes what it did not hear while it did not run for the peer's silence. When it paused is kept for the audit."""
+    """Takes what it did not hear while it did not run for the peer's silence. The audit still knows when it was."""
 
     def notice_pause(core: Core, now_ms: int) -> None:
         if now_ms - core.now_ms >= core.config.deadtime_ms:
@@ -278,7 +283,7 @@ def pause_unnoticed(stack: ExitStack) -> None:
 
 
 def lazy_unmount(stack: ExitStack) -> None:
-    """The agent's stop succeeds while the filesystem is still alive: the weakness is the shell's, not the core's."""
+    """The agent's stop succeeds while the filesystem is still alive: the weak part is the shell, not the core."""
 
     def make(agent_ok: Any) -> Any:
         def lazily(world: World, index: int, place: int) -> World:
@@ -295,6 +300,29 @@ def lazy_unmount(stack: ExitStack) -> None:
         return lazily
 
     _wrap(stack, "_agent_ok", make, World)
+
+
+def still_alone(stack: ExitStack) -> None:
+    """A node keeps still by its own number; whether the peer knows of it is not asked."""
+
+    def in_maintenance(core: Core) -> bool:
+        return law.maintenance_is_on(core.wanted.maintenance)
+
+    stack.enter_context(patch.object(Core, "in_maintenance", in_maintenance))
+    stack.enter_context(patch.object(Core, "_peer_keeps_still", lambda _core, _order: True))
+
+
+def lower_unmounts(stack: ExitStack) -> None:
+    """Of two rights found, the node with the lower epoch stops the group, as in a planned move."""
+
+    def check_conflict(core: Core, beat: Beat) -> None:
+        for group in core.groups.values():
+            claim, record = beat.claim(group.name), core.wanted_groups[group.name]
+            if claim is None or not 0 < record.right < claim.right or group.state is not GroupState.STARTED:
+                continue
+            core._order_stop(group, Purpose.SHUTDOWN)
+
+    stack.enter_context(patch.object(Core, "_check_conflict", check_conflict))
 
 
 def home_has_it(stack: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""A schedule of the small world, told for people: who does what, what the network carries, what each node believes."""
+"""A schedule of the small world, told for people: what happens, what is on the wire, what each node believes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from failover_kit.manager.actions import (
     Stop,
 )
 from failover_kit.manager.records import Beat, GroupRecord, NodeRecord
+from failover_kit.manager.states import PeerState
 from sim.explore import PRELUDE_BUDGET, begin, settle, short_intervals
 from sim.smalllanes import SETTLE, Lane
 from sim.smallparts import NODES, Violation
@@ -57,10 +58,20 @@ def claimed(beat: Beat) -> str:
             words.append("asks for it")
         parts.append(", ".join(words))
     if not beat.hears:
-        parts.append("does not hear you yet")
+        parts.append("I do not hear you")
     if beat.leaving:
         parts.append("leaving")
     return "; ".join(parts)
+
+
+_PEER = {
+    PeerState.NEVER_HEARD: "was never heard",
+    PeerState.UP: "is up",
+    PeerState.SILENT: "is silent",
+    PeerState.FENCING: "is being fenced",
+    PeerState.FENCED: "is fenced",
+    PeerState.CONFIRMED_DEAD: "is confirmed dead",
+}
 
 
 def _right(record: GroupRecord, durable: GroupRecord) -> str:
@@ -85,7 +96,7 @@ def believed(world: World, index: int) -> str:
         f"{name} {group.state.value}, {_right(core.wanted_groups[name], core.durable_groups[name])}"
         for name, group in core.groups.items()
     ]
-    return f"{'; '.join(parts)}; {NODES[1 - index]} is {core.peer_state.value.replace('-', ' ')}{_truly(world, index)}"
+    return f"{'; '.join(parts)}; {NODES[1 - index]} {_PEER[core.peer_state]}{_truly(world, index)}"
 
 
 def _truly(world: World, index: int) -> str:
@@ -139,8 +150,10 @@ def _acted(world: World, index: int, action: Action) -> str:
             return f"**{node} starts {action.group}**, {by}"
         case Stop():
             return f"{node} orders the stop of {action.group}"
+        case Fence() if action.only_if_off:
+            return f"{node} asks the switch whether the plugs of {peer} read OFF already; no other is switched"
         case Fence():
-            return f"**{node} tells the switch to cut {peer}**" + (", only if it is off" if action.only_if_off else "")
+            return f"**{node} tells the switch to cut {peer}**"
         case PowerOn():
             return f"{node} tells the switch to give {peer} its power"
         case ReadPlugs():
@@ -171,13 +184,14 @@ _PLAIN = {
     "its stop fails": "The stop on {node} fails.",
     "its probe succeeds": "{node} has looked what runs there.",
     "its shot is read back OFF": "{node} reads the plugs of {peer} back: OFF.",
-    "its shot is read back OFF, falsely": "{node} reads back OFF. The plugs are not those of {peer}, which lives on.",
+    "its shot is read back OFF, falsely": "{node} reads back OFF. The plugs are not those of {peer}, which "
+    "lives on.",
     "boots": "{node} boots.",
     "loses its power": "{node} loses its power.",
     "failoverd starts": "failoverd starts on {node}.",
     "failoverd dies": "failoverd dies on {node} (SIGKILL); what was not on its disk is gone.",
-    "failoverd dies (its disk has the new record)": "failoverd dies on {node} (SIGKILL); its record has just reached "
-    "the disk.",
+    "failoverd dies (its disk has the new record)": "failoverd dies on {node} (SIGKILL); its record has just "
+    "reached the disk.",
     "failoverd dies and loses its state directory": "failoverd dies on {node}, and its state directory is lost.",
     "failoverd is asked to end": "failoverd on {node} is asked to end (systemctl stop).",
 }
@@ -202,7 +216,8 @@ def _title(world: World, sentence: str) -> str:
             return f"The operator on {head}: `{rest}`."
         if rest == "its shot fails":
             on = world.plugs[1 - index]
-            how = "off exits 0, and the plugs read ON" if on else "the agent is killed before it reads the plugs back"
+            how = "off exits 0, and the plugs read ON" if on else "the agent is killed before it reads the plugs "
+            "back"
             return f"The shot of {head} at {peer} fails: {how}."
         return f"{head}: {rest}."
     if sentence.startswith("the network keeps"):

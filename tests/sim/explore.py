@@ -1,6 +1,7 @@
 """Search every schedule of a small world, breadth first, through the manager's real core.
 
-``python3 tests/sim/explore.py`` runs the small profile; ``--profile medium`` and ``large`` have larger bounds;
+``python3 tests/sim/explore.py`` runs the small profile and the one with two groups on two homes; ``--profile
+medium`` and ``large`` have larger bounds; ``--counterexamples`` takes each rule away and tells what happens;
 ``--plant NAME`` runs one planted relaxation of the rules and shows the shortest schedule that breaks.
 What the world contains, and what it does not: docs/design/0018-exploration.md. Lanes are in smalllanes.py.
 """
@@ -253,17 +254,19 @@ def run_plant(plant: Plant, state_limit: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Breadth-first search of a small world through the real core.")
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="small")
+    parser.add_argument(
+        "--profile", choices=tuple(PROFILES), help="without it, small and two-groups are run one after the other"
+    )
     parser.add_argument("--lane", help="only the lane of this name")
     parser.add_argument(
         "--plant", choices=(*(plant.name for plant in PLANTS), "all"), help="search with a rule weakened"
     )
     parser.add_argument("--states", type=int, default=0, metavar="N", help="give up after N states (0: never)")
     parser.add_argument(
-        "--counterexamples", action="store_true", help="take each rule away and tell the shortest schedule that breaks"
+        "--counterexamples", action="store_true", help="take each rule away and tell the shortest schedule"
     )
     parser.add_argument("--rule", default="", help="with --counterexamples: only of this rule, e.g. 05 or 04-kept")
-    parser.add_argument("--write", default="", metavar="DIR", help="with --counterexamples: write pages and index there")
+    parser.add_argument("--write", default="", metavar="DIR", help="with --counterexamples: write the pages there")
     options = parser.parse_args(arguments)
     if options.counterexamples:
         from sim import counterpages  # it drives searches of this module
@@ -273,9 +276,10 @@ def main(arguments: list[str]) -> int:
         chosen = [plant for plant in PLANTS if options.plant in (plant.name, "all")]
         found = [run_plant(plant, options.states) for plant in chosen]  # every one is run
         return 0 if all(found) else 1
-    lanes = tuple(lane for lane in PROFILES[options.profile] if options.lane in (None, lane.name))
+    profiles = (options.profile,) if options.profile else ("small", "two-groups")
+    lanes = tuple(lane for name in profiles for lane in PROFILES[name] if options.lane in (None, lane.name))
     if not lanes:
-        parser.error(f"no lane {options.lane!r} in {options.profile}")
+        parser.error(f"no lane {options.lane!r} in {' or '.join(profiles)}")
     results = run_lanes(lanes, options.states)
     bad = sum(bool(result.violation) for result in results)
     open_ends = sum(not result.exhausted and not result.violation for result in results)
@@ -283,8 +287,9 @@ def main(arguments: list[str]) -> int:
         f"{bad} with a violation, {open_ends} not exhausted" if bad or open_ends else "exhausted without violation"
     )
     print(
-        f"profile {options.profile}: {len(results)} searches, {sum(r.states for r in results)} states, "
-        f"{sum(r.transitions for r in results)} transitions, {sum(r.seconds for r in results):.0f} s: {verdict}"
+        f"{' and '.join(profiles)}: {len(results)} searches, {sum(r.states for r in results)} states, "
+        f"{sum(r.transitions for r in results)} transitions, depth {max(r.depth for r in results)}, "
+        f"{sum(r.seconds for r in results):.0f} s: {verdict}"
     )
     return 1 if bad or open_ends else 0
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from failover_kit.manager.core import Core
 from failover_kit.manager.coredata import Group
+from failover_kit.manager.events import Verb
 from failover_kit.manager.records import Beat, GroupClaim, GroupRecord, NodeRecord
 from failover_kit.manager.states import GroupState, PeerState
 from sim.smallparts import EXPIRED_MS, FRESH_MS, PAUSE_MS, Budget, Setting
@@ -159,6 +160,8 @@ class Keys:
     def _parts(self, core: Core, counters: Counters, with_confirm: bool) -> tuple[object, ...]:
         state = core.__dict__
         flight = core._in_flight
+        # Of the others no answer is awaited that has to be news.
+        counters.extend((MARK, core.nonce, o.counter) for o in core.orders if o.verb == Verb.MAINTENANCE_ON.value)
         return (
             "core",
             tuple(state[name] for name in self.plain),
@@ -193,6 +196,8 @@ def plain_attributes(core: Core) -> tuple[str, ...]:
 
 def _truth(world: World) -> tuple[Any, ...]:
     return (
+        world.still,
+        world.setting.maintenance and world.orders,
         tuple(world.up),
         tuple(world.plugs),
         tuple(world.resources),
@@ -334,6 +339,8 @@ def _said(beat: Beat) -> tuple[object, ...]:
         beat.hears,
         beat.ready,
         beat.leaving,
+        beat.maintenance,
+        beat.still,
         tuple(_claimed(claim) for claim in beat.groups),
     )
 

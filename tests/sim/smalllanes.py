@@ -182,7 +182,41 @@ LARGE = (
     ),
 )
 
-PROFILES = {"small": SMALL, "medium": MEDIUM, "large": LARGE}
+# Two groups, each at home on another node: both nodes are active, and each has something to take over.
+TWO = Setting(second_home=PETE, slow_disks=False)
+
+TWO_GROUPS = (
+    Lane(
+        name="two-first-start",
+        story="both nodes boot for the first time, each to its own group; one silence",
+        budget=Budget(waits=1),
+        setting=TWO,
+        prelude=(),
+    ),
+    Lane(
+        name="two-moves", story="two planned moves, of either group", budget=Budget(waits=0, moves=2), setting=TWO
+    ),
+    Lane(
+        name="two-silence",
+        story="two active nodes and one silence, slow disks",
+        budget=Budget(waits=1),
+        setting=Setting(second_home=PETE),
+    ),
+    Lane(
+        name="two-cut",
+        story="two active nodes fall silent: one silence, one power cut, by the switch or without it, a reboot",
+        budget=Budget(waits=1, resets=1),
+        setting=TWO,
+    ),
+    Lane(
+        name="two-lost-state",
+        story="failoverd dies once and its state directory is empty afterwards; nobody is silent",
+        budget=Budget(waits=0, crashes=1, lost_state=1),
+        setting=TWO,
+    ),
+)
+
+PROFILES = {"small": SMALL, "two-groups": TWO_GROUPS, "medium": MEDIUM, "large": LARGE}
 
 
 # --- planted relaxations -----------------------------------------------------------------------------

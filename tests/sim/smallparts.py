@@ -7,6 +7,7 @@ from functools import cached_property
 
 from failover_kit.manager.core import Core
 from failover_kit.manager.coredata import Group
+from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.hearing import Candidate, Hearing
 from failover_kit.manager.records import CoreConfig, CoreGroup
 
@@ -63,7 +64,10 @@ class Setting:
     power_on: bool = True  # fence_action reboot
     slow_disks: bool = True  # a Persist takes as long as it likes; False: it is answered at once
     slow_probes: bool = False
-    rash_operator: bool = False  # may say "dead" of a node that lives: for counter-examples
+    # The others are for counter-examples.
+    rash_operator: bool = False  # may say "dead" of a node that lives
+    two_active: bool = False  # the worst has happened: what is audited is that nobody unmounts beside it
+    maintenance: bool = False  # may be begun, and the pair must keep still once the operator was told that it does
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -109,6 +113,7 @@ class Setting:
             stop_retry_ms=DEADTIME_MS,
             move_timeout_ms=DEADTIME_MS,
             prove_timeout_ms=DEADTIME_MS,
+            minor=MINOR,
         )
 
 

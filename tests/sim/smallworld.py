@@ -19,6 +19,7 @@ from failover_kit.manager.actions import (
     Action,
     CancelPowerOn,
     Exit,
+    ExitCode,
     Fence,
     Note,
     Persist,
@@ -104,6 +105,7 @@ class World:
         "plugs",
         "resources",
         "setting",
+        "still",
         "told",
         "up",
     )
@@ -127,13 +129,14 @@ class World:
         self.channel: list[Beat | None] = [None, None]  # by sender
         self.kept: tuple[Beat, ...] = ()
         self.orders = 0  # commands given so far
+        self.still = False  # an operator was told that the pair is in maintenance
         self.told: list[tuple[int, Action]] | None = None  # a list while a schedule is being narrated
         for index in (0, 1):
             self._begin(index)
 
     def _copy(self) -> World:
         new = World.__new__(World)
-        for name in ("setting", "budget", "kept", "orders", "told"):
+        for name in ("setting", "budget", "kept", "orders", "still", "told"):
             setattr(new, name, getattr(self, name))
         for name in _LISTS:
             setattr(new, name, list(getattr(self, name)))
@@ -193,6 +196,8 @@ class World:
     def _perform(self, index: int, core: Core, action: Action) -> None:
         if self.told is not None and not isinstance(action, SendBeat):
             self.told.append((index, action))
+        if self.still and isinstance(action, Probe | Start | Stop | Fence):
+            raise Violation(f"{NODES[index]} acts in maintenance: {type(action).__name__.lower()}")
         match action:
             case SendBeat():
                 self.channel[index] = action.beat
@@ -209,6 +214,8 @@ class World:
                 self._agent_is(index, self.setting.place(action.group), action)
             case Stop():
                 place = self.setting.place(action.group)
+                if self.setting.two_active and self.resources[1 - index][place]:
+                    raise Violation(f"{NODES[index]} unmounts what {NODES[1 - index]} has mounted, too")
                 self._runs(index, place, min(self.resources[index][place], PARTIAL))
                 self._agent_is(index, place, action)
             case Probe():
@@ -223,19 +230,26 @@ class World:
                     self._audit_drill(index)
             case CancelPowerOn():
                 pass  # its PowerOnDone still comes, switched or not
+            case SelfReset() if self.setting.two_active:
+                self._dies(index)
             case SelfReset():
                 raise Violation(f"{NODES[index]} resets itself: {action.reason}")
             case Exit():
                 self.cores[index] = None
                 self.agents[index] = self.setting.no_agents
                 self.devices[index] = None
-            case Note() | Reply():
+            case Reply():
+                begun = self.setting.maintenance and action.code is ExitCode.DONE
+                self.still = begun or self.still
+            case Note():
                 pass
 
     # --- what must always hold -----------------------------------------------------------------------
 
     def audit(self) -> None:
         """Never two nodes with the group possibly active, never two with a right they could use."""
+        if self.setting.two_active:
+            return
         for place in range(len(self.setting.groups)):
             if self.resources[0][place] and self.resources[1][place]:
                 raise Violation(f"the group{self.setting.called(place)} is active on both nodes")
@@ -548,6 +562,8 @@ class World:
         if self.budget.moves and not core.orders:
             for name in self.setting.groups:
                 yield from self._moves(index, core, name)
+        if self.setting.maintenance and not self.orders:
+            yield f"{node}: failoverctl maintenance on", lambda: self._order(index, Verb.MAINTENANCE_ON)
         if self.budget.fence_orders:
             yield f"{node}: failoverctl fence {peer}", lambda: self._order(index, Verb.FENCE, fence_orders=1)
         if self.budget.proves and core.drill is None:

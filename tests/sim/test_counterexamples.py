@@ -15,7 +15,8 @@ KEPT = Path(__file__).resolve().parents[2] / "docs" / "counterexamples"
 AGAIN = "run: python3 tests/sim/explore.py --counterexamples --write docs/counterexamples"
 # Searched in a moment each; the others are for the release check.
 CHEAP = ("01", "02c", "03", "04-stopped", "06", "08", "09", "15", "17", "18", "21", "23")
-EVERY = [pytest.param(case, marks=() if case.slug in CHEAP else pytest.mark.release, id=case.slug) for case in CASES]
+LONG = pytest.mark.release
+EVERY = [pytest.param(case, marks=() if case.slug in CHEAP else LONG, id=case.slug) for case in CASES]
 
 
 def _kept(name: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from sim.explore import begin, explore, main, narrate, short_intervals
 from sim.smallkey import Keys, plain_attributes
-from sim.smalllanes import MEDIUM, PLANTS, SMALL, Lane, Plant
+from sim.smalllanes import MEDIUM, PLANTS, SMALL, TWO_GROUPS, Lane, Plant
 from sim.smallparts import Budget, Setting, Violation
 from sim.smallworld import World
 
@@ -20,6 +20,36 @@ def test_small_profile_is_exhausted_without_violation(lane: Lane) -> None:
     assert not result.violation, "\n".join(narrate(result))
     assert result.exhausted
     assert result.states > 1_000
+
+
+QUICK = ("two-first-start",)
+WITH_TWO = [
+    pytest.param(lane, marks=() if lane.name in QUICK else pytest.mark.release, id=lane.name) for lane in TWO_GROUPS
+]
+
+
+@pytest.mark.parametrize("lane", WITH_TWO)
+def test_two_groups_on_two_homes_are_exhausted_without_violation(lane: Lane) -> None:
+    result = explore(lane)
+    assert not result.violation, "\n".join(narrate(result))
+    assert result.exhausted
+    assert len(lane.setting.groups) == 2
+    assert result.states > 100
+
+
+def test_violation_names_the_group() -> None:
+    world = World(TWO_GROUPS[0].setting, Budget())
+    world.resources = [(0, 1), (0, 1)]
+    with pytest.raises(Violation, match="the group of files is active on both nodes"):
+        world.audit()
+
+
+def test_rule_taken_away_is_found_with_two_groups() -> None:
+    """The first group rests at home while the second one is moved: the search looks at each by itself."""
+    plant = next(plant for plant in PLANTS if plant.name == "released")
+    with plant.planted():
+        result = explore(TWO_GROUPS[0])
+    assert result.violation.startswith("the group of ")
 
 
 @EVERY_PLANT
@@ -68,7 +98,12 @@ def _futures(keys: Keys, world: World) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("lane", (*SMALL, *MEDIUM), ids=lambda lane: f"{lane.name}-{lane.budget.waits}")
+WITH_BOTH = tuple(lane for lane in TWO_GROUPS if lane.name in ("two-first-start", "two-cut"))
+
+
+@pytest.mark.parametrize(
+    "lane", (*SMALL, *MEDIUM, *WITH_BOTH), ids=lambda lane: f"{lane.name}-{lane.budget.waits}"
+)
 def test_worlds_with_one_key_have_the_same_futures(lane: Lane) -> None:
     """What the key leaves out must not matter: else states would be skipped that were never looked at."""
     compared = 0
