@@ -64,10 +64,13 @@ for who, factor in (("failoverd", 1), ("Heartbeat", 6), ("Pacemaker", 3)):
     results.samples[report.POWER_LOSS, who] = [Sample(900.0, parts)] * 3
     results.idle[who] = Idle(0.3 * factor, 0.1 * factor, 30.0, 1)
 results.samples[report.POWER_LOSS, "keepalived"] = [Sample(490.0, {{"new: address": 480}})] * 3
+told_first = page.unfit(results)
+results.samples[report.SWITCHOVER, "keepalived"] = [Sample(5.0, {{"old: address gone": 4, "new: address": 8}})] * 3
 text = page.section(results, {{"date": "today"}})
 old = "# Title\n\n## One\n\n1\n\n## Failovers\n\nold numbers\n\n## Two\n\n2\n"
 told = {{"svg": picture.svg(results), "put": page.put(old, text), "unfit": page.unfit(results)}}
 told["again"], told["appended"] = page.put(told["put"], text), page.put("# Title\n", text)
+told["first"] = told_first
 told["nothing"] = picture.svg(report.Results())
 results.failures.append("power loss, Pacemaker: nobody was fenced\nlog")
 told["failed"] = page.unfit(results)
@@ -84,6 +87,7 @@ def test_the_section_replaces_the_one_before_and_has_a_picture() -> None:
     assert "old numbers" not in page and page.count("## Failovers") == 1
     assert told["again"] == page, "written twice it is the same"
     assert told["appended"].startswith("# Title\n\n## Failovers\n")
+    assert told["first"].startswith("keepalived was not measured")
     assert told["unfit"] == "" and "nobody was fenced" in told["failed"]
     assert "the better of Heartbeat and Pacemaker | 0.33 (to reach: ≤ 0.60: met)" in page
     assert "| idle CPU / Heartbeat | 0.17 (to reach: ≤ 1.00: met) |" in page
