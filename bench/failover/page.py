@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from report import MINIMUM_RUNS, Results, as_markdown
+from drivers import DRIVERS
+from report import MINIMUM_RUNS, POWER_LOSS, SWITCHOVER, Results, as_markdown
 
 TITLE = "## Failovers"
 PICTURE = "pictures/failover.svg"
@@ -42,6 +43,11 @@ def unfit(results: Results) -> str:
     """Why these results must not be published, or ""."""
     if results.failures:
         return f"{len(results.failures)} failures: {results.failures[0].splitlines()[0]}"
+    missing = [
+        who for who in DRIVERS if any((what, who) not in results.samples for what in (SWITCHOVER, POWER_LOSS))
+    ]
+    if missing:
+        return f"{missing[0]} was not measured; tools/setup.sh test installs it"
     few = [f"{what}, {who}" for (what, who), samples in results.samples.items() if len(samples) < MINIMUM_RUNS]
     return f"fewer than {MINIMUM_RUNS} runs of {few[0]}" if few else ""
 
