@@ -27,7 +27,7 @@ for name in null zero full random urandom tty; do : >dev/$name && mount --bind /
 mkdir dev/pts dev/shm && mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts && mount -t tmpfs shm dev/shm &&
 ln -s pts/ptmx dev/ptmx && ln -s /proc/self/fd dev/fd &&
 mount -t proc proc proc && mount --bind proc/sys proc/sys && mount -o remount,bind,ro proc/sys &&
-mount --bind dev/null proc/sysrq-trigger &&
+{ [ ! -e proc/sysrq-trigger ] || mount --bind dev/null proc/sysrq-trigger; } &&
 mount -t sysfs -o ro sysfs sys && mount -t cgroup2 cgroup2 sys/fs/cgroup && mount -t tmpfs -o mode=755 run run &&
 ip link set lo up && hostname "$5" && pivot_root . . && umount -l . && cd / &&
 exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=multi-user.target
@@ -61,14 +61,20 @@ class Machine:
         try:
             self.until("systemd has booted", self._booted)
         except BaseException:
-            self.__exit__()
+            self.end()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._child is not None
+        self.end()
+
+    def end(self) -> None:
+        """Power cut: nothing of it is left when this returns. Twice does no harm."""
+        if self._child is None:
+            return
         self._child.kill()  # and by --kill-child pid 1, and by that all of it
         self._child.wait()
+        self._child, self._pid = None, 0
         end = time.monotonic() + PATIENCE_S
         while self._cgroup.exists():
             for where, _folders, _files in os.walk(self._cgroup, topdown=False):
@@ -131,10 +137,11 @@ class Machine:
             time.sleep(POLL_S)
 
     def power_off(self) -> None:
-        """``systemctl poweroff``, and wait until pid 1 has ended."""
+        """``systemctl poweroff``, and wait until pid 1 has ended by itself."""
         assert self._child is not None
         self.run(["systemctl", "poweroff"], check=False)
         self._child.wait(PATIENCE_S)
+        self.end()
 
 
 def missing() -> str:

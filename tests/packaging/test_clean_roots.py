@@ -151,15 +151,6 @@ def test_make_rehearsal_sets_up_a_minimal_debian_and_plays(readme: Root) -> None
     assert "PASSED" in played and "FAILED" not in played
 
 
-def test_make_test_sets_up_a_minimal_debian(readme: Root) -> None:
-    """Its two set-up steps, as in the Makefile: packages of Debian, then tools in an environment of their own."""
-    readme.run(["sh", "-ec", IN_SOURCE + "YES=1 sh tools/setup.sh test"], network=True, timeout_s=2400)
-    readme.run(["sh", "-ec", IN_SOURCE + "sh tools/venv.sh"], network=True, timeout_s=1200)
-    readme.run(["sh", "-ec", IN_SOURCE + "make -n test && make lint"], timeout_s=1200)
-    argv = ".venv/bin/pytest -q tests/unit/test_spec_parameters.py tests/packaging/test_versions.py"
-    readme.run(["sh", "-ec", IN_SOURCE + argv], timeout_s=600)
-
-
 # --- the installed packages ------------------------------------------------------------------------------
 
 
