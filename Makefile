@@ -24,7 +24,7 @@ WORKERS  = 2
 ARGS     =
 
 .PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents bench-failover peers peers-heartbeat \
-    pacemaker chaos install install-compat deb rpm packages-test clean
+    pacemaker heartbeat chaos docs docs-test install install-compat deb rpm packages-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -91,9 +91,22 @@ pacemaker: ## the exported pair under Debian's corosync and Pacemaker (root; ARG
 	@sh tools/setup.sh test
 	$(PYTHON) tests/pacemaker $(ARGS)
 
+heartbeat: ## our scripts and plugin under Debian's Heartbeat, and the guide to failoverd (root; ARGS="power-cut migrate")
+	@sh tools/setup.sh test
+	$(PYTHON) tests/heartbeat $(ARGS)
+
 peers-heartbeat: ## Heartbeat 3 and failoverd through the same schedules (root; ARGS="--write docs/versus-heartbeat.md")
 	@sh tools/setup.sh test
 	$(PYTHON) tests/versus $(ARGS)
+
+docs: ## all pages and the manual as HTML, into build/docs
+	@sh tools/setup.sh docs
+	$(PYTHON) -IB tools/docs.py build/docs
+
+docs-test: ## links, commands, files, configuration and alarms that the documents name (root)
+	@sh tools/setup.sh test
+	@sh tools/venv.sh
+	$(VENV)/pytest tests/docs $(ARGS)
 
 bench-failover: ## failovers beside Heartbeat, Pacemaker and keepalived (root; ARGS="--runs 5 --minutes 60")
 	@sh tools/setup.sh test

@@ -14,6 +14,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,9 @@ KEPT = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIG
 
 
 def pytest_configure() -> None:
+    # How long one example takes is the machine's affair, not the code's.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Who starts a run in the background may have these ignored, and the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring a Debian-like machine to what a make target needs: look, list, ask, install.
 #
-#   tools/setup.sh rehearsal|lab|test
+#   tools/setup.sh rehearsal|lab|docs|test
 #
 # On a terminal it asks before installing; YES=1, or no terminal, goes on. Exit 2, with nothing changed,
 # when the machine cannot be used: one line for each thing that is needed. POSIX sh, because Python
@@ -16,15 +16,16 @@ LAB="qemu-system-x86 mmdebstrap vblade busybox-static cpio e2fsprogs openssh-cli
 TESTS="python3-venv e2fsprogs resource-agents pacemaker pacemaker-cli-utils corosync fence-agents cluster-glue
        heartbeat powerman ansible openssh-server openssh-client openssl strace
        libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping nfs-kernel-server nfs-common
-       groff-base mandoc pcs mon rpcbind zsh keepalived
+       groff-base mandoc cmark-gfm pcs mon rpcbind zsh keepalived
        build-essential debhelper dh-python lintian rpm rpmlint"
 
 case "${1:-}" in
 rehearsal) wanted=$RUNTIME ;;
 lab) wanted="$RUNTIME $LAB" ;;
+docs) wanted="python3 python3-pexpect python3-serial python3-lxml cmark-gfm mandoc" ;;
 test) wanted="$RUNTIME $LAB $TESTS" ;;
 *)
-    echo "usage: tools/setup.sh rehearsal|lab|test" >&2
+    echo "usage: tools/setup.sh rehearsal|lab|docs|test" >&2
     exit 2
     ;;
 esac
