@@ -23,7 +23,7 @@ MINUTES  = 30
 WORKERS  = 2
 ARGS     =
 
-.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore bench bench-agents bench-failover peers peers-heartbeat \
+.PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore counterexamples bench bench-agents bench-failover peers peers-heartbeat \
     pacemaker heartbeat chaos docs docs-test install install-compat deb rpm packages-test clean
 
 help: ## list the targets
@@ -67,8 +67,11 @@ lint: ## ruff and mypy --strict (inside `make test`)
 sim: ## the release check of the manager: SEEDS=10000 simulated clusters, audited after every step
 	$(PYTHON) tests/sim/run.py --seeds $(SEEDS) $(ARGS)
 
-explore: ## breadth-first search of a small world through the real core
+explore: ## breadth-first search of a small world (one group, and two on two homes) through the real core
 	$(PYTHON) tests/sim/explore.py $(ARGS)
+
+counterexamples: ## each rule taken away: the shortest schedule that ends badly (ARGS="--rule 05")
+	$(PYTHON) tests/sim/explore.py --counterexamples $(ARGS)
 
 chaos: ## random faults against a real pair on this machine (root; MINUTES=30 ARGS="--seed 21")
 	@sh tools/setup.sh rehearsal
@@ -108,7 +111,7 @@ docs-test: ## links, commands, files, configuration and alarms that the document
 	@sh tools/venv.sh
 	$(VENV)/pytest tests/docs $(ARGS)
 
-bench-failover: ## failovers beside Heartbeat, Pacemaker and keepalived (root; ARGS="--runs 5 --minutes 60")
+bench-failover: ## failovers beside Heartbeat, Pacemaker and keepalived (root; ARGS="--runs 7 --minutes 60 --write docs/measurements.md")
 	@sh tools/setup.sh test
 	$(PYTHON) bench/failover $(ARGS)
 
@@ -159,7 +162,7 @@ deb: ## Debian packages into build/deb, checked by lintian (debhelper dh-python 
 rpm: ## RPM packages into build/rpm, checked by rpmlint (rpm rpmlint)
 	@sh tools/packages.sh rpm
 
-packages-test: ## the Debian packages in clean roots: build, install, ocf-tester, rehearsal, upgrade, diversions (root; 15 minutes)
+packages-test: ## the Debian packages in clean roots: build, install, ocf-tester, rehearsal, upgrade, diversions, a systemd that boots (root; 20 minutes)
 	@sh tools/setup.sh test
 	@sh tools/venv.sh
 	$(VENV)/pytest -m release tests/packaging $(ARGS)
