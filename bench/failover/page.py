@@ -27,6 +27,8 @@ interval that makes it as quick. A manager that did not do it is a failure, not 
   the node says. They count from the order, or from the moment when everything of the active node was killed.
 - **Power loss**: *asked* is when the switch was told to cut the node, *proved* its last answer before the start.
   failoverd reads the plugs back before it starts anything. *takeover* is from *proved* to the address.
+  Here the survivor is not at home, so it lets the other node shoot first and waits twice `fence_delay` (rule 10 of
+  the protocol); nearly all of its time before *asked* is that wait. The home node waits half as long.
 - **Idle**: keepalive 1 s, deadtime 10 s (corosync: a token of 1 s), half a minute, the mean of both nodes. CPU is
   that of everything in a node's control group. *The manager's own* leaves out the resource agents that it starts
   every 10 s to look at its resources. Heartbeat never looks at what it started; a monitor is at least an

@@ -34,7 +34,7 @@ PHASES: dict[str, tuple[Phase, ...]] = {
         Phase("new: address", "address being started", LAST),
     ),
     POWER_LOSS: (
-        Phase("asked", "not noticed yet", WAIT),
+        Phase("asked", "nothing done yet", WAIT),
         Phase("proved", "being fenced", SWITCH),
         Phase("new: disk", "disk being mounted", DISK),
         Phase("new: address", "address being started", LAST),

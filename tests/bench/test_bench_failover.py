@@ -97,4 +97,4 @@ def test_the_section_replaces_the_one_before_and_has_a_picture() -> None:
     said = [title.text for title in drawing.iter("{http://www.w3.org/2000/svg}title")]
     assert "failoverd, being fenced: 500 to 600 ms" in said
     assert "Heartbeat, disk being released: 240 to 540 ms" in said
-    assert "keepalived, not noticed yet, or address being started: 0 to 480 ms" in said
+    assert "keepalived, nothing done yet, or address being started: 0 to 480 ms" in said
