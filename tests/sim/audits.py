@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from failover_kit.manager.actions import (
     Action,
+    Exit,
     ExitCode,
     Fence,
     Level,
@@ -215,6 +216,8 @@ class Audits:
                 self._device(machine, witness, action)
             elif isinstance(action, Reply):
                 self._reply(machine, witness, action)
+            elif isinstance(action, Exit):
+                self._ends(machine, daemon, witness, actions)
             elif isinstance(action, Note) and action.code == "monitor-failed":
                 self._monitor_failed(machine, witness, event, action)
             elif isinstance(action, Note) and action.code == "fenced":
@@ -598,6 +601,18 @@ class Audits:
         for claim in beat.groups:
             if claim.right or claim.held or claim.grant or claim.state is not GroupState.STOPPED:
                 self.fail(machine, f"rule 5: says leaving with {claim}")
+
+    def _ends(self, machine: Machine, daemon: Daemon, witness: Witness, actions: list[Action]) -> None:
+        """Rules 3, 26: who ends in good order keeps no right for its next life, whatever runs in between."""
+        notes = [action for action in actions if isinstance(action, Note)]
+        if any(note.code == "leaving-undone" or "in maintenance" in note.text for note in notes):
+            return
+        stored = machine.disk.record
+        if stored is None or stored.boot_id != machine.boot_id or daemon.core.persist_error:
+            return
+        for record in stored.groups:
+            if record.right and witness.books[record.name].state == "stopped":
+                self.fail(machine, f"rules 3, 26: ends in good order and keeps its right: {record}")
 
     # --- power -------------------------------------------------------------------------------------
 

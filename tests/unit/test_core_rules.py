@@ -11,10 +11,12 @@ from dataclasses import replace
 
 import pytest
 
-from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, KEEPALIVE_MS, RUNS, Bench, stored
+from core_bench import CONFIG, DEADTIME_MS, DELAY_MS, EMPTY, INITDEAD_MS, KEEPALIVE_MS, RUNS, Bench, stored
 from failover_kit.manager.actions import (
+    Exit,
     ExitCode,
     Fence,
+    Persist,
     SendBeat,
     Start,
     Stop,
@@ -25,6 +27,7 @@ from failover_kit.manager.events import (
     MonitorFailed,
     Persisted,
     ProbeOutcome,
+    ShutdownRequested,
     StartFailed,
     StopFailed,
     Tick,
@@ -136,6 +139,34 @@ def test_rule_02c_the_operators_word_is_void_when_that_boot_is_heard_before_the_
     assert bench.count(Start) == 0
 
 
+@pytest.mark.parametrize("boot", ["pete boot 1", "pete boot 0", "pete boot 2"])
+@pytest.mark.parametrize("known", [True, False], ids=["met", "never met"])
+def test_rule_02c_a_word_that_waits_for_a_shot_is_void_when_any_boot_is_heard(boot: str, known: bool) -> None:
+    """Seed 70709: given while a shot was under way, and used after it, although the peer was heard in between."""
+    bench = Bench(record=None if known else stored(contact=True))
+    bench.meet(RUNS) if known else bench.probe()
+    bench.wait(INITDEAD_MS + 3 * DELAY_MS, writing=True)
+    assert bench.count(Fence) == 1
+    bench.order(Verb.CONFIRM_DEAD, "pete")
+    assert bench.reply_code() is None
+    bench.hear(RUNS, boot_id=boot, nonce="a life that answers nothing", echoes=())
+    assert bench.reply_code() is ExitCode.FAILED
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.fenced(in_time=False)
+    bench.wait(DEADTIME_MS, writing=True)
+    assert bench.right() == 0 and bench.count(Start) == 0
+
+
+def test_rule_02c_a_word_that_waits_for_a_shot_is_used_when_nothing_was_heard() -> None:
+    bench = Bench()
+    bench.meet(RUNS)
+    bench.wait(3 * DELAY_MS, writing=True)
+    bench.order(Verb.CONFIRM_DEAD, "pete")
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.fenced(in_time=False)
+    assert bench.right() == 4
+
+
 def test_rule_02d_nobody_has_a_right_and_all_is_stopped_then_the_home_node_is_given_it() -> None:
     bench = Bench()
     bench.meet()
@@ -216,6 +247,24 @@ def test_rule_04_a_failed_write_does_not_bring_the_right_back() -> None:
     assert bench.count(Start) == 1  # the one of serve()
 
 
+def test_rule_04_a_life_that_answered_once_long_ago_is_given_nothing() -> None:
+    """Seed 70889: until it says that it hears us it is not silent before initdead, and its beat is old long before."""
+    bench = Bench(config=replace(CONFIG, can_fence=False))
+    bench.wait(INITDEAD_MS)
+    for _ in range(2):
+        bench.hear(hears=False)
+        bench.wait(KEEPALIVE_MS)
+    bench.write()
+    bench.wait(DEADTIME_MS)
+    bench.probe()  # only now it is known that nothing runs here, and pete is the home node
+    bench.write()
+    assert bench.claim().grant == 0
+    bench.hear(hears=False)
+    bench.write()
+    bench.wait(KEEPALIVE_MS)
+    assert bench.claim().grant == 2
+
+
 def test_rule_04_a_grant_is_repeated_in_every_beat_until_it_was_answered() -> None:
     bench = Bench()
     bench.serve()
@@ -251,6 +300,25 @@ def test_rule_05_a_peer_that_left_is_not_shot_by_the_node_with_the_right() -> No
     bench.hear(replace(EMPTY, top=3), leaving=True, ready=False)
     bench.wait(10 * DEADTIME_MS, writing=True)
     assert bench.count(Fence) == 0
+
+
+def test_rule_05_who_ends_in_good_order_with_nobody_to_give_to_keeps_no_right() -> None:
+    """Rules 3, 26: between two lives people may run it by other means, on either node; nobody here hears of that."""
+    bench = Bench()
+    bench.serve()
+    bench.hear(replace(EMPTY, top=3), leaving=True, ready=False)
+    bench.wait(DEADTIME_MS, writing=True)
+    bench.handle(ShutdownRequested())
+    bench.stopped()
+    assert bench.count(Exit) == 0  # not before it is on the disk
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    assert bench.count(Exit) == 1
+    record = bench.last(Persist)
+    assert record is not None and record.record.groups[0].right == 0 and not record.record.groups[0].held
+    again = Bench(record=record.record)
+    again.probe()
+    again.wait(INITDEAD_MS - KEEPALIVE_MS, writing=True)
+    assert again.count(Start) == 0
 
 
 def test_rule_05_a_peer_that_left_and_comes_back_is_not_shot_either() -> None:

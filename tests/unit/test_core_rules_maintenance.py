@@ -218,6 +218,22 @@ def test_what_waits_for_a_look_says_what_to_do() -> None:
     assert bench.reply_code() is ExitCode.DONE and bench.core.groups["cluster"].state is GroupState.STARTING
 
 
+def test_a_peer_that_left_is_not_shot_for_a_look() -> None:
+    """Rule 5, seed 70020: whether it looked since maintenance is not known, and it left in good order all the same."""
+    bench = Bench()
+    active(bench)
+    kept_still(bench)
+    bench.wait(2 * DEADTIME_MS, writing=True)
+    bench.order(Verb.MAINTENANCE_OFF, target="pete")
+    bench.write()
+    bench.probe(ProbeOutcome.STOPPED)
+    bench.hear(EMPTY, leaving=True, ready=False)  # an older release: it has no number of maintenance
+    bench.wait(5 * DELAY_MS, writing=True)
+    assert bench.count(Fence) == 0 and bench.core.groups["cluster"].state is GroupState.STOPPED
+    todo = " ".join(bench.core.view(bench.now_ms).todo)
+    assert "start failoverd on pete" in todo and "confirm-dead pete" in todo
+
+
 def test_a_proof_from_before_it_ended_is_not_used() -> None:
     """In maintenance people may give a node its power back, and use it without failoverd."""
     bench = Bench()

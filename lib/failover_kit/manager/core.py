@@ -129,8 +129,9 @@ class Core(OrderDecisions):
 
     def _beat_received(self, event: BeatReceived) -> None:
         beat = event.beat
-        if beat.node == self.config.peer and beat.nonce not in self.hearing.retired:
+        if beat.node == self.config.peer:
             self._void_confirmation(beat.boot_id)
+            self._void_waiting_words()
         life = self.hearing.nonce
         verdict = self.hearing.receive(beat, event.link, self.counter, self.now_ms)
         if verdict is not Verdict.CURRENT or self._check_fenced_boot(beat):

@@ -421,7 +421,10 @@ class CoreBase:
 
     def peer_beat(self) -> Beat | None:
         """The peer's last beat while it is current and hears us, else None."""
-        return self.hearing.beat if self.peer_state is PeerState.UP else None
+        # A life that only answered, and never said that it hears us, is waited for longer (initdead) before it
+        # counts as silent; its beats are as old as any other's meanwhile (rule 4).
+        fresh = self.peer_state is PeerState.UP and self.hearing.hears(self.now_ms, self.config.deadtime_ms)
+        return self.hearing.beat if fresh else None
 
     def versions_differ(self, beat: Beat) -> str:
         """"" when the peer runs the same failoverd, else a sentence with the remedy. Decides nothing."""

@@ -339,6 +339,7 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
             return
         if self.shot is not None or self.device_op:
             return
+        self._give_up_rights()
         clean = self.is_clean()
         if clean and self.wanted.leaving != self.nonce:
             self._change(leaving=self.nonce)
@@ -350,6 +351,14 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
             self.exit_at_ms = self.now_ms + beats * self.config.keepalive_ms
         if self.now_ms >= self.exit_at_ms:
             self._exit()
+
+    def _give_up_rights(self) -> None:
+        """Rules 3, 26: what nobody takes is not kept for the next life. Who runs it between the two, by hand or by
+        another manager, on either node, this node does not hear."""
+        for name, record in self.wanted_groups.items():
+            if record.right and self.groups[name].state is GroupState.STOPPED:
+                self._change_group(name, right=0, held=False)
+                self._note(Level.INFO, "right-given-up", f"group {name}: stopped, and its right is given up")
 
     def is_clean(self) -> bool:
         """Rule 5: leaving, all stops verified, no right, no claim, no grant that is not accepted."""

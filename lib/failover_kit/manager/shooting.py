@@ -41,11 +41,12 @@ class FenceDecisions(DrillDecisions):
         """Whether there is a group to take over, or to protect from the peer's own shot."""
         protect = any(self.is_active(group) for group in self.groups.values())
         if self._all_rights_here():
+            if self.has_left():
+                return False  # it neither claims nor shoots, and is not shot, not even for a look (rule 5)
             if any(map(self.waits_for_a_look, self.groups.values())):
                 return True
-            # A peer that left cleanly neither claims nor shoots (rule 5); one that was proved off since
-            # the last contact needs no second shot (rule 15).
-            return protect and not self.has_left() and not self.wanted.fenced_boot_id
+            # One that was proved off since the last contact needs no second shot (rule 15).
+            return protect and not self.wanted.fenced_boot_id
         if self.ready_reason():
             return False
         take = any(
@@ -455,6 +456,15 @@ class FenceDecisions(DrillDecisions):
             if any(order.id == proof.command for order in self.orders):
                 text = f"{self.config.peer} was heard while its confirmation was being written: it is not dead"
                 self._reply(proof.command, ExitCode.FAILED, text)
+
+    def _void_waiting_words(self) -> None:
+        """Rule 2c: a confirmation that waits for the end of a shot is void by any sign of the peer, of whichever
+        boot: what the operator saw was before it."""
+        for order in [o for o in self.orders if o.verb == Verb.CONFIRM_DEAD.value and o.proof is None]:
+            peer = self.config.peer
+            self._note(Level.ALARM, "confirm-void", f"{peer} is heard: the confirmation is void")
+            text = f"{peer} was heard while its confirmation waited for a shot to end: it is not dead"
+            self._reply(order.id, ExitCode.FAILED, text)
 
     def _check_conflict(self, beat: Beat) -> None:
         """Rule 16: both nodes have a right to the same group."""

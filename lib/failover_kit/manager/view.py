@@ -324,7 +324,10 @@ def _todo(core: OrderDecisions) -> tuple[str, ...]:
         certain = core.peer_state is PeerState.FENCING or (not core.shot_refusal() and not core.shot_attempts)
         if not certain:
             todo.append(f"if {peer} is off for certain, run: failoverctl confirm-dead {peer}")
-    if unlooked and core.peer_state is PeerState.UP:
+    if unlooked and core.has_left():
+        names = ", ".join(unlooked)
+        todo.append(f"start failoverd on {peer}: {names} starts here when it was looked at there since maintenance")
+    elif unlooked and core.peer_state is PeerState.UP:
         todo += _todo_unlooked(core, ", ".join(unlooked))
     by_itself = core.peer_state is PeerState.FENCED and core.config.fence_power_on
     if core.peer_state in (PeerState.FENCED, PeerState.CONFIRMED_DEAD) and not by_itself:

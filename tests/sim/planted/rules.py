@@ -57,6 +57,13 @@ class ShootsWhoLeft(TracedCore):
         return False
 
 
+class RightOutlivesTheEnd(TracedCore):
+    """Keeps the right to what it stopped beyond an orderly end of failoverd."""
+
+    def _give_up_rights(self) -> None:
+        pass
+
+
 def _nothing_is_left(self: shell.Daemon, resource: object, then: object) -> None:
     """Neither kills nor waits for what an earlier life's agents left behind."""
     then(True)  # type: ignore[operator]
@@ -229,6 +236,15 @@ RULES = (
         kinds=("shutdown",),
         by="rule 5: shoots a peer that left",
         outcome=False,
+    ),
+    Planted(
+        name="right-outlives-the-end",
+        rule="3, 26",
+        core_class=RightOutlivesTheEnd,
+        kinds=("shutdown", "cut_all", "reboot"),
+        by="rules 3, 26",
+        outcome=False,
+        seeds=20,
     ),
     Planted(
         name="leftovers-forgotten",
