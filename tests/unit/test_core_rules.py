@@ -248,7 +248,7 @@ def test_rule_04_a_failed_write_does_not_bring_the_right_back() -> None:
 
 
 def test_rule_04_a_life_that_answered_once_long_ago_is_given_nothing() -> None:
-    """Seed 70889: until it says that it hears us it is not silent before initdead, and its beat is old long before."""
+    """Seed 70889: it is not silent before initdead, as it never said that it hears us; its beat is old before that."""
     bench = Bench(config=replace(CONFIG, can_fence=False))
     bench.wait(INITDEAD_MS)
     for _ in range(2):
@@ -303,7 +303,7 @@ def test_rule_05_a_peer_that_left_is_not_shot_by_the_node_with_the_right() -> No
 
 
 def test_rule_05_who_ends_in_good_order_with_nobody_to_give_to_keeps_no_right() -> None:
-    """Rules 3, 26: between two lives people may run it by other means, on either node; nobody here hears of that."""
+    """Rules 3, 26: between two lives people may run it by other means, on either node, and nobody hears of it."""
     bench = Bench()
     bench.serve()
     bench.hear(replace(EMPTY, top=3), leaving=True, ready=False)

@@ -219,7 +219,7 @@ def test_what_waits_for_a_look_says_what_to_do() -> None:
 
 
 def test_a_peer_that_left_is_not_shot_for_a_look() -> None:
-    """Rule 5, seed 70020: whether it looked since maintenance is not known, and it left in good order all the same."""
+    """Rule 5, seed 70020: that it looked since maintenance is not known, and it left in good order all the same."""
     bench = Bench()
     active(bench)
     kept_still(bench)
