@@ -248,7 +248,7 @@ def test_rule_04_a_failed_write_does_not_bring_the_right_back() -> None:
 
 
 def test_rule_04_a_life_that_answered_once_long_ago_is_given_nothing() -> None:
-    """Seed 70889: it is not silent before initdead, as it never said that it hears us; its beat is old before that."""
+    """Seed 70889: not silent before initdead, as it never said that it hears us; its beat is old earlier."""
     bench = Bench(config=replace(CONFIG, can_fence=False))
     bench.wait(INITDEAD_MS)
     for _ in range(2):
