@@ -9,7 +9,7 @@ from typing import Any
 import status_examples
 from failover_kit.manager.actions import ExitCode, Level
 from failover_kit.manager.client import Answer
-from failover_kit.manager.control import ControlServer
+from failover_kit.manager.control import ControlServer, Outcome
 from failover_kit.manager.events import Terms, Verb
 
 
@@ -24,7 +24,7 @@ class FakeDaemon:
         self.by: list[str] = []  # who gave them
         self.tests: list[str] = []
         self.said: list[str] = []
-        self.answer = Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
+        self.answer: Outcome = Answer(code=ExitCode.REFUSED, text="group web stays: mclaws is silent")
         self.answer_at_once = True
         self.finished = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -39,7 +39,7 @@ class FakeDaemon:
 
     async def _order(
         self, verb: Verb, groups: tuple[str, ...], target: str, terms: Terms | None, by: str
-    ) -> Answer:
+    ) -> Outcome:
         self.orders.append((verb, groups, target))
         self.terms.append(terms)
         self.by.append(by)
@@ -48,7 +48,7 @@ class FakeDaemon:
         self.finished.set()
         return self.answer
 
-    async def _test(self, node: str) -> Answer:
+    async def _test(self, node: str) -> Outcome:
         self.tests.append(node)
         return self.answer
 

@@ -162,6 +162,30 @@ def test_init_writes_three_files_that_load_and_never_shows_the_key(tmp_path: Pat
     assert again.returncode == 0
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_directories_that_init_makes_have_safe_modes_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    folder = tmp_path / "a" / "b" / "ha.d"
+    argv = [PROGRAM, "init", "--config-dir", str(folder), *PAIR]
+    done = subprocess.run(argv, umask=umask, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    for made in (folder, folder.parent, folder.parent.parent):
+        assert oct(stat.S_IMODE(made.stat().st_mode)) == oct(0o755), made
+    assert stat.S_IMODE((folder / "authkeys").stat().st_mode) == 0o600
+
+
+def test_agents_are_nobody_elses_to_write_whatever_the_umask_is(tmp_path: Path) -> None:
+    argv = [PROGRAM, "install-agents", "--root", str(tmp_path)]
+    done = subprocess.run(argv, umask=0, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    made = [Path(place) / name for place, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
+    assert len(made) > 100
+    # The sources of a checkout keep the modes that they have there.
+    ours = [path for path in made if path.is_dir() and "failover_kit" not in path.parts]
+    ours += [path for path in made if path.suffix == ".pyc"]
+    open_to_others = [str(path) for path in ours if stat.S_IMODE(path.lstat().st_mode) & 0o022]
+    assert not open_to_others
+
+
 def test_the_files_go_to_whoever_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def goals(host: str) -> list[str]:
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=host))

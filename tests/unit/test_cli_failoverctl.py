@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
-from failover_kit.cli.failoverctl import COMMANDS, build_parser, parsed, style_of
+from failover_kit.cli import asjson
+from failover_kit.cli.failoverctl import COMMANDS, build_parser, parsed
+from failover_kit.cli.ordercmd import style_of
+from failover_kit.manager import fencetest
 from failover_kit.manager.actions import ExitCode
-from failover_kit.manager.client import Answer
+from failover_kit.manager.client import Answer, PlugReading
 from failover_kit.manager.events import Verb
 from fake_daemon import FakeDaemon
 from status_examples import SILENT, status_of
@@ -264,3 +269,104 @@ def test_a_word_in_place_of_a_number(words: tuple[str, ...], says: str, capsys: 
         build_parser().parse_args(words)
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+# --- documents for scripts -----------------------------------------------------------------------------
+
+
+def document(daemon: FakeDaemon | None, *words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    """The one document on stdout; it tells the exit code of its command."""
+    done = ctl(daemon, *words, "--json")
+    told = json.loads(done.stdout)
+    assert told["code"] == done.returncode
+    assert told["outcome"] == asjson.outcome_word(ExitCode(done.returncode))
+    return told, done
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        (("standby", "web"), "standby"),
+        (("takeover", "web"), "takeover"),
+        (("maintenance", "on"), "maintenance-on"),
+        (("maintenance", "off"), "maintenance-off"),
+        (("confirm-dead", "Mclaws", "--yes"), "confirm-dead"),
+        (("fence", "Mclaws", "--yes"), "fence"),
+        (("fence", "--prove", "Mclaws", "--yes"), "prove"),
+        (("fence", "--test"), "fence-test"),
+    ],
+)
+def test_an_order_is_one_document_of_the_declared_keys(
+    daemon: FakeDaemon, words: tuple[str, ...], verb: str
+) -> None:
+    told, done = document(daemon, *words)
+    declared = asjson.FENCE if words[0] == "fence" else asjson.ORDER
+    assert list(told) == [name for name, _ in declared.keys]
+    assert (told["verb"], told["text"]) == (verb, "mclaws runs web; it took 1204 ms")
+    assert told["groups"] == (["web"] if "web" in words else [])
+    assert told["node"] == ("mclaws" if "Mclaws" in words else "")
+    assert done.stderr == ""
+
+
+def test_a_document_comes_whatever_the_outcome(daemon: FakeDaemon) -> None:
+    daemon.answer = Answer(code=ExitCode.REFUSED, text="group web stays")
+    told, done = document(daemon, "standby")
+    assert (told["outcome"], done.stderr) == ("refused", "failoverctl: group web stays\n")
+    told, _ = document(None, "standby")
+    assert told["outcome"] == "no-daemon"
+    told, _ = document(daemon, "fence", "mclaws")
+    assert told["outcome"] == "usage" and "add --yes" in str(told["text"])
+    told, _ = document(daemon, "fence")
+    assert told["outcome"] == "usage" and told["plugs"] is None
+    daemon.answer_at_once = False
+    told, _ = document(daemon, "standby", "--timeout", "0.01")
+    assert told["outcome"] == "timed-out"
+    daemon.open_gate()
+    assert daemon.finished.wait(60)
+
+
+def test_a_test_of_the_plugs_tells_each_of_them(daemon: FakeDaemon) -> None:
+    plug = PlugReading(
+        node="pete", level=1, device="benjamin", plug="1", state="off", took_ms=120, problem="pete runs; look"
+    )
+    daemon.answer = fencetest.TestOutcome(ExitCode.FAILED, "1 plug was asked, 1 wrong\n  pete ...", (plug,))
+    told, done = document(daemon, "fence", "--test")
+    assert done.stderr == ""
+    _, keys = asjson.FENCE.also[0]
+    assert told["plugs"] == [
+        {"node": "pete", "level": 1, "device": "benjamin", "plug": "1", "state": "off", "took_ms": 120,
+         "problem": "pete runs; look"}
+    ]  # fmt: skip
+    assert [name for name, _ in keys] == list(told["plugs"][0])
+
+
+def test_every_document_is_told_by_help_and_has_no_key_twice() -> None:
+    for command in COMMANDS:
+        if command.document is None:
+            continue
+        names = [name for name, _ in command.document.keys]
+        assert len(names) == len(set(names))
+        # argparse breaks lines behind a hyphen, too.
+        said = "".join(ctl(None, command.name, "--help").stdout.split())
+        for name, meaning in command.document.keys:
+            assert "".join(f"{name} ({meaning})".split()) in said, (command.name, name)
+
+
+@pytest.mark.parametrize("declared", asjson.DOCUMENTS, ids=lambda document: document.name)
+def test_the_page_has_a_row_for_every_key_and_no_other(declared: asjson.Document) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scripting.md").read_text()
+    section = page.partition(f"\n## {declared.name}\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    written = [name for row in rows for name in re.findall(r"`([\w-]+)`", row)]
+    names = [name for name, _ in declared.keys]
+    if declared is asjson.FENCE:
+        names = names[len(asjson.ORDER.keys) :]
+    names += [name for _, keys in declared.also for name, _ in keys]
+    if declared is asjson.WATCH:
+        names += re.findall(r"[\w-]+", dict(declared.keys)["event"].replace(" or ", " "))
+    assert written == names
+
+
+def test_a_document_of_other_keys_than_the_declared_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="this is a bug"):
+        asjson.ORDER.text({"verb": "standby"})

@@ -252,7 +252,7 @@ def test_parameters_are_the_text_of_ha_cf_and_no_secrets(
     assert parameter("fence_device") == (1, "")
 
 
-@pytest.mark.parametrize("words", [[], ["-h"]])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--help", "hbstatus"]])
 def test_help_is_no_error(capsys: Captured, words: list[str]) -> None:
     assert clstatus.main(words) == 0
     out = capsys.readouterr().out
@@ -262,7 +262,8 @@ def test_help_is_no_error(capsys: Captured, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["hbstatus", "nodestatus", "nodestatus pete", "rscstatus", "listnodes", "hbparameter -p x", "bogus"]
+    "words",
+    ["hbstatus", "nodestatus", "nodestatus pete", "rscstatus", "listnodes", "hbparameter -p x", "bogus", "-help"],
 )
 @pytest.mark.skipif(shutil.which("cl_status") is None, reason="needs Debian's heartbeat")
 def test_without_a_daemon_as_the_real_program(folder: Path, capsys: Captured, words: str) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from failover_kit.cli import asjson
+from failover_kit.cli import replay as replay_module
 from failover_kit.manager import events as ev
 from failover_kit.manager.actions import Persist, Probe
 from failover_kit.manager.core import Core
@@ -74,3 +79,66 @@ def test_what_is_no_journal_is_one_sentence(tmp_path: Path) -> None:
         done = replay(str(path))
         assert done.returncode == 1
         assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_error_names_the_place_and_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("hello\nworld\n")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "nothing").mkdir()
+    for name, remedy in (
+        ("x", "failoverctl explain --journal"),
+        ("empty", "name a journal that is not empty"),
+        ("nothing", "name a journal file, or the directory they are in"),
+        ("y", "name a journal file, or the directory they are in"),
+        ("x/y", "name a journal file, or the directory they are in"),
+    ):
+        done = replay(str(tmp_path / name))
+        assert done.returncode == 1, name
+        assert done.stderr.startswith(f"failoverctl: {tmp_path / name}"), done.stderr
+        assert remedy in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert "came out" not in done.stdout
+
+
+def test_a_journal_of_root_alone_is_exit_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    """root reads everything, so the refusal is put in place of the kernel's."""
+    (tmp_path / CURRENT).touch()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)
+    code = replay_module.replay_file(str(tmp_path), everything=False)
+    monkeypatch.undo()
+    assert code == 4
+    assert "run failoverctl as root" in capsys.readouterr().err
+
+
+def test_a_document_for_scripts(tmp_path: Path) -> None:
+    record(tmp_path)
+    done = replay("--json", str(tmp_path))
+    told = json.loads(done.stdout)
+    assert list(told) == [name for name, _ in asjson.REPLAY.keys]
+    assert (done.returncode, told["code"], told["outcome"]) == (0, 0, "done")
+    assert (told["journal"], told["events"], told["different"], told["complete"]) == (str(tmp_path), 40, 0, True)
+    assert told["text"] == "40 events replayed: all decisions came out alike"
+    assert told["remarks"][0].startswith("life life-1 of failoverd")
+    _, keys = asjson.REPLAY.also[0]
+    assert all(list(step) == [name for name, _ in keys] for step in told["steps"])
+    assert all(step["agrees"] and step["decided"] == step["decides"] != [] for step in told["steps"])
+    assert len(json.loads(replay("--json", "--verbose", str(tmp_path)).stdout)["steps"]) == 40
+
+
+def test_a_document_tells_differences_and_errors_too(tmp_path: Path) -> None:
+    record(tmp_path, dataclasses.replace(CONFIG, initdead_ms=20_000))
+    done = replay("--json", str(tmp_path))
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["code"], told["outcome"]) == (1, 1, "failed")
+    assert told["different"] == sum(not step["agrees"] for step in told["steps"]) > 0
+    with (tmp_path / CURRENT).open("a") as file:
+        file.write("x\ny\n")
+    for path in (tmp_path, tmp_path / "y"):
+        done = replay("--json", str(path))
+        told = json.loads(done.stdout)
+        assert (told["code"], told["complete"]) == (1, False)
+        assert f"failoverctl: {told['text']}\n" == done.stderr
+        assert list(told) == [name for name, _ in asjson.REPLAY.keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.cli import failoverctl, watchcmd
+from failover_kit.cli import asjson, failoverctl, watchcmd
 from failover_kit.manager.actions import ExitCode
+from failover_kit.manager.client import Answer
 from failover_kit.watch.asking import AskError, Nodes, Target
 from tls_authority import Authority, openssl_server
 
@@ -73,6 +75,35 @@ def test_once_and_it_does_not(watch: Callable[..., int], tmp_path: Path, capsys,
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("group web: does not answer: file:")
     assert said[-1] == "group web: no takeover: no node answers: pete is not reached"
+
+
+def test_each_sentence_is_a_line_of_json_for_scripts(
+    watch: Callable[..., int], tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def nobody(_nodes: Nodes) -> Target:
+        raise AskError(ExitCode.NO_DAEMON, "no node answers: pete is not reached")
+
+    monkeypatch.setattr(Nodes, "target", nobody)
+    words = ("--once", "--json", "--failures", "2", *NODES)
+    assert watch(*words, "--probe", f"file:{tmp_path}/served") == ExitCode.NO_DAEMON.value
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(list(line) == [name for name, _ in asjson.WATCH.keys] for line in lines)
+    told = [(line["event"], line["code"], line["outcome"]) for line in lines]
+    assert told == [
+        ("failing", None, None),
+        ("unknown", None, None),
+        ("failing", None, None),
+        ("not-asked", 5, "no-daemon"),
+    ]
+    assert all(line["group"] == "web" and line["wall_ms"] > 0 and line["text"] for line in lines)
+    target, answer = Target("mclaws", "mclaws", "pete", 4), Answer(code=ExitCode.REFUSED, text="held off")
+    monkeypatch.setattr(Nodes, "target", lambda _nodes: target)
+    monkeypatch.setattr(Nodes, "take_over", lambda _nodes, _target: answer)
+    assert watch("--ask", "--json", *NODES) == ExitCode.REFUSED.value
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["event"], line["outcome"]) for line in lines] == [("asks", None), ("outcome", "refused")]
+    declared = dict(asjson.WATCH.keys)["event"]
+    assert all(line["event"] in declared for line in lines)
 
 
 def test_https_by_a_ca_of_its_own_and_without_checks(watch: Callable[..., int], tmp_path: Path, capsys) -> None:

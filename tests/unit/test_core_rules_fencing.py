@@ -13,6 +13,7 @@ from failover_kit.manager.actions import (
     ExitCode,
     Fence,
     PowerOn,
+    Reply,
     SelfReset,
     Start,
     Stop,
@@ -101,6 +102,48 @@ def test_rule_09_a_frame_that_was_on_its_way_is_no_news() -> None:
     bench.handle(BeatReceived("eth1", late))
     assert "heard-after-off" not in bench.codes()
     assert bench.right() == 4
+
+
+def shots_while_heard(bench: Bench) -> int:
+    """The peer goes on to beat, and the disk takes records again."""
+    for _ in range(20):
+        bench.wait(KEEPALIVE_MS, writing=True)
+        bench.hear(EMPTY)
+    assert not bench.core.persist_error and bench.core.peer_state.value == "up" and not bench.core.orders
+    return bench.count(Fence)
+
+
+def test_rule_07_an_ordered_shot_is_refused_while_the_disk_takes_no_record() -> None:
+    """Not after minutes: whoever ordered it has to know that nothing is cut, and why."""
+    bench = Bench()
+    bench.meet(EMPTY)
+    bench.core._dirty = True
+    bench.wait(KEEPALIVE_MS)
+    bench.disk_fails()
+    bench.order(Verb.FENCE, "pete")
+    assert bench.reply_code() is ExitCode.REFUSED
+    reply = bench.last(Reply)
+    assert reply is not None
+    assert reply.text == (
+        "pete is not cut: that cannot be made durable (No space left on device); free space in, or repair, the "
+        "state directory"
+    )
+    assert shots_while_heard(bench) == 0
+
+
+def test_rule_07_an_ordered_shot_ends_at_once_when_its_own_record_is_not_taken() -> None:
+    bench = Bench()
+    bench.meet(EMPTY)
+    bench.order(Verb.FENCE, "pete")
+    assert bench.reply_code() is None
+    bench.disk_fails()
+    assert bench.reply_code() is ExitCode.FAILED
+    reply = bench.last(Reply)
+    assert reply is not None
+    assert reply.text.startswith("pete was not shot: that cannot be made durable (No space left on device)")
+    assert not bench.core.orders
+    # The disk is well again: the order was answered, so nothing of it is left to be fired.
+    assert shots_while_heard(bench) == 0
 
 
 def test_rule_10_a_node_that_runs_a_group_shoots_at_once() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from failover_kit.manager import links_base
+from failover_kit.manager import links_base, links_udp
 from failover_kit.manager.config import Secret
 from failover_kit.manager.host import own_ipv6_addresses
 from failover_kit.manager.links_receive import FrameReceiver
@@ -420,3 +421,69 @@ def test_without_a_file_descriptor_left_nothing_is_raised_and_it_is_tried_again(
     notes: list[str] = []
     asyncio.run(story())
     assert len(notes) == 1
+
+
+class Unwilling:
+    """An open socket whose kernel takes nothing."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def sendto(self, _frame: bytes, _place: object) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN, errno.EPERM, errno.ENETDOWN]
+)
+def test_what_the_kernel_does_not_take_is_counted_and_noted_and_ends_nothing(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    link = BcastLink("eth1/bcast", "eth1", PORT, notes.append)
+    monkeypatch.setattr(links_udp, "_index_of", lambda _socket, _name: link._index)
+    link._socket = socket_of(Unwilling(number))
+    for _ in range(100):
+        link.send(b"frame")
+    assert link.unsent == 100
+    assert link._socket is not None and link._reopen is None, "the device is all right and stays open"
+    if number == errno.EAGAIN:  # the interface is busy: no fault of anything
+        assert (link.error, notes) == ("", [])
+        return
+    assert os.strerror(number) in link.error
+    assert len(notes) == 1
+    scarce = number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+    assert ("the kernel is short of" in link.error) is scarce
+
+
+def socket_of(pretended: Unwilling) -> socket.socket:
+    return pretended  # type: ignore[return-value]
+
+
+def test_without_a_file_descriptor_left_an_open_link_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """if_nametoindex(3) and the look at own addresses need one; the link has its own already."""
+
+    def none_left(*_args: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def story() -> None:
+        link = UcastLink("lo", "lo", ("127.0.0.1", "203.0.113.77"), 0, [].append)
+        link.start(lambda *_: None)
+        assert link._socket is not None, link.error
+        before = link._targets()
+        assert before == [("203.0.113.77", 0)]
+        monkeypatch.setattr(socket, "socket", none_left)
+        monkeypatch.setattr(socket, "if_nametoindex", none_left)
+        link.send(b"frame")
+        assert link._socket is not None and "disappeared" not in link.error
+        assert link._targets() == before, "it would talk to itself"
+        monkeypatch.undo()
+        link.close()
+
+    asyncio.run(story())
+
+
+def test_the_index_is_asked_of_the_kernel() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        assert links_udp._index_of(one, "lo") == socket.if_nametoindex("lo")
+        assert links_udp._index_of(one, "fknone0") == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import host
+from failover_kit.manager import client, host
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import Cell, Entry, emptied
 from failover_kit.manager.logs import PENDING_LIMIT, Log
@@ -47,6 +47,31 @@ def test_a_heartbeat_is_noticed_by_its_pid_file_or_by_name(tmp_path: Path) -> No
     assert "pid 18" in host.running_heartbeat((), str(proc))
     pid_file.write_text("18\n")
     assert "systemctl disable --now heartbeat" in host.running_heartbeat((str(pid_file),), str(proc))
+
+
+def test_a_heartbeat_that_systemd_is_just_starting_is_noticed(tmp_path: Path) -> None:
+    process(tmp_path, "18", "(heartbeat)")
+    assert "pid 18" in host.running_heartbeat((), str(tmp_path))
+
+
+def settings(name: str) -> list[str]:
+    lines = (Path(__file__).parents[2] / "etc" / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_a_start_of_failoverd_stops_no_heartbeat_and_comes_after_it() -> None:
+    """systemd.unit(5), Conflicts=: "starting the former will stop the latter". failoverd itself refuses, exit 6,
+    and systemd does not try that again."""
+    unit = settings("failoverd.service")
+    words = {key: value.split() for key, _, value in (line.partition("=") for line in unit)}
+    assert "Conflicts" not in words
+    after = [word for line in unit if line.startswith("After=") for word in line.partition("=")[2].split()]
+    assert "heartbeat.service" in after and "network.target" in after
+    assert "6" in words["RestartPreventExitStatus"]
+
+
+def test_a_start_of_heartbeat_is_refused_while_failoverd_serves() -> None:
+    assert settings("heartbeat-failoverd.conf") == ["[Unit]", f"AssertPathExists=!{client.DEFAULT_SOCKET}"]
 
 
 def test_a_heartbeat_in_a_container_is_not_this_node_s(tmp_path: Path) -> None:

@@ -245,6 +245,20 @@ def test_a_core_that_breaks_ends_the_daemon_and_nothing_else() -> None:
     assert "planted" in world.out[0]
 
 
+def test_a_bug_in_the_write_of_a_record_ends_failoverd() -> None:
+    """What is durable is not known then: no PersistFailed, after which the core would try again and go on."""
+
+    async def bug(_record: NodeRecord) -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    world = World({Tick: [Persist(4, RECORD)]})
+    world.persist = bug  # type: ignore[method-assign]
+    assert world.tell(begin) == EXIT_BUG
+    assert world.core.events == [Tick()]
+    assert "this is a bug in failover-kit" in world.out[0] and "ZeroDivisionError" in world.out[0]
+
+
 def test_observers_are_told_after_the_beat_is_out_and_not_of_a_turn_that_broke() -> None:
     class Observer:
         def record(self, now_ms: int, event: Event, actions: object) -> None:

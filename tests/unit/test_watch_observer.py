@@ -52,7 +52,7 @@ class Scene:
             Observer(failures=failures, again_ms=AGAIN_MS),
             timeout_ms=1,
             dry_run=dry_run,
-            say=self.said.append,
+            say=lambda said: self.said.append(said.text),
             now_ms=lambda: self.now_ms,
         )
 

@@ -74,7 +74,7 @@ def install(config_dir: str, files: Mapping[str, str]) -> tuple[str, ...]:
     The new files are on the disk before the first old one goes, and each old one keeps its content and mode under
     another name before it is replaced: no moment has less than one usable set.
     """
-    os.makedirs(config_dir, 0o755, exist_ok=True)
+    _make_directories(config_dir)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     temporary: dict[str, str] = {}
     backups: list[str] = []
@@ -95,6 +95,16 @@ def install(config_dir: str, files: Mapping[str, str]) -> tuple[str, ...]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
     return tuple(backups)
+
+
+def _make_directories(path: str) -> None:
+    """0755 each that is missing, whatever the caller's umask is: os.makedirs gives its mode to the last one only,
+    and in one that others may write they replace the files and the key."""
+    before = os.umask(0o022)
+    try:
+        os.makedirs(path, 0o755, exist_ok=True)
+    finally:
+        os.umask(before)
 
 
 def _back_up(path: str, stamp: str) -> str:

@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if not os.path.isdir(root):
         print(f"failoverctl: {root}: no such directory; make it, or correct --root", file=sys.stderr)
         return ExitCode.USAGE.value
+    os.umask(0o022)  # programs that root runs are nobody else's to write, and everybody's to read
     try:
         _copy_library(package, root)
         for name, source in FILES.items():

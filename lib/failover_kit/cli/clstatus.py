@@ -3,6 +3,7 @@
 Codes and words are those of cl_status(1) and of tools/cl_status.c of Heartbeat 3.0.6. Where failoverd has no such
 thing (sites, clients) the answer says so in Heartbeat's terms. One word is new: a node that is not
 heard is ``silent``, and ``dead`` only when it was fenced or confirmed dead. Both exit 1, as "dead" does there.
+``--help`` is help here (0); there it is an invalid sub-command (11), and only ``-h`` helps.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class _Command:
 
 def main(argv: Sequence[str], socket: str = client.DEFAULT_SOCKET, config_dir: str = CONFIG_DIR) -> int:
     """Answer ``argv`` (without the program's name)."""
-    if not argv or (len(argv) == 1 and argv[0].startswith("-h")):
+    if not argv or argv[0] == "--help" or list(argv) == ["-h"]:
         sys.stdout.write(HELP)
         return OK
     command = COMMANDS.get(argv[0])

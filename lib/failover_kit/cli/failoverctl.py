@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from failover_kit import VERSION
-from failover_kit.cli import agentscmd, budgetcmd, checkcmd, cibcmd, explaincmd, initcmd, switchcmd, watchcmd
-from failover_kit.cli.screen import Style, render
+from failover_kit.cli import (
+    agentscmd,
+    asjson,
+    budgetcmd,
+    checkcmd,
+    cibcmd,
+    explaincmd,
+    initcmd,
+    ordercmd,
+    switchcmd,
+    watchcmd,
+)
+from failover_kit.cli.ordercmd import complain, style_of
+from failover_kit.cli.screen import render
 from failover_kit.manager import client
 from failover_kit.manager.actions import ExitCode
-from failover_kit.manager.client import ControlError, Request
+from failover_kit.manager.client import ControlError
 from failover_kit.manager.codec import to_plain
 from failover_kit.manager.configfiles import CONFIG_DIR
-from failover_kit.manager.events import Verb
 from failover_kit.manager.status import EXIT_CODES, Status, assess
 
 _CLEAR = "\033[H\033[J"
@@ -48,6 +57,7 @@ class Subcommand:
     arguments: tuple[Argument, ...] = ()
     explanation: str = ""
     verbs: Callable[[argparse.ArgumentParser], None] | None = None  # adds verbs of its own
+    document: asjson.Document | None = None  # what --json prints
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,20 +67,16 @@ def main(argv: Sequence[str]) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except ControlError as error:
-        _complain(str(error))
+        complain(str(error))
         return error.code.value
     except BrokenPipeError:
         # The reader (less, head) has seen enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED.value
     except KeyboardInterrupt:
-        _complain("interrupted; an order that was given goes on, see failoverctl status")
+        complain("interrupted; an order that was given goes on, see failoverctl status")
         return 128 + 2
     return code
-
-
-def _complain(text: str) -> None:
-    print(f"failoverctl: {text}", file=sys.stderr)
 
 
 # --- status ---------------------------------------------------------------------------------------------
@@ -107,144 +113,16 @@ def _print_status(status: Status, options: argparse.Namespace) -> None:
     sys.stdout.write(render(status, style_of(sys.stdout, os.environ.get("NO_COLOR", ""))))
 
 
-def style_of(stream: Any, no_color: str) -> Style:
-    """Colour and wrapping for people only; NO_COLOR with any text switches colour off (no-color.org)."""
-    if not stream.isatty():
-        return Style()
-    return Style(colour=not no_color, width=shutil.get_terminal_size().columns)
-
-
-# --- orders ---------------------------------------------------------------------------------------------
-
-
-def _give(options: argparse.Namespace, verb: Verb, groups: Sequence[str] = (), target: str = "") -> int:
-    """Give the order, wait for its outcome, print its sentence."""
-    # Rounded up: 0 would mean no limit at all.
-    timeout_ms = math.ceil(options.timeout * 1000)
-    request = Request(verb=verb.value, groups=tuple(groups), target=target, timeout_ms=timeout_ms)
-    answer = client.order(options.socket, request)
-    if answer.code is ExitCode.DONE:
-        print(answer.text)
-    else:
-        _complain(answer.text)
-    return answer.code.value
-
-
-def _standby(options: argparse.Namespace) -> int:
-    return _give(options, Verb.STANDBY, options.group)
-
-
-def _takeover(options: argparse.Namespace) -> int:
-    return _give(options, Verb.TAKEOVER, options.group)
-
-
-def _maintenance(options: argparse.Namespace) -> int:
-    without = (options.without or "").lower()
-    if options.state == "off":
-        return _give(options, Verb.MAINTENANCE_OFF, target=without)
-    if without:
-        _complain("usage: failoverctl maintenance off --without NODE; it begins on both nodes or not at all")
-        return ExitCode.USAGE.value
-    return _give(options, Verb.MAINTENANCE_ON)
-
-
-def _fence(options: argparse.Namespace) -> int:
-    if options.test and options.prove:
-        _complain("--test switches nothing and --prove cuts a node: give one of them")
-        return ExitCode.USAGE.value
-    if options.test:
-        return _test_plugs(options)
-    if options.node is None:
-        _complain("usage: failoverctl fence NODE; only fence --test works without one, on both nodes' plugs")
-        return ExitCode.USAGE.value
-    return _prove(options) if options.prove else _cut(options)
-
-
-def _test_plugs(options: argparse.Namespace) -> int:
-    """Print what every plug reads; the table is the answer, also when something is wrong."""
-    timeout_ms = math.ceil(options.timeout * 1000)
-    request = Request(verb=client.TEST, target=(options.node or "").lower(), timeout_ms=timeout_ms)
-    answer = client.order(options.socket, request)
-    if answer.code in (ExitCode.DONE, ExitCode.FAILED):
-        print(answer.text)
-    else:
-        _complain(answer.text)
-    return answer.code.value
-
-
-def _prove(options: argparse.Namespace) -> int:
-    node = options.node.lower()
-    warning = (
-        f"This cuts the power of {node} to prove that it can be cut, and gives it back. It is refused unless "
-        f"{node} is passive; what else runs there ends at once, without a sync. Until it has booted again there is "
-        f"no second node: should this one fail before {node} has its power back, nobody serves until it runs "
-        f"again, or somebody switches {node} on."
-    )
-    if not _confirmed(options, node, warning):
-        return _not_confirmed()
-    return _give(options, Verb.PROVE, target=node)
-
-
-def _cut(options: argparse.Namespace) -> int:
-    node = options.node.lower()
-    warning = (
-        f"This cuts the power of {node}. Whatever runs there ends at once, without a sync, and this node takes "
-        "its groups over when every plug reads OFF."
-    )
-    if not _confirmed(options, node, warning):
-        return _not_confirmed()
-    return _give(options, Verb.FENCE, target=node)
-
-
-def _confirm_dead(options: argparse.Namespace) -> int:
-    node = options.node.lower()
-    warning = (
-        f"You declare, in place of a power switch, that {node} is off or was reset, and that nothing of its last "
-        "boot runs any more. This node then starts its groups. If it still runs, both write to the same disk and "
-        f"the data is lost. Look at {node} itself, or pull its plugs, before you go on. It is on record."
-    )
-    if not _confirmed(options, node, warning):
-        return _not_confirmed()
-    return _give(options, Verb.CONFIRM_DEAD, target=node)
-
-
-def _confirmed(options: argparse.Namespace, node: str, warning: str) -> bool:
-    """Ask on a terminal, with what is known of the node. Off a terminal only ``--yes`` counts."""
-    if options.yes:
-        return True
-    status = client.status(options.socket)
-    if node != status.view.peer:
-        return True  # failoverd refuses it and says what the name should be: nothing to be asked
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        _complain("not on a terminal: nobody can be asked; add --yes when you are certain")
-        return False
-    sys.stderr.write(render(status, style_of(sys.stderr, os.environ.get("NO_COLOR", ""))) + "\n" + warning + "\n")
-    try:
-        sys.stderr.write(f"Type the node's name ({node}) to go on: ")
-        sys.stderr.flush()
-        typed = sys.stdin.readline()
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
-        return False
-    return typed.strip().lower() == node
-
-
-def _not_confirmed() -> int:
-    _complain("not confirmed, nothing was done")
-    return ExitCode.USAGE.value
-
-
 # --- replay ---------------------------------------------------------------------------------------------
 
 
 def _replay(options: argparse.Namespace) -> int:
     from failover_kit.cli.replay import replay_file
 
-    return replay_file(options.file, everything=options.verbose)
+    return replay_file(options.file, everything=options.verbose, as_json=options.json)
 
 
 # --- the declaration ------------------------------------------------------------------------------------
-
 
 
 def _seconds(text: str) -> float:
@@ -287,22 +165,24 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "standby",
         "hand groups over to the other node",
-        _standby,
+        ordercmd.standby,
         (_GROUPS, _TIMEOUT),
         "Stops the groups here and returns when the other node runs them, or with the reason why not.",
+        document=asjson.ORDER,
     ),
     Subcommand(
         "takeover",
         "take groups over from the other node",
-        _takeover,
+        ordercmd.takeover,
         (_GROUPS, _TIMEOUT),
         "Asks the other node to hand the groups over and returns when this node runs them. Also ends the "
         "parking of a group that failed to start here.",
+        document=asjson.ORDER,
     ),
     Subcommand(
         "maintenance",
         "keep still on both nodes while people work, and go on",
-        _maintenance,
+        ordercmd.maintenance,
         (
             Argument(("state",), {"choices": ("on", "off"), "help": "begin, or end it"}),
             Argument(("--without",), {"metavar": "NODE", "help": "end it although the other node is not heard"}),
@@ -311,11 +191,12 @@ COMMANDS: tuple[Subcommand, ...] = (
         "While it lasts nothing is started, stopped, moved or fenced by itself, not even when a node falls silent; "
         "what runs goes on, and resources may be handled by hand. 'on' is done when both nodes have said that they "
         "keep still. It outlives failoverd and the machine. 'off' looks at both nodes before anything is started.",
+        document=asjson.ORDER,
     ),
     Subcommand(
         "fence",
         "cut the other node's power, or test and prove that it can be cut",
-        _fence,
+        ordercmd.fence,
         (
             Argument(("node",), {"metavar": "NODE", "nargs": "?", "help": "the other node; with --test: either"}),
             Argument(("--test",), {"action": "store_true", "help": "read the plugs of NODE, or of both nodes"}),
@@ -326,13 +207,15 @@ COMMANDS: tuple[Subcommand, ...] = (
         "Done means: every plug of the node was read back OFF. With --test: all plugs were read and nothing is "
         "wrong; nothing is switched. With --prove: OFF was read, the node fell silent, and came back by a new "
         "boot; status shows when that was.",
+        document=asjson.FENCE,
     ),
     Subcommand(
         "confirm-dead",
         "declare the other node dead where no power switch can prove it",
-        _confirm_dead,
+        ordercmd.confirm_dead,
         (_NODE, _YES, _TIMEOUT),
         "Refused while any sign of life came within deadtime. Only for a node you have looked at.",
+        document=asjson.ORDER,
     ),
     Subcommand(
         "replay",
@@ -342,7 +225,9 @@ COMMANDS: tuple[Subcommand, ...] = (
             Argument(("file",), {"metavar": "FILE", "help": "a journal file, or the directory of both"}),
             Argument(("--verbose",), {"action": "store_true", "help": "print events without consequence, too"}),
         ),
-        "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed.",
+        "Exit code: 0 all decisions came out alike, 1 some did not, or could not be replayed, or there is no "
+        "journal that can be read, 4 no permission.",
+        document=asjson.REPLAY,
     ),
     Subcommand("explain", explaincmd.HELP, explaincmd.run, (), explaincmd.EXPLANATION, explaincmd.add_arguments),
     Subcommand("budget", budgetcmd.HELP, budgetcmd.run, (), budgetcmd.EXPLANATION, budgetcmd.add_arguments),
@@ -359,7 +244,15 @@ COMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand("install-agents", agentscmd.HELP, agentscmd.run, (), agentscmd.EXPLANATION, agentscmd.add_arguments),
     Subcommand("switch", switchcmd.HELP, switchcmd.run, (), switchcmd.EXPLANATION, switchcmd.add_verbs),
-    Subcommand("watch", watchcmd.HELP, watchcmd.run, (), watchcmd.EXPLANATION, watchcmd.add_arguments),
+    Subcommand(
+        "watch",
+        watchcmd.HELP,
+        watchcmd.run,
+        (),
+        watchcmd.EXPLANATION,
+        watchcmd.add_arguments,
+        document=asjson.WATCH,
+    ),
     Subcommand(
         "watch-gate",
         watchcmd.GATE_HELP,
@@ -412,6 +305,9 @@ def build_parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(command.name, help=command.help, description=about)
         for argument in command.arguments:
             verb.add_argument(*argument.names, **argument.options)
+        if command.document is not None:
+            verb.epilog = command.document.told()
+            verb.add_argument("--json", action="store_true", help=f"for scripts: {command.document.comes}")
         verb.set_defaults(run=command.run)
         if command.verbs is not None:
             command.verbs(verb)

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from failover_kit.cli.asjson import WATCH, outcome_word
 from failover_kit.manager.actions import ExitCode
 
 if TYPE_CHECKING:
     from failover_kit.watch.asking import Nodes
     from failover_kit.watch.probes import Probe
-    from failover_kit.watch.watcher import Watcher
+    from failover_kit.watch.watcher import Said, Watcher
 
 HELP = "on a third machine: look at the service as a client does, and ask for a takeover"
 EXPLANATION = (
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     why = _tls_misused(options)
     if why:
         return _complain(ExitCode.USAGE, why)
-    say = _speaker(options.group, syslog=options.syslog)
+    say = _speaker(options.group, syslog=options.syslog, as_json=options.json)
     lock, why = _lock(options.lock or f"{_LOCK_DIR}/failover-watch-{options.group}")
     if why:
         return _complain(ExitCode.FAILED, why)
@@ -137,10 +138,11 @@ def _tls_misused(options: argparse.Namespace) -> str:
     return ""
 
 
-def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+def _watch(options: argparse.Namespace, say: Callable[[Said], None]) -> int:
     import time
 
     from failover_kit.watch.probes import ProbeError
+    from failover_kit.watch.watcher import Said
 
     try:
         watcher = _made(options, say)
@@ -149,7 +151,7 @@ def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
     if options.ask:
         return watcher.ask().value
     if not options.once:
-        say(f"watching: {', '.join(options.probe)}, every {options.interval:g} s")
+        say(Said("watching", f"watching: {', '.join(options.probe)}, every {options.interval:g} s"))
     while True:
         code, over = watcher.look()
         if options.once and over:
@@ -157,17 +159,18 @@ def _watch(options: argparse.Namespace, say: Callable[[str], None]) -> int:
         time.sleep(options.interval)
 
 
-def _made(options: argparse.Namespace, say: Callable[[str], None]) -> Watcher:
+def _made(options: argparse.Namespace, say: Callable[[Said], None]) -> Watcher:
     from failover_kit.spec.deadline import boottime_ms
     from failover_kit.watch import probes, tls
     from failover_kit.watch.observer import Observer
-    from failover_kit.watch.watcher import Watcher
+    from failover_kit.watch.watcher import Said, Watcher
 
     ca_file = os.path.abspath(options.tls_ca) if options.tls_ca else ""
     secured = tls.Settings(ca_file, options.tls_name or "", options.tls_insecure)
     wanted: list[Probe] = [] if options.ask else [probes.parse(text, secured) for text in options.probe]
     if options.tls_insecure:
-        say("WARNING: --tls-insecure: no certificate is checked; whoever answers there counts as the service")
+        text = "WARNING: --tls-insecure: no certificate is checked; whoever answers there counts as the service"
+        say(Said("warning", text))
     return Watcher(
         wanted,
         [probes.parse(text, secured) for text in options.witness],
@@ -200,18 +203,31 @@ def _end(_number: int, _frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _speaker(group: str, *, syslog: bool) -> Callable[[str], None]:
+def _speaker(group: str, *, syslog: bool, as_json: bool = False) -> Callable[[Said], None]:
     """One line for each sentence, at once; syslog never makes it wait."""
     import syslog as numbers
+    import time
 
     from failover_kit.spec.syslogline import SyslogLines
 
     lines = SyslogLines("failover-watch", numbers.LOG_DAEMON) if syslog else None
 
-    def say(text: str) -> None:
-        print(f"group {group}: {text}", flush=True)
+    def say(said: Said) -> None:
+        sentence = f"group {group}: {said.text}"
+        if as_json:
+            facts = {
+                "wall_ms": int(time.time() * 1000),
+                "group": group,
+                "event": said.event,
+                "code": None if said.code is None else said.code.value,
+                "outcome": None if said.code is None else outcome_word(said.code),
+                "text": said.text,
+            }
+            print(WATCH.text(facts, indent=None), flush=True)
+        else:
+            print(sentence, flush=True)
         if lines is not None:
-            lines.send(numbers.LOG_WARNING, f"group {group}: {text}")
+            lines.send(numbers.LOG_WARNING, sentence)
 
     return say
 

@@ -2,7 +2,8 @@
 
 A request is ``{"verb", "groups", "target", "timeout_ms"}``, a watcher's has ``"terms"``, too. Answers are
 ``{"status": {...}}`` for status and watch (again and again), else ``{"reply": {"code", "text"}}`` with the real
-outcome. Imports no asyncio: status should answer fast.
+outcome; that of fence-test has ``"plugs"`` beside it, which a failoverctl from before them does not look at.
+Imports no asyncio: status should answer fast.
 """
 
 from __future__ import annotations
@@ -54,6 +55,26 @@ class Answer:
 
     code: ExitCode
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlugReading:
+    """What one plug said to ``fence --test``."""
+
+    node: str
+    level: int
+    device: str
+    plug: str
+    state: str  # on, off, unknown; answers: a device without status
+    took_ms: int
+    problem: str  # fact and remedy; "" when nothing is wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested(Answer):
+    """The outcome of fence-test."""
+
+    plugs: tuple[PlugReading, ...]
 
 
 class ControlError(Exception):
@@ -131,7 +152,11 @@ def _answer(line: bytes) -> Status | Answer:
             raise CodecError("no object")
         if "status" in plain:  # for people: what a newer failoverd says beside what is known here is not shown
             return from_plain(Status, pruned(Status, plain["status"], []))
-        return from_plain(Answer, plain.get("reply"))
+        answer = from_plain(Answer, plain.get("reply"))
+        if "plugs" not in plain:
+            return answer
+        plugs = from_plain(tuple[PlugReading, ...], pruned(tuple[PlugReading, ...], plain["plugs"], []))
+        return Tested(code=answer.code, text=answer.text, plugs=plugs)
     except ValueError as error:
         raise ControlError(
             ExitCode.FAILED,

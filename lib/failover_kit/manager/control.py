@@ -30,6 +30,7 @@ from failover_kit.manager.client import (
 )
 from failover_kit.manager.codec import CodecError, from_plain, to_plain
 from failover_kit.manager.events import Terms, Verb
+from failover_kit.manager.fencetest import TestOutcome
 from failover_kit.manager.status import Status
 
 CLIENT_LIMIT = 32
@@ -188,7 +189,10 @@ class ControlServer:
             await _reply(writer, ExitCode.TIMED_OUT, text)
             return
         result = outcome.result()
-        await _reply(writer, result.code, result.text)
+        plain = _reply_of(result.code, result.text)
+        if isinstance(result, TestOutcome):
+            plain["plugs"] = to_plain(result.plugs)
+        await _send(writer, plain)
 
     def _begun(self, request: Request, who: str) -> Awaitable[Outcome] | None:
         """The order, begun; None when it is unknown."""
@@ -268,7 +272,11 @@ async def _refuse(
 
 
 async def _reply(writer: asyncio.StreamWriter, code: ExitCode, text: str) -> None:
-    await _send(writer, {"reply": to_plain(Answer(code=code, text=text))})
+    await _send(writer, _reply_of(code, text))
+
+
+def _reply_of(code: ExitCode, text: str) -> dict[str, object]:
+    return {"reply": to_plain(Answer(code=code, text=text))}
 
 
 async def _send(writer: asyncio.StreamWriter, plain: object) -> None:

@@ -354,6 +354,7 @@ class Daemon:
                     error=link.error,
                     refused=receiver.refused.get(link.name, 0),
                     foreign=receiver.foreign.get(link.name, 0),
+                    unsent=link.unsent,
                 )
                 for link in self._links
             ),

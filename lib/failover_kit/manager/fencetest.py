@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.actionspace import ActionSpace
 from failover_kit.manager.children import Calls, Ended
+from failover_kit.manager.client import PlugReading
 from failover_kit.manager.config import ClusterConfig
 from failover_kit.manager.fencedevices import Outlet, outlets_of
 from failover_kit.manager.fencing import SwitchLine, ask, read_state
@@ -68,6 +69,7 @@ class TestOutcome:
 
     code: ExitCode
     text: str
+    plugs: tuple[PlugReading, ...] = ()
 
 
 class PlugTester:
@@ -231,7 +233,21 @@ def _outcome(nodes: Sequence[str], asked: Sequence[Asked], shared: str) -> TestO
     summary = f"{count}, {wrong} wrong" if wrong else f"{count}, nothing is wrong"
     bad = bool(wrong) or shared.startswith("WRONG")
     lines += [shared, "nothing was switched, and nothing is proved by this (failoverctl fence --prove NODE)"]
-    return TestOutcome(ExitCode.FAILED if bad else ExitCode.DONE, "\n".join([summary, *lines]))
+    code = ExitCode.FAILED if bad else ExitCode.DONE
+    return TestOutcome(code, "\n".join([summary, *lines]), tuple(_reading(found) for found in asked))
+
+
+def _reading(found: Asked) -> PlugReading:
+    """For scripts (failoverctl fence --test --json)."""
+    return PlugReading(
+        node=found.node,
+        level=found.outlet.level,
+        device=found.outlet.device.name,
+        plug=found.outlet.plug,
+        state="answers" if found.answers else found.state.value,
+        took_ms=found.took_ms,
+        problem=found.problem,
+    )
 
 
 def _lines_of(found: Asked) -> list[str]:

@@ -34,6 +34,10 @@ def boot_id(path: str = BOOT_ID_FILE) -> str:
     return text
 
 
+_HEARTBEAT_NAMES = ("heartbeat", "(heartbeat)")
+"""In parentheses: what systemd calls it between fork and exec, and its unit counts as started already."""
+
+
 def running_heartbeat(pid_files: Sequence[str] = HEARTBEAT_PID_FILES, proc: str = "/proc") -> str:
     """"" or the sentence that a Heartbeat runs here: two managers would start the same resources."""
     for path in pid_files:
@@ -42,10 +46,10 @@ def running_heartbeat(pid_files: Sequence[str] = HEARTBEAT_PID_FILES, proc: str 
                 pid = file.read(20).strip()
         except (OSError, UnicodeDecodeError):
             continue
-        if pid.isdigit() and _command(proc, pid) == "heartbeat":
+        if pid.isdigit() and _command(proc, pid) in _HEARTBEAT_NAMES:
             return _heartbeat_sentence(pid)
     for name in sorted(os.listdir(proc)):
-        if name.isdigit() and _command(proc, name) == "heartbeat" and _is_of_this_node(proc, name):
+        if name.isdigit() and _command(proc, name) in _HEARTBEAT_NAMES and _is_of_this_node(proc, name):
             return _heartbeat_sentence(name)
     return ""
 

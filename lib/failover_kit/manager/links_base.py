@@ -53,6 +53,7 @@ class Link(ABC):
     def __init__(self, name: str, note: Callable[[str], None]) -> None:
         """``name`` as in the core's configuration; ``note`` gets a sentence when the link fails or recovers."""
         self.name = name
+        self.unsent = 0  # beats that an open device did not take, since the start
         self.error = ""  # one sentence while something is wrong on this side of the link
         self._limiter = Limiter(note)
         self._on_frame: OnFrame = lambda _link, _frame, _source: None

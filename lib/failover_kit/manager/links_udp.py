@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import socket
 import struct
 from abc import abstractmethod
@@ -23,6 +24,11 @@ Place = tuple[str, int] | tuple[str, int, int, int]
 _DATAGRAMS_PER_WAKE = 64
 _CLASS_SELECTOR_6 = 0xC0  # network control (RFC 4594 section 3.2): beats pass bulk traffic
 _EVERYBODY = "255.255.255.255"
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # nothing is wrong with the link itself
+
+_SIOCGIFINDEX = 0x8933  # linux/sockios.h
+_IFREQ_INDEX = "@16si20x"  # struct ifreq of netdevice(7)
+_NO_INDEX = 0
 
 
 class UdpLink(Link):
@@ -52,15 +58,14 @@ class UdpLink(Link):
         """Send to all places of this medium."""
         if self._socket is None:
             return
-        try:
-            if socket.if_nametoindex(self._interface) != self._index:
-                raise OSError(errno.ENODEV, "")
-        except OSError:
+        if _index_of(self._socket, self._interface) not in (self._index, None):
             # A socket stays bound to the interface that is gone, even when a new one has its name.
             self._device_failed(f"interface {self._interface} disappeared; waiting for it")
             return
         sent = [self._send_to(self._socket, frame, place) for place in self._targets()]
-        if sent and all(sent):
+        if not all(sent):
+            self.unsent += 1
+        elif sent:
             self._works()
 
     def _send_to(self, sock: socket.socket, frame: bytes, place: Place) -> bool:
@@ -69,10 +74,10 @@ class UdpLink(Link):
         except BlockingIOError:
             return False  # the interface is busy; the next beat follows soon
         except OSError as error:
-            self._complain(
-                f"cannot send to {place[0]} over {self._interface}: {error.strerror}; check the interface's "
-                "address, its state and the firewall"
-            )
+            remedy = "check the interface's address, its state and the firewall"
+            if error.errno in _SCARCE:
+                remedy = "the kernel is short of memory or files, or the interface of room: look at its log"
+            self._complain(f"cannot send to {place[0]} over {self._interface}: {error.strerror}; {remedy}")
             return False
         return True
 
@@ -146,11 +151,14 @@ class UcastLink(UdpLink):
         super().__init__(name, interface, port, note)
         self.family = socket.AF_INET6 if ipv6 else socket.AF_INET
         self._peers = peer_addresses
+        self._own: dict[Place, bool] = {}  # what was known last, for when the kernel cannot be asked
 
     def _targets(self) -> Sequence[Place]:
         """Every peer address that is not one of this node's own (ha.cf may be equal on both nodes)."""
         places = [self._place(address) for address in self._peers]
-        others = [place for place in places if not is_own_address(self.family, place)]
+        for place in places:
+            self._own[place] = is_own_address(self.family, place, before=self._own.get(place, False))
+        others = [place for place in places if not self._own[place]]
         if not others:
             word = "ucast6" if self.family == socket.AF_INET6 else "ucast"
             where = f"every {word} address on {self._interface}"
@@ -164,6 +172,20 @@ class UcastLink(UdpLink):
         return (address, self._port, 0, zone)
 
 
+def _index_of(sock: socket.socket, interface: str) -> int | None:
+    """The index of the interface of that name, _NO_INDEX when there is none, None when the kernel cannot say now.
+
+    Asked by the link's own socket: if_nametoindex(3) opens one for it, and where no file descriptor is left a good
+    link would count as gone.
+    """
+    try:
+        answer = fcntl.ioctl(sock, _SIOCGIFINDEX, struct.pack(_IFREQ_INDEX, interface.encode(), 0))
+    except OSError as error:
+        return _NO_INDEX if error.errno in (errno.ENODEV, errno.ENXIO) else None
+    index: int = struct.unpack(_IFREQ_INDEX, answer)[1]
+    return index
+
+
 def _may_be_there(interface: str) -> bool:
     """False when the kernel has no interface of that name; asking takes a file descriptor."""
     try:
@@ -172,14 +194,17 @@ def _may_be_there(interface: str) -> bool:
         return True
 
 
-def is_own_address(family: socket.AddressFamily, place: Place) -> bool:
-    """Whether packets to ``place`` would stay on this machine: the kernel then uses it as the source, too."""
+def is_own_address(family: socket.AddressFamily, place: Place, *, before: bool = False) -> bool:
+    """Whether packets to ``place`` would stay on this machine: the kernel then uses it as the source, too.
+
+    ``before`` is the answer where the kernel is short of what it takes to ask it.
+    """
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(place)
             return bool(probe.getsockname()[0].partition("%")[0] == place[0])
-    except OSError:
-        return False
+    except OSError as error:
+        return before if error.errno in _SCARCE else False
 
 
 class BcastLink(UdpLink):

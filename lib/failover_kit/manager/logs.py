@@ -6,6 +6,7 @@ disk must not stop beats. What cannot be written in time is dropped and counted.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import syslog
 import threading
@@ -53,15 +54,15 @@ class Log:
         else:
             head = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} failoverd {level.value}: "
         try:
-            os.write(self._fd, f"{head}{line}\n".encode("utf-8", "replace"))
-        except OSError:
-            pass  # nowhere left to complain
-        if self._syslog:
-            # syslog(3) takes no lone surrogates, which stand for bytes that were no UTF-8 where the text came from.
-            plain = line.encode("utf-8", "replace").decode()
-            syslog.syslog(_PRIORITY[level] | syslog.LOG_DAEMON, plain)
-        with self._lock:
-            self._pending -= 1
+            with contextlib.suppress(OSError):  # nowhere left to complain
+                os.write(self._fd, f"{head}{line}\n".encode("utf-8", "replace"))
+            if self._syslog:
+                # syslog(3) takes no lone surrogates: they stand for bytes that were no UTF-8 in an agent.
+                plain = line.encode("utf-8", "replace").decode()
+                syslog.syslog(_PRIORITY[level] | syslog.LOG_DAEMON, plain)
+        finally:
+            with self._lock:
+                self._pending -= 1
 
     def flush(self) -> None:
         """Wait a bounded time until everything said is written."""

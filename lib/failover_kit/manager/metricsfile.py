@@ -105,7 +105,7 @@ class MetricsFile:
         self._path = path
         self._picture = picture
         self._say = say
-        self._worker = Worker("metrics")
+        self._worker = Worker("metrics", lambda text: say(Level.ALARM, text))
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
         self._problem = ""

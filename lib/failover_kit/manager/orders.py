@@ -134,6 +134,8 @@ class OrderDecisions(GroupDecisions, FenceDecisions, RequestDecisions):
             )
         elif not self._can_cut():
             self._reply(event.id, ExitCode.REFUSED, f"{self.config.peer} is not cut: {law.PLUGS_DISPROVED}")
+        elif self.persist_error:
+            self._reply(event.id, ExitCode.REFUSED, f"{self.config.peer} is not cut: {self.not_durable()}")
         elif self.shot is not None:
             self._reply(event.id, ExitCode.REFUSED, f"a shot at {self.config.peer} is under way already")
         elif self.drill is not None:

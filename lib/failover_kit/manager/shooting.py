@@ -139,7 +139,7 @@ class FenceDecisions(DrillDecisions):
             return self._conflict_lasts(shot)
         if shot.kind is ShotKind.DRILL:
             return self._drill_still_wanted(shot)
-        return True  # the operator's order
+        return not self.persist_error  # the operator's order: not durable, no shot (rule 7), and he waits
 
     def _conflict_lasts(self, shot: Shot) -> bool:
         """Whether the boot with the lower right is still there: silent, or claiming it."""
@@ -185,7 +185,14 @@ class FenceDecisions(DrillDecisions):
         """Why a shot that was decided is not wanted any more."""
         if shot.kind is ShotKind.DRILL:
             return self.drill_refusal(decided=True)
+        if shot.kind is ShotKind.ORDERED:
+            return self.not_durable()
         return "the peer answers again" if self.peer_beat() else self.shot_refusal()
+
+    def not_durable(self) -> str:
+        """Why an order to shoot cannot be carried out (rule 7); "" while the disk takes a record."""
+        reason = self.persist_error
+        return reason and f"that cannot be made durable ({reason}); free space in, or repair, the state directory"
 
     def _choose_shot(self) -> None:
         if any(order.verb == Verb.CONFIRM_DEAD.value and order.proof is None for order in self.orders):

@@ -55,6 +55,7 @@ class LinkHealth:
     error: str  # one sentence; "" = none
     refused: int  # frames that were not used since the start
     foreign: int = 0  # frames of other clusters on a shared segment
+    unsent: int = 0  # beats that the kernel did not take since the start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

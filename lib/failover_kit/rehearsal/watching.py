@@ -101,6 +101,6 @@ def _watcher(stage: Stage) -> Watcher:
         Observer(failures=FAILURES, again_ms=LOOK_MS),
         timeout_ms=LOOK_MS,
         dry_run=False,
-        say=say,
+        say=lambda said: say(said.text),
         now_ms=boottime_ms,
     )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.client import Answer
 from failover_kit.watch.asking import AskError, Target
 from failover_kit.watch.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One sentence, and for scripts what it is about. ``code`` is there where something ended by it."""
+
+    event: str  # watching, warning, answers, failing, moved, unknown, not-asked, would-ask, asks, outcome
+    text: str
+    code: ExitCode | None = None
 
 
 class Look(Protocol):
@@ -43,7 +53,7 @@ class Watcher:
         *,
         timeout_ms: int,
         dry_run: bool,
-        say: Callable[[str], None],
+        say: Callable[[Said], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._probes = probes
@@ -60,7 +70,7 @@ class Watcher:
         """One round. The code of what came of it: DONE when the service answers or the takeover was done, else why
         not; and whether there is nothing more to be waited for (with --once)."""
         failure = self._failure(self._probes)
-        self._speak(self._observer.take(failure))
+        self._speak("failing" if failure else "answers", self._observer.take(failure))
         if not failure:
             self._trouble = ""
             return ExitCode.DONE, True
@@ -74,12 +84,12 @@ class Watcher:
         """Ask now: somebody else has counted (Mon)."""
         ours = self._failure(self._witnesses)
         if ours:
-            self._say(f"no takeover is asked for: {ours}, so the fault is probably between here and there")
+            self._say(_not_asked(ours))
             return ExitCode.REFUSED
         try:
             return self._take_over(self._nodes.target())
         except AskError as error:
-            self._say(f"no takeover: {error}")
+            self._say(Said("not-asked", f"no takeover: {error}", error.code))
             return error.code
 
     def _failure(self, probes: Sequence[Look]) -> str:
@@ -92,26 +102,26 @@ class Watcher:
 
     def _see(self) -> None:
         try:
-            self._speak(self._observer.saw(self._nodes.target().epoch))
+            self._speak("moved", self._observer.saw(self._nodes.target().epoch))
         except AskError as error:
-            self._once(f"who has it is not known: {error}")
+            self._once(Said("unknown", f"who has it is not known: {error}"))
 
     def _request(self) -> ExitCode:
         now_ms = self._now_ms()
         ours = self._failure(self._witnesses)
         if ours:
             self._observer.not_asked(now_ms)
-            self._once(f"no takeover is asked for: {ours}, so the fault is probably between here and there")
+            self._once(_not_asked(ours))
             return ExitCode.REFUSED
         try:
             target = self._nodes.target()
             moved = self._observer.saw(target.epoch)
             if moved:
-                self._speak(moved)
+                self._speak("moved", moved)
                 return ExitCode.REFUSED
             code = self._take_over(target)
         except AskError as error:
-            self._once(f"no takeover: {error}")
+            self._once(Said("not-asked", f"no takeover: {error}", error.code))
             code = error.code
         if code is ExitCode.DONE and not self._dry_run:
             self._observer.taken_over()
@@ -122,21 +132,26 @@ class Watcher:
     def _take_over(self, target: Target) -> ExitCode:
         what = f"{target.node} to take it over from {target.active} (epoch {target.epoch})"
         if self._dry_run:
-            self._say(f"would ask {what}; nothing is asked (--dry-run)")
+            self._say(Said("would-ask", f"would ask {what}; nothing is asked (--dry-run)"))
             return ExitCode.DONE
-        self._say(f"asks {what}")
+        self._say(Said("asks", f"asks {what}"))
         answer = self._nodes.take_over(target)
         word = {ExitCode.DONE: "done", ExitCode.REFUSED: "refused"}.get(answer.code, "not done")
-        self._say(f"{word}, says {target.node}: {answer.text}")
+        self._say(Said("outcome", f"{word}, says {target.node}: {answer.text}", answer.code))
         return answer.code
 
-    def _speak(self, text: str) -> None:
+    def _speak(self, event: str, text: str) -> None:
         if text:
             self._trouble = ""
-            self._say(text)
+            self._say(Said(event, text))
 
-    def _once(self, text: str) -> None:
+    def _once(self, said: Said) -> None:
         """Not again while nothing changed."""
-        if text != self._trouble:
-            self._trouble = text
-            self._say(text)
+        if said.text != self._trouble:
+            self._trouble = said.text
+            self._say(said)
+
+
+def _not_asked(ours: str) -> Said:
+    text = f"no takeover is asked for: {ours}, so the fault is probably between here and there"
+    return Said("not-asked", text, ExitCode.REFUSED)
