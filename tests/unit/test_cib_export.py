@@ -30,6 +30,7 @@ SECRET = "s3cret-Of-The-Switch"
 needs_pacemaker = pytest.mark.skipif(shutil.which("crm_verify") is None, reason="no crm_verify")
 needs_schemas = pytest.mark.skipif(not (SCHEMAS / "pacemaker-3.9.rng").exists(), reason="no schemas of Pacemaker")
 needs_pcs = pytest.mark.skipif(shutil.which("pcs") is None, reason="no pcs")
+needs_crm = pytest.mark.skipif(shutil.which("crm") is None, reason="no crm (package crmsh)")
 
 NODES = "node pete mclaws\nucast eth1 192.168.1.1\nucast eth1 192.168.1.2\n"
 DEVICE = f"fence_device benjamin fence_wti_ips800 ip=192.0.2.9 password={SECRET} plug.pete=1 plug.mclaws=5\n"
@@ -134,6 +135,21 @@ def test_crm_simulate_starts_it_at_home_in_order_and_fences_who_is_lost(search: 
     assert "Fencing pete (reboot)" in simulate(source=failed)
 
 
+# Devices of both kinds on two levels, and a monitor with a depth: what no other test exports at once.
+IN_FULL = (
+    f"{NODES}{DEVICE}fence_device walter fence_ipmilan ip=192.0.2.10 plug.pete=1\n"
+    "fence_level pete 1 benjamin walter\nfence_level mclaws 1 benjamin\n"
+)
+DEEP = "pete Filesystem::/dev/sdb1::/srv::xfs::op_monitor_depth=10\n"
+REMARK = "a remark; with 'signs' $HOME -- and more"
+
+
+def an_empty_cib(folder: Path) -> Path:
+    path = folder / "cib-of-a-tool.xml"
+    path.write_text(subprocess.run(["cibadmin", "--empty"], capture_output=True, text=True, check=True).stdout)
+    return path
+
+
 @pytest.mark.release
 @needs_pcs
 @needs_pacemaker
@@ -141,18 +157,31 @@ def test_the_pcs_commands_make_the_same_cluster(search: Search, tmp_path: Path) 
     """Every pcs is seconds of work on a busy machine: in the release check alone."""
     from failover_kit.cib.commands import as_pcs
 
-    script, file = tmp_path / "script", tmp_path / "pcs.xml"
-    resources = "pete Filesystem::/dev/sdb1::/srv::xfs::op_monitor_depth=10\n"
-    extra = "fence_device walter fence_ipmilan ip=192.0.2.10 plug.pete=1\nfence_level pete 1 benjamin walter\n"
-    ha_cf = NODES + DEVICE + extra + "fence_level mclaws 1 benjamin\n"
-    cluster = exported(search, ha_cf, resources, agents=Agents.CLUSTERLABS)
-    script.write_text(as_pcs(cluster, ["a remark; with 'signs' $HOME -- and more"]))
-    empty = subprocess.run(["cibadmin", "--empty"], capture_output=True, text=True, check=True).stdout
-    file.write_text(empty)
+    script, file = tmp_path / "script", an_empty_cib(tmp_path)
+    cluster = exported(search, IN_FULL, DEEP, agents=Agents.CLUSTERLABS)
+    script.write_text(as_pcs(cluster, [REMARK]))
     # --force: this machine has neither the units nor our agents where Pacemaker looks.
     environment = {**os.environ, "PCS": f"pcs -f {file} --force"}
     subprocess.run(["sh", "-e", str(script)], env=environment, capture_output=True, timeout=300, check=True)
     assert facts_of(etree.parse(str(file))) == facts_of(as_xml(cluster).getroottree())
+
+
+@pytest.mark.release
+@needs_crm
+@needs_pacemaker
+@pytest.mark.parametrize("agents", list(Agents))
+def test_the_crm_lines_make_the_same_cluster(search: Search, tmp_path: Path, agents: Agents) -> None:
+    """As for pcs. Whether crm takes the lines unforced is asked in tests/system/test_crmsh.py."""
+    from failover_kit.cib.commands import as_crm
+
+    lines, file = tmp_path / "lines", an_empty_cib(tmp_path)
+    cluster = exported(search, IN_FULL, DEEP, agents=agents)
+    lines.write_text(as_crm(cluster, [REMARK]))
+    environment = {**os.environ, "HOME": str(tmp_path), "CIB_file": str(file)}
+    argv = ["crm", "--force", "configure", "load", "update", str(lines)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert facts_of(etree.parse(str(file))) == facts_of(as_xml(cluster).getroottree()), done.stderr
 
 
 def facts_of(tree: etree._ElementTree) -> set[tuple[object, ...]]:

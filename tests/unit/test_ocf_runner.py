@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
 import pytest
+from lxml import etree
 
 from failover_kit.agents.exportfs import AGENT as EXPORTFS
 from failover_kit.agents.filesystem import AGENT as FILESYSTEM
@@ -294,6 +295,10 @@ class TestMetadata:
 
     def root(self, agent):
         return ET.fromstring(document(agent))
+
+    def test_it_can_be_read_as_text_too(self, agent):
+        """crmsh 4.4 hands lxml decoded text, which must not name an encoding: no agent of ours was one to it."""
+        assert etree.fromstring(document(agent)).get("name") == agent.name
 
     def test_shape(self, agent):
         root = self.root(agent)
