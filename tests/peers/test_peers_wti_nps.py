@@ -73,44 +73,58 @@ def stonith(namespace: str, *arguments: str) -> CommandResult:
     return run(argv, Deadline(TIMEOUT_MS), env=env)
 
 
-def test_status(namespace: str, switch: EmulatorProcess) -> None:
-    result = stonith(namespace, "-S")
+def works(namespace: str, switch: EmulatorProcess, *arguments: str) -> CommandResult:
+    """What must succeed. wti_nps waits five seconds for each answer and has no option for it.
+
+    A machine that does other things may take them; it is asked again while nothing has come of it.
+    """
+    moved = len(switch.events("switched"))
+    for _ in range(5):
+        result = stonith(namespace, *arguments)
+        if result.code == 0 or len(switch.events("switched")) != moved:
+            break
     assert result.code == 0, result.describe()
-    assert [event["text"] for event in switch.events("command")] == ["/H", "/X,Y"]
+    return result
+
+
+def test_status(namespace: str, switch: EmulatorProcess) -> None:
+    works(namespace, switch, "-S")
+    events = switch.events("connect", "command")
+    begun = max(number for number, event in enumerate(events) if event["event"] == "connect")
+    assert [event["text"] for event in events[begun + 1 :]] == ["/H", "/X,Y"]
 
 
 def test_host_list_reads_the_name_column(namespace: str, switch: EmulatorProcess) -> None:
-    result = stonith(namespace, "-l")
-    assert result.code == 0, result.describe()
+    result = works(namespace, switch, "-l")
     assert result.stdout.split() == ["pete", "mclaws", "mclaws"]
 
 
 def test_off_and_on(namespace: str, switch: EmulatorProcess) -> None:
-    result = stonith(namespace, "-T", "off", "pete")
-    assert result.code == 0, result.describe()
+    works(namespace, switch, "-T", "off", "pete")
     assert switch.outlet_state(1) == "off"
     assert switch.outlet_state(2) == "on"
-    result = stonith(namespace, "-T", "on", "pete")
-    assert result.code == 0, result.describe()
+    works(namespace, switch, "-T", "on", "pete")
     assert switch.outlet_state(1) == "on"
 
 
 def test_reset_boots_both_supplies_of_a_node(namespace: str, switch: EmulatorProcess) -> None:
     """Two plugs of one name: wti_nps sends ``/BOOT 2 5 ,y``; both are off before one is on again."""
-    result = stonith(namespace, "-T", "reset", "mclaws")
-    assert result.code == 0, result.describe()
+    works(namespace, switch, "-T", "reset", "mclaws")
     moves = [(event["outlet"], event["to"]) for event in switch.events("switched")]
     assert moves == [(2, "off"), (5, "off"), (2, "on"), (5, "on")]
     assert switch.outlet_state(2) == switch.outlet_state(5) == "on"
 
 
 def test_a_node_it_does_not_have(namespace: str, switch: EmulatorProcess) -> None:
-    assert stonith(namespace, "-T", "reset", "kokone").code == 4  # S_BADHOST
+    codes = [stonith(namespace, "-T", "reset", "kokone").code]
+    while codes[-1] != 4 and len(codes) < 5:  # its five seconds for an answer were over
+        codes.append(stonith(namespace, "-T", "reset", "kokone").code)
+    assert codes[-1] == 4, codes  # S_BADHOST
     assert switch.events("switched") == []
 
 
 def test_success_of_wti_nps_is_no_proof(namespace: str, switch: EmulatorProcess) -> None:
     """With a stuck relay wti_nps still exits 0. The switch's own screen is the only proof there is."""
     switch.fault("stuck", 1)
-    assert stonith(namespace, "-T", "off", "pete").code == 0
+    works(namespace, switch, "-T", "off", "pete")
     assert switch.outlet_state(1) == "on"

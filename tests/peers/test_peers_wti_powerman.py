@@ -22,6 +22,7 @@ from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
+from fence.parts import held_port
 
 SCRIPT = "/etc/powerman/wti.dev"
 TIMEOUT_MS = 120_000
@@ -57,16 +58,9 @@ class Powerman:
         return run(argv, Deadline(TIMEOUT_MS))
 
 
-def free_port() -> int:
-    with socket.socket() as scout:
-        scout.bind(("127.0.0.1", 0))
-        port: int = scout.getsockname()[1]
-        return port
-
-
 @contextmanager
 def powerman(directory: Path, switch: EmulatorProcess) -> Iterator[Powerman]:
-    port = free_port()
+    held, port = held_port()  # powermand sets SO_REUSEADDR, so that it may listen there and nobody else is given it
     config = directory / "powerman.conf"
     config.write_text(
         f'include "{SCRIPT}"\nlisten "127.0.0.1:{port}"\n'
@@ -81,6 +75,7 @@ def powerman(directory: Path, switch: EmulatorProcess) -> Iterator[Powerman]:
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
         daemon.wait(60)
+        held.close()
 
 
 def wait_for_port(port: int, daemon: subprocess.Popen[bytes]) -> None:
