@@ -6,40 +6,22 @@ also verifies nothing: it reports success for a stuck relay. That is why the out
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
-from failover_kit.spec.deadline import Deadline
-from failover_kit.spec.process import CommandResult, run
+from peers.plugin import ADDRESS, PASSWORD, namespace_for_a_switch, needs_stonith, stonith, works
 
-STONITH = "/usr/sbin/stonith"
-ADDRESS = "127.0.8.1"
-TIMEOUT_MS = 120_000
-
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace"),
-    pytest.mark.skipif(not Path(STONITH).exists(), reason="needs the package cluster-glue"),
-]
-
-_numbers = count()
+pytestmark = needs_stonith
 
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    name = f"fk-wti-{os.getpid()}-{next(_numbers)}"
-    must(["ip", "netns", "add", name])
-    try:
-        must(["ip", "-n", name, "link", "set", "lo", "up"])
+    with namespace_for_a_switch() as name:
         yield name
-    finally:
-        must(["ip", "netns", "delete", name])
 
 
 @pytest.fixture
@@ -52,39 +34,13 @@ def switch(namespace: str, tmp_path: Path) -> Iterator[EmulatorProcess]:
     emulator = EmulatorProcess(
         str(tmp_path),
         outlets=outlets,
-        password="changeme",
+        password=PASSWORD,
         address=ADDRESS,
         port=23,
         prefix=["ip", "netns", "exec", namespace],
     )
     with emulator:
         yield emulator
-
-
-def must(argv: list[str]) -> None:
-    result = run(argv, Deadline(TIMEOUT_MS))
-    assert result.ok(), result.describe()
-
-
-def stonith(namespace: str, *arguments: str) -> CommandResult:
-    """The parameters go through the environment (-E), as fence_legacy passes them."""
-    argv = ["ip", "netns", "exec", namespace, STONITH, "-t", "wti_nps", "-E", *arguments]
-    env = {"ipaddr": ADDRESS, "password": "changeme"}
-    return run(argv, Deadline(TIMEOUT_MS), env=env)
-
-
-def works(namespace: str, switch: EmulatorProcess, *arguments: str) -> CommandResult:
-    """What must succeed. wti_nps waits five seconds for each answer and has no option for it.
-
-    A machine that does other things may take them; it is asked again while nothing has come of it.
-    """
-    moved = len(switch.events("switched"))
-    for _ in range(5):
-        result = stonith(namespace, *arguments)
-        if result.code == 0 or len(switch.events("switched")) != moved:
-            break
-    assert result.code == 0, result.describe()
-    return result
 
 
 def test_status(namespace: str, switch: EmulatorProcess) -> None:

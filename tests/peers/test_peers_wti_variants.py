@@ -6,10 +6,8 @@ only the client.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,13 @@ from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CommandResult, run
+from peers.plugin import ADDRESS, PASSWORD, namespace_for_a_switch, needs_stonith, stonith, works
 
 FENCE_WTI = "/usr/sbin/fence_wti"
-STONITH = "/usr/sbin/stonith"
-ADDRESS = "127.0.8.1"
 TIMEOUT_MS = 300_000
 # Its own limits are 3 to 20 s, which a machine that does other things may take.
 PATIENT = {"login_timeout": "60", "shell_timeout": "60", "power_timeout": "60"}
-USER, PASSWORD = "operator", "changeme"
+USER = "operator"
 VARIANTS = ("ips", "nps", "vmr")
 PLUGS = {"ips": 8, "nps": 16, "vmr": 16}
 
@@ -151,48 +148,16 @@ def test_fence_wti_does_not_get_past_a_pager_at_login(tmp_path: Path) -> None:
 
 # --- wti_nps ---------------------------------------------------------------------------------------------
 
-needs_stonith = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace"),
-    pytest.mark.skipif(not Path(STONITH).exists(), reason="needs the package cluster-glue"),
-]
-_numbers = count()
-
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    name = f"fk-wtv-{os.getpid()}-{next(_numbers)}"
-    for argv in (["ip", "netns", "add", name], ["ip", "-n", name, "link", "set", "lo", "up"]):
-        result = run(argv, Deadline(TIMEOUT_MS))
-        assert result.ok(), result.describe()
-    try:
+    with namespace_for_a_switch() as name:
         yield name
-    finally:
-        run(["ip", "netns", "delete", name], Deadline(TIMEOUT_MS))
 
 
 def in_namespace(directory: Path, variant: str, namespace: str) -> EmulatorProcess:
     prefix = ["ip", "netns", "exec", namespace]
     return emulator(directory, variant, address=ADDRESS, port=23, prefix=prefix)
-
-
-def stonith(namespace: str, *arguments: str) -> CommandResult:
-    argv = ["ip", "netns", "exec", namespace, STONITH, "-t", "wti_nps", "-E", *arguments]
-    return run(argv, Deadline(TIMEOUT_MS), env={"ipaddr": ADDRESS, "password": PASSWORD})
-
-
-def works(switch: EmulatorProcess, namespace: str, *arguments: str) -> CommandResult:
-    """What must succeed. wti_nps waits five seconds for each answer and has no option for it.
-
-    A machine that does other things may take them; it is asked again while nothing has come of it.
-    """
-    moved = len(switch.events("switched"))
-    for _ in range(5):
-        result = stonith(namespace, *arguments)
-        if result.code == 0 or len(switch.events("switched")) != moved:
-            break
-    assert result.code == 0, result.describe()
-    return result
 
 
 class TestWtiNps:
@@ -203,13 +168,13 @@ class TestWtiNps:
     @pytest.mark.parametrize("variant", ["ips", "nps"])
     def test_it_lists_and_switches(self, namespace: str, tmp_path: Path, variant: str) -> None:
         with in_namespace(tmp_path, variant, namespace) as switch:
-            works(switch, namespace, "-S")
-            result = works(switch, namespace, "-l")
+            works(namespace, switch, "-S")
+            result = works(namespace, switch, "-l")
             assert (result.code, result.stdout.split()) == (0, ["pete", "mclaws", "mclaws"])
-            works(switch, namespace, "-T", "off", "mclaws")
+            works(namespace, switch, "-T", "off", "mclaws")
             assert [switch.outlet_state(number) for number in (1, 2, 5)] == ["on", "off", "off"]
-            works(switch, namespace, "-T", "on", "mclaws")
-            works(switch, namespace, "-T", "reset", "pete")
+            works(namespace, switch, "-T", "on", "mclaws")
+            works(namespace, switch, "-T", "reset", "pete")
             assert [switch.outlet_state(number) for number in (1, 2, 5)] == ["on", "on", "on"]
             moves = [(event["outlet"], event["to"]) for event in switch.events("switched")]
             assert moves == [(2, "off"), (5, "off"), (2, "on"), (5, "on"), (1, "off"), (1, "on")]
@@ -218,7 +183,7 @@ class TestWtiNps:
         """It says Y to any (Y/N) after its command, and to the one after /x nothing: the session stays."""
         with in_namespace(tmp_path, "nps", namespace) as switch:
             switch.fault("confirm")
-            works(switch, namespace, "-T", "off", "pete")
+            works(namespace, switch, "-T", "off", "pete")
             assert switch.outlet_state(1) == "off"
 
     def test_a_vmr_is_not_for_it(self, namespace: str, tmp_path: Path) -> None:
