@@ -75,13 +75,13 @@ class AgentRunner:
 
 
 def told(agent, verb, words, **parameters):
-    """The result of a call that fails when its time is up, once it had enough of it to say ``words``.
+    """The result of a call that fails when its time is up, once it had enough of it to give ``words`` as reason.
 
     Two seconds are plenty. A machine that does other things may take them all before the agent has looked around.
     """
-    for timeout_s in (2, 8, 32):
+    for timeout_s in (2, 8, 32, 100):
         result = agent.run(verb, timeout_s=timeout_s, **parameters)
-        if words in result.stderr:
+        if any(words in line for line in result.stderr.splitlines() if line.startswith("ocf-exit-reason:")):
             break
     return result
 

@@ -77,7 +77,10 @@ def test_a_stderr_nobody_reads_holds_nothing_up(unit: Any) -> None:
 def test_a_stdout_nobody_reads_does_not_outlast_the_deadline(unit: Any) -> None:
     reader, writer = full_pipe()
     try:
-        assert run(options(unit, "action=status", "timeout=6"), stdout=writer)[0] == 1
+        for timeout_s in (2, 8, 32):  # it takes them all; a busy machine may need more to come to the answer
+            assert run(options(unit, "action=status", f"timeout={timeout_s}"), stdout=writer)[0] == 1
+            if "/S" in settled(unit):
+                break
     finally:
         os.close(reader)
         os.close(writer)

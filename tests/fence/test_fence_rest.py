@@ -239,10 +239,10 @@ def test_any_other_status_is_no_answer(serving: Serving, status: str) -> None:
 @pytest.mark.parametrize(
     "drip",
     [
-        [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", *([b"x", 0.05] * 400)],
-        [b"HTTP/1.1 200 OK\r\n", *([b"X: y\r\n", 0.05] * 400)],
-        [b"HTTP/1.1 100 Continue\r\n\r\n", *([b"HTTP/1.1 100 Continue\r\n\r\n", 0.05] * 400)],
-        [20.0],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", *([b"x", 0.05] * 2400)],
+        [b"HTTP/1.1 200 OK\r\n", *([b"X: y\r\n", 0.05] * 2400)],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", *([b"HTTP/1.1 100 Continue\r\n\r\n", 0.05] * 2400)],
+        [120.0],
         itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 500),
     ],
     ids=["body", "headers", "continue", "mute", "flood"],
@@ -255,8 +255,8 @@ def test_a_unit_that_drips_bytes_does_not_outlast_the_deadline(
     answer = server.ask("action=off", "timeout=3", "power_timeout=1", "shell_timeout=1", "login_timeout=1")
     assert answer.code == 1
     assert "timed out" in answer.err
-    # Not a measure of speed: the drip alone goes on for 20 s.
-    assert time.monotonic() - started < 18
+    # Not a measure of speed: the drip alone goes on for 120 s.
+    assert time.monotonic() - started < 100
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_wti_nps_tells_pacemaker_that_a_running_machine_is_off(world: World, act
         ipaddr=world.switch.address,
         pcmk_host_list="pete",
     )
-    assert world.fencer.admin(action, "pete").ok()
+    # Its limit of five seconds has no option; a busy machine may take them, and then it is asked again.
+    assert any(world.fencer.admin(action, "pete").ok() for _ in range(4))
     assert world.states(1) == ["on"]
     assert world.switch.events("switched") == []

@@ -7,6 +7,7 @@ menu /G. So the switch is set up by that menu first, and what powerman then does
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from failover_kit.emulator.harness import EmulatorProcess
 from failover_kit.emulator.server import OutletConfig
 from failover_kit.spec.deadline import Deadline
 from failover_kit.spec.process import CLEAN_ENV, CommandResult, run
+from fence.parts import held_port
 
 SCRIPT = "/etc/powerman/wti.dev"
 TIMEOUT_MS = 120_000
@@ -57,19 +59,12 @@ class Powerman:
         return run(argv, Deadline(TIMEOUT_MS))
 
 
-def free_port() -> int:
-    with socket.socket() as scout:
-        scout.bind(("127.0.0.1", 0))
-        port: int = scout.getsockname()[1]
-        return port
-
-
 @contextmanager
-def powerman(directory: Path, switch: EmulatorProcess) -> Iterator[Powerman]:
-    port = free_port()
+def powerman(directory: Path, switch: EmulatorProcess, script: str = SCRIPT) -> Iterator[Powerman]:
+    held, port = held_port()  # powermand sets SO_REUSEADDR, so that it may listen there and nobody else is given it
     config = directory / "powerman.conf"
     config.write_text(
-        f'include "{SCRIPT}"\nlisten "127.0.0.1:{port}"\n'
+        f'include "{script}"\nlisten "127.0.0.1:{port}"\n'
         f'device "benjamin" "wti" "{switch.address}:{switch.port}"\nnode "node[1-8]" "benjamin" "[1-8]"\n'
     )
     daemon = subprocess.Popen(
@@ -81,6 +76,7 @@ def powerman(directory: Path, switch: EmulatorProcess) -> Iterator[Powerman]:
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
         daemon.wait(60)
+        held.close()
 
 
 def wait_for_port(port: int, daemon: subprocess.Popen[bytes]) -> None:
@@ -122,7 +118,12 @@ def test_powerman_tells_of_a_stuck_relay_only_when_it_is_asked_for_the_state(tmp
 def test_an_ips_is_not_for_its_script_which_waits_for_the_prompt_of_an_nps(tmp_path: Path) -> None:
     with EmulatorProcess(str(tmp_path), outlets={}, variant="ips") as switch:
         set_up(switch)
-        with powerman(tmp_path, switch) as control:
+        # What never comes is waited for as long as the script says, 30 s; nothing else of it is changed.
+        impatient = tmp_path / "wti.dev"
+        text, times = re.subn(r"(?m)^(\s*timeout\s+)30\b", r"\g<1>3", Path(SCRIPT).read_text())
+        assert times == 1
+        impatient.write_text(text)
+        with powerman(tmp_path, switch, str(impatient)) as control:
             result = control("-q")
             assert "node[1-8]" in result.stdout.split("unknown:")[1]
             assert switch.events("switched") == []

@@ -26,7 +26,7 @@ HEARTBEAT = "/usr/libexec/heartbeat/heartbeat"
 SWITCH = "10.99.77.9"
 ADDRESSES = {"pete": "10.99.77.1", "mclaws": "10.99.77.2"}
 # Heartbeat's own start takes 11 s before it holds a resource (measured); the rest is room.
-PATIENCE_S = 90
+PATIENCE_S = 180
 PLUGIN = "failover-kit-wti-file"
 OURS = f"external/{PLUGIN} {SWITCH} {{folder}}/secret"
 THEIRS = f"wti_nps {SWITCH} {PASSWORD}"
@@ -37,11 +37,12 @@ pytestmark = [
     pytest.mark.skipif(not Path(HEARTBEAT).exists(), reason="needs the package heartbeat"),
 ]
 
+# A machine that stands still must not look dead. initdead ends when both nodes are there: nothing waits for it.
 HA_CF = """logfile {folder}/{name}.log
 keepalive 200ms
-warntime 1
-deadtime 2
-initdead 4
+warntime 2
+deadtime 5
+initdead 60
 udpport 694
 ucast eth0 {peer}
 auto_failback off

@@ -115,8 +115,11 @@ def test_one_supply_of_two_is_no_proof(bench: Bench) -> None:
 @pytest.mark.parametrize("action", ["off", "status"])
 def test_a_hanging_agent_is_killed_at_the_deadline_and_proves_nothing(bench: Bench, action: str) -> None:
     bench.wrong(f"sw-hang-{action}")
-    evidence = bench.fence(ONE, timeout_ms=2000)  # room for a busy machine to start the agent
-    assert not law.is_proof(evidence, 0)
+    for timeout_ms in (500, 5_000, 50_000):  # a busy machine may need the first ones to come to what hangs
+        evidence = bench.fence(ONE, timeout_ms=timeout_ms)
+        assert not law.is_proof(evidence, 0)
+        if "and was killed" in evidence.reason:
+            break
     assert "and was killed" in evidence.reason
     assert bench.space.leftovers(actionspace.FENCING) == []
 
