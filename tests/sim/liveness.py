@@ -212,7 +212,7 @@ def exam(world: World) -> None:
         subjects += NEWER_SUBJECTS
     subject = world.rng.choice(subjects + PING_SUBJECTS if world.faults.pings else subjects)
     if world.faults.exam:
-        every = SUBJECTS + LATER_SUBJECTS + NEWER_SUBJECTS + PING_SUBJECTS
+        every = SUBJECTS + LATER_SUBJECTS + NEWER_SUBJECTS + PING_SUBJECTS + NAMED_SUBJECTS
         subject = next(one for one in every if one.__name__ == world.faults.exam)
     world.say("exam", subject.__name__)
     subject(world, holder)
@@ -577,6 +577,51 @@ def heard_after_off(world: World, holder: Machine) -> None:
     world.audits.s1_only = False
 
 
+def _falsely_taken(world: World, holder: Machine, name: str) -> bool:
+    """OFF was read of plugs that feed something else, and the other node started; whether two are active now."""
+    survivor = holder.peer
+    holder.miswired = True
+    survivor.device_mode = "fail"  # or the holder would shoot first
+    for link in world.links:
+        link.cut = [True, True]
+    world.audits.two_active = name
+    end, daemon = world.now + failover_bound_ms(world) + world.faults.fence_timeout_ms, survivor.daemon
+    while world.now < end and (survivor.resources[name].level < 2 or (daemon is not None and daemon.job)):
+        world.run_until(world.now + 1)
+    for plug in range(len(holder.outlets)):
+        world.set_outlet(holder, plug, True)
+    holder.miswired = False  # somebody found the wrong cable
+    return survivor.resources[name].level == 2 and holder.resources[name].level == 2
+
+
+def both_active(world: World, holder: Machine) -> None:
+    """Rule 16: two active nodes hear each other. The lower epoch unmounts nothing (audits.py) and resets itself;
+    where it cannot do that, the higher one fences it."""
+    survivor, name = holder.peer, world.faults.groups[0][0]
+    faults = world.faults
+    if not faults.can_fence or faults.auto_failback or len(faults.groups) > 1 or not _fit_everywhere(world):
+        return  # one group, that stays where it is: only this one is active twice
+    able = world.rng.choice((True, False))
+    if not able:
+        holder.reset = lambda: None  # type: ignore[method-assign]
+    if _falsely_taken(world, holder, name):
+        boot_id = holder.boot_id
+        for link in world.links:
+            link.cut = [False, False]
+        world.run_until(world.now + failover_bound_ms(world))
+        told = holder.name in world.audits.resets
+        expect(world, told, f"rule 16: {holder.name} has the lower epoch and does not reset itself")
+        ended = f"{survivor.name} does not fence the lower epoch" if not able else f"{holder.name} goes on"
+        expect(world, holder.boot_id != boot_id, f"rule 16: {ended}")
+        expect(world, survivor.resources[name].level == 2, f"rule 16: {name} runs no more on {survivor.name}")
+    for link in world.links:
+        link.cut = [False, False]
+    holder.__dict__.pop("reset", None)
+    survivor.device_mode = "ok"
+    world.run_until(world.now + failover_bound_ms(world))
+    world.audits.two_active = ""
+
+
 # --- ping nodes ------------------------------------------------------------------------------------
 
 
@@ -698,5 +743,6 @@ def ping_moves(world: World, holder: Machine) -> None:
 
 PING_SUBJECTS = (ping_power, ping_links, ping_standby, ping_moves)
 LATER_SUBJECTS = (drill, drill_wrong_plug, debt_outlives_its_boot)
+NAMED_SUBJECTS = (both_active,)  # not drawn: older seeds stay the runs they were
 NEWER_SUBJECTS = (resource_gone, failed_start, two_rights, heard_after_off)
 SUBJECTS = (nothing, one_link, power, all_links, daemon_restart, standby, clean_leave, stuck_switch)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from failover_kit.manager import law, view
 from failover_kit.manager.actions import Start
-from failover_kit.manager.coredata import Group, Shot, ShotKind
+from failover_kit.manager.coredata import Group, Purpose, Shot, ShotKind
 from failover_kit.manager.events import StartFailed
 from failover_kit.manager.hearing import Hearing, Verdict
 from failover_kit.manager.records import (
@@ -151,6 +151,49 @@ class IgnoresTwoRights(TracedCore):
 
     def _check_conflict(self, beat: Beat) -> None:
         pass
+
+
+class LowerUnmounts(TracedCore):
+    """Of two that are active, the one with the lower epoch stops the group in good order."""
+
+    def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
+        lower = law.loses_conflict(self.wanted_groups[group.name].right, claim.right)
+        if lower and group.state is GroupState.STARTED:
+            self._order_stop(group, Purpose.SHUTDOWN)
+        else:
+            super()._resolve_conflict(group, claim, boot_id)
+
+
+class LowerStays(TracedCore):
+    """Of two that are active, the one with the lower epoch goes on."""
+
+    def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
+        if not law.loses_conflict(self.wanted_groups[group.name].right, claim.right):
+            super()._resolve_conflict(group, claim, boot_id)
+
+
+class HigherWaits(TracedCore):
+    """Of two that are active, the one with the higher epoch leaves it to the other to end."""
+
+    def _resolve_conflict(self, group: Group, claim: GroupClaim, boot_id: str) -> None:
+        if law.loses_conflict(self.wanted_groups[group.name].right, claim.right):
+            super()._resolve_conflict(group, claim, boot_id)
+
+
+_may_grant = law.may_grant
+
+
+def _plugs_unread(facts: law.GrantFacts) -> str:
+    """Gives a group to a node whose plugs were not read again after a shot."""
+    return _may_grant(replace(facts, plugs_uncertain=False))
+
+
+BOTH_ACTIVE = (
+    ("exam", "both_active"),
+    ("duration_ms", 1_000),
+    ("groups", (("g1", "pete"),)),
+    ("auto_failback", False),
+)
 
 
 class GivesToTheBroken(TracedCore):
@@ -315,6 +358,15 @@ RULES = (
         outcome=False,
     ),
     Planted(
+        name="gives-beside-a-shot",
+        rule="12",
+        patches=((law, "may_grant", _plugs_unread),),
+        kinds=("fence", "device_mode", "shutdown", "standby", "cut_all"),
+        changes=(("device_modes", ("blind", "fail", "hang")),),
+        by="rule 12: grants",
+        outcome=False,
+    ),
+    Planted(
         name="shoots-unasked",
         rule="14",
         patches=((law, "fence_me_is_asked", _trouble_is_a_request),),
@@ -339,6 +391,33 @@ RULES = (
         by="rule 16",
         outcome=False,
         seeds=8,
+    ),
+    Planted(
+        name="lower-unmounts",
+        rule="16",
+        core_class=LowerUnmounts,
+        changes=BOTH_ACTIVE,
+        by="rule 16: unmounts",
+        outcome=False,
+        seeds=8,
+    ),
+    Planted(
+        name="lower-stays",
+        rule="16",
+        core_class=LowerStays,
+        changes=BOTH_ACTIVE,
+        by="does not reset itself",
+        outcome=False,
+        seeds=8,
+    ),
+    Planted(
+        name="higher-waits",
+        rule="16",
+        core_class=HigherWaits,
+        changes=BOTH_ACTIVE,
+        by="does not fence the lower epoch",
+        outcome=False,
+        seeds=20,
     ),
     Planted(
         name="gives-to-the-broken",
