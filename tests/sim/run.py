@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
+from types import FrameType
 
 if __package__ in (None, ""):  # run as a file, by make sim
     _TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -27,6 +29,7 @@ from failover_kit.manager.states import GROUP_TABLE, PEER_TABLE
 from sim import liveness
 from sim.chaos import Chaos
 from sim.faults import EVERYTHING_SEED, Faults, draw
+from sim.tally import ROWS, Progress, TallyError, Total, ranges, stamp
 from sim.world import ROWS_USED, TRACE_KEPT, TracedCore, World
 
 # In so many seeds every row of the core's tables is taken, or the row is wrong or a fault is missing.
@@ -129,20 +132,29 @@ def repeat_command(seed: int, kinds: tuple[str, ...] | None, duration_ms: int) -
     return command
 
 
-@dataclass(slots=True)
-class Total:
-    """Sums over many seeds."""
-
-    seeds: int = 0
-    steps: int = 0
-    simulated_ms: int = 0
-    failures: int = 0
+Job = tuple[int, tuple[str, ...] | None, int]  # seed, kinds, duration_ms
 
 
-def _worker(job: tuple[int, tuple[str, ...] | None, int]) -> tuple[Outcome, Counter[tuple[Enum, Enum]]]:
+def _worker(job: Job) -> tuple[Outcome, Counter[tuple[Enum, Enum]]]:
     seed, kinds, duration_ms = job
     ROWS_USED.clear()  # of this process: what is answered is this seed's alone
     return run_seed(seed, kinds=kinds, duration_ms=duration_ms), Counter(ROWS_USED)
+
+
+def _worker_begins() -> None:
+    """A Ctrl-C is for the parent, which ends its workers by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _results(jobs: list[Job], processes: int) -> Iterator[Iterator[tuple[Outcome, Counter[tuple[Enum, Enum]]]]]:
+    """The outcomes, in whatever order they come."""
+    if processes <= 1:
+        yield map(_worker, jobs)
+        return
+    with get_context("fork").Pool(processes, _worker_begins) as pool:
+        yield pool.imap_unordered(_worker, jobs, chunksize=4)
 
 
 def run_many(
@@ -154,36 +166,33 @@ def run_many(
     processes: int = 2,
     stop_after: int = 5,
     failed: Callable[[Outcome], None] = lambda outcome: print(outcome.details, flush=True),
+    total: Total | None = None,
+    seen: Callable[[Total], bool] = lambda total: True,
 ) -> Total:
-    """Seeds ``start`` to ``start + count - 1``; stops after some failures."""
-    total, counted = Total(), Counter(ROWS_USED)
-    jobs = [(seed, kinds, duration_ms) for seed in range(start, start + count)]
-    pool: AbstractContextManager[object]
-    if processes > 1:
-        made = get_context("fork").Pool(processes)
-        pool, results = made, made.imap_unordered(_worker, jobs, chunksize=4)
-    else:
-        pool, results = nullcontext(), map(_worker, jobs)  # type: ignore[assignment]
-    with pool:
-        for outcome, rows in results:
-            counted.update(rows)
-            total.seeds += 1
-            total.steps += outcome.steps
-            total.simulated_ms += outcome.simulated_ms
-            if outcome.failure:
-                total.failures += 1
-                failed(outcome)
-                if total.failures >= stop_after:
+    """Seeds ``start`` to ``start + count - 1`` less those done in ``total``; stops after some failures (0: never).
+
+    ``seen`` is called after each seed; False ends the run.
+    """
+    total, counted = total if total is not None else Total(), Counter(ROWS_USED)
+    jobs = [(seed, kinds, duration_ms) for seed in range(start, start + count) if seed not in total.done]
+    try:
+        with _results(jobs, processes) as results:
+            for outcome, rows in results:
+                total.add(outcome, rows)
+                if outcome.failure:
+                    failed(outcome)
+                if not seen(total) or (outcome.failure and total.failures == stop_after):
                     break
-    ROWS_USED.clear()
-    ROWS_USED.update(counted)
+    finally:
+        ROWS_USED.clear()
+        ROWS_USED.update(counted)
+        ROWS_USED.update(total.rows)
     return total
 
 
 def never_taken() -> list[str]:
     """The rows of the core's tables that no run took."""
-    keys: list[tuple[Enum, Enum]] = [*GROUP_TABLE, *PEER_TABLE]
-    return [f"{state.value} on {trigger.value}" for state, trigger in keys if not ROWS_USED[state, trigger]]
+    return [name for name, row in ROWS.items() if not ROWS_USED[row]]
 
 
 def coverage() -> list[str]:
@@ -198,8 +207,26 @@ def coverage() -> list[str]:
     return lines
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line; exit 1 when a seed failed, a planted bug was missed, or a row was never taken."""
+@contextmanager
+def _asked_to_end() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end the run after the seed that comes next: what is counted is whole, workers are ended
+    (those of a parent that was killed wait for ever). The second one ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = [(number, signal.signal(number, ask)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield asked
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sim.run", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds to run")
     parser.add_argument(
@@ -215,11 +242,95 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-planted", action="store_true", help="do not run the planted bugs afterwards")
     parser.add_argument("--table", action="store_true", help="write the table of docs/simulation.md")
-    parser.add_argument("--stop-after", type=int, default=5, help="failures to print before stopping")
-    options = parser.parse_args(argv)
+    parser.add_argument(
+        "--stop-after", type=int, default=5, help="violated seeds to print before stopping; 0: never stop"
+    )
+    parser.add_argument("--progress", type=float, default=30.0, help="seconds between two lines on stderr; 0: none")
+    parser.add_argument("--keep", metavar="FILE", help="keep what was done there; the same command goes on from it")
+    parser.add_argument("--merge", metavar="FILE", nargs="+", help="run nothing: add up what shards kept")
+    return parser.parse_args(argv)
+
+
+def _tell(total: Total, kinds: tuple[str, ...] | None, duration_ms: int) -> bool:
+    """The rows, and every violated seed with the command that repeats it; True when all is well."""
+    print("\n".join(coverage()), flush=True)
+    never = never_taken() if total.seeds >= EVERY_ROW_WITHIN and kinds is None else []
+    if never:
+        print(f"never taken in {total.seeds} seeds: {', '.join(never)}; remove a row that cannot be taken")
+    if total.violated:
+        print(f"violated: {total.failures} of {total.seeds} seeds")
+    for seed, sentence in sorted(total.violated.items()):
+        print(f"    {seed}: {sentence}\n        {repeat_command(seed, kinds, duration_ms)}")
+    return not total.violated and not never
+
+
+def _merge(paths: list[str], kinds: tuple[str, ...] | None, duration_ms: int) -> int:
+    total = Total()
+    for path in paths:
+        total.add_all(Total.kept(path, stamp(kinds, duration_ms)), path)
+    ROWS_USED.clear()
+    ROWS_USED.update(total.rows)
+    told = ", ".join(f"{first} to {last}" for first, last in ranges(total.done))
+    print(
+        f"{total.seeds} seeds ({told}), {total.failures} failed; {total.steps} audited events, "
+        f"{total.simulated_ms / 3_600_000:.1f} simulated hours"
+    )
+    return 0 if _tell(total, kinds, duration_ms) else 1
+
+
+def _run_many(options: argparse.Namespace, kinds: tuple[str, ...] | None, duration_ms: int) -> int:
+    what = stamp(kinds, duration_ms)
+    total = Total.kept(options.keep, what) if options.keep and os.path.exists(options.keep) else Total()
+    before, began = (total.seeds, total.steps), time.monotonic()
+    ROWS_USED.clear()  # what is told is of this tally alone
+    wanted = set(range(options.start, options.start + options.seeds))
+    progress = Progress(len(wanted | total.done), options.progress)
+    progress.begins(total)
+
+    def seen(total: Total) -> bool:
+        if progress.seen(total) and options.keep:
+            total.keep(options.keep, what)
+        return not asked
+
+    with _asked_to_end() as asked:
+        run_many(
+            options.start,
+            options.seeds,
+            kinds=kinds,
+            duration_ms=duration_ms,
+            processes=options.processes,
+            stop_after=options.stop_after and options.stop_after + total.failures,
+            total=total,
+            seen=seen,
+        )
+    took_s, steps = time.monotonic() - began, total.steps - before[1]
+    if options.keep:
+        total.keep(options.keep, what)
+    earlier = f" ({before[0]} of them by earlier runs)" if before[0] else ""
+    print(
+        f"{total.seeds} seeds{earlier}, {total.failures} failed; {steps} audited events in {took_s:.1f} s "
+        f"({steps / took_s:.0f} events/s with {options.processes} processes), "
+        f"{total.simulated_ms / 3_600_000:.1f} simulated hours"
+    )
+    well = _tell(total, kinds, duration_ms)
+    left = wanted - total.done
+    if left:
+        remedy = "the same command goes on" if options.keep else "--keep FILE would let it go on later"
+        print(f"stopped before its end: {len(left)} seeds were not run, the first is {min(left)}; {remedy}")
+        return 1
+    missed = 0
+    if not options.no_planted:
+        from sim import planted  # it drives runs of this module
+
+        missed = planted.report()
+    return 0 if well and not missed else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; exit 1 when a seed failed or was not run, a planted bug was missed or a row never taken."""
+    options = _options(argv)
     kinds = tuple(options.kinds.split(",")) if options.kinds else None
     duration_ms = int(options.minutes * 60_000)
-    began = time.monotonic()
     if options.table:
         from sim.planted import table
 
@@ -228,30 +339,13 @@ def main(argv: list[str] | None = None) -> int:
         outcome = run_seed(options.seed, trace=options.trace, kinds=kinds, duration_ms=duration_ms)
         print(outcome.details or f"seed {options.seed}: passed, {outcome.steps} events")
         return 1 if outcome.failure else 0
-    total = run_many(
-        options.start,
-        options.seeds,
-        kinds=kinds,
-        duration_ms=duration_ms,
-        processes=options.processes,
-        stop_after=options.stop_after,
-    )
-    took_s = time.monotonic() - began
-    print(
-        f"{total.seeds} seeds, {total.failures} failed; {total.steps} audited events in {took_s:.1f} s "
-        f"({total.steps / took_s:.0f} events/s with {options.processes} processes), "
-        f"{total.simulated_ms / 3_600_000:.1f} simulated hours"
-    )
-    print("\n".join(coverage()), flush=True)
-    never = never_taken() if total.seeds >= EVERY_ROW_WITHIN and kinds is None else []
-    if never:
-        print(f"never taken in {total.seeds} seeds: {', '.join(never)}; remove a row that cannot be taken")
-    missed = 0
-    if not options.no_planted:
-        from sim import planted  # it drives runs of this module
-
-        missed = planted.report()
-    return 1 if total.failures or missed or never else 0
+    try:
+        if options.merge:
+            return _merge(options.merge, kinds, duration_ms)
+        return _run_many(options, kinds, duration_ms)
+    except TallyError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
