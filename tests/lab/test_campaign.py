@@ -15,9 +15,7 @@ from lab.howto import files
 
 
 def frames(times: dict[str, list[int]], kind: str = "write") -> dict[str, list[Frame]]:
-    return {
-        name: [Frame(t_ms, name, kind, 0, 8) for t_ms in times.get(name, [])] for name in ("pete", "mclaws")
-    }
+    return {name: [Frame(t_ms, name, kind, 0, 8) for t_ms in times.get(name, [])] for name in ("pete", "mclaws")}
 
 
 # --- the schedule -------------------------------------------------------------------------------------------
