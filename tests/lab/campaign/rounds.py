@@ -17,10 +17,10 @@ from lab.howto import client
 from lab.howto.pair import BOOT_S, CTL, Pair, until
 from lab.report import Step, Table
 
-SETTLE_S = 1200.0
+SETTLE_S = 1800.0
 """For a boot, deadtime, a passive node's turn, the switch, the start, the locks; all of it on starved machines."""
 
-CLIENT_S = 900
+CLIENT_S = 1800
 JUST_BEFORE_MS = 1_000
 PANIC = ["sh", "-c", "sleep 1; echo c > /proc/sysrq-trigger"]
 """A second later, so that the order itself is answered; root may, whatever kernel.sysrq says (sysrq.rst)."""

@@ -29,12 +29,12 @@ JOURNAL = "/var/lib/failover-kit/journal"
 LOG = "/var/log/failoverd.log"
 
 # Limits in seconds, generous: the processors are emulated, and two cores may be shared by many.
-COMMAND_S = 120
-BOOT_S = 240
-ORDER_S = 240
-SERVE_S = 300
+COMMAND_S = 600
+BOOT_S = 900
+ORDER_S = 900
+SERVE_S = 1200
 STATUS_PAUSE_S = 3.0
-TAKEOVER_S = 300
+TAKEOVER_S = 1200
 """Of a power cut: 10 s of deadtime, 16 or 32 s of fence_delay, the switch, the start; and all of it slow."""
 
 T = TypeVar("T")
