@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--slow", type=int, default=2, help="deadtime is so many times 10 s, for a busy machine (%(default)s)"
     )
+    found.add_argument("--pace-ms", type=int, default=100, help="a writer's pause between records (%(default)s)")
     found.add_argument(
         "--plant", choices=tuple(prepare.PLANTS), default="", help="with this bug, which must be found"
     )
@@ -77,7 +78,7 @@ def main(argv: Sequence[str], rundir: str) -> int:
 
 def _play(table: Table, pair: Pair, given: argparse.Namespace, seed: int) -> None:
     prepare.serve(table, pair, slow=given.slow, plant=given.plant)
-    prepare.write(table, pair)
+    prepare.write(table, pair, given.pace_ms)
     begun_ms = pair.lab.shelf.mark()
     begun = time.monotonic()
     count = rounds.Count()

@@ -50,8 +50,9 @@ def play(table: Table, pair: Pair, one: Round, active: str, count: Count) -> str
         begun_ms = pair.lab.shelf.mark()
         client_ms = round(float(pair.kokone.get("/proc/uptime").split()[0]) * 1000)
         with pair.evidence.scene(one.kind, limit_s=CLIENT_S) as scene:
+            stage = _Stage(pair, scene, pair.lab.guests[active], one)
             time.sleep(one.write_ms / 1000)
-            _FAULTS[one.kind](_Stage(pair, scene, pair.lab.guests[active], one))
+            _FAULTS[one.kind](stage)
             scene.mark("the power is back")
             now_active = prepare.active(pair, SETTLE_S)
             scene.mark(f"healthy, {now_active} serves")
@@ -84,13 +85,22 @@ class _Stage:
     scene: Scene
     giver: Guest
     one: Round
+    log_lines: int = 0
+
+    def __post_init__(self) -> None:
+        self.log_lines = self.pair.log_lines(self.taker)
 
     @property
     def taker(self) -> Guest:
         return self.pair.other(self.giver)
 
-    def serves(self, node: Guest) -> None:
-        """Until the group is started there, whatever else may be wrong."""
+    def taken_over(self) -> None:
+        """Until the taker's log says that it started the group in this round."""
+        self.pair.wait_started(self.taker, self.log_lines, SETTLE_S)
+        self.scene.mark(f"{self.taker.name} says that it serves")
+
+    def goes_on(self, node: Guest) -> None:
+        """Until the group is started there, be it once more or still."""
 
         def look() -> str:
             status = self.pair.status(node)
@@ -134,14 +144,14 @@ class _Stage:
 
 def _cord_active(stage: _Stage) -> None:
     stage.pull(stage.giver)
-    stage.serves(stage.taker)
+    stage.taken_over()
     stage.back(stage.giver)
 
 
 def _outlet_active(stage: _Stage) -> None:
     stage.scene.mark(f"the outlet of {stage.giver.name} goes off")
     stage.pair.lab.switch.press(stage.giver.plan.plug or 0, "off")
-    stage.serves(stage.taker)
+    stage.taken_over()
     stage.back(stage.giver)
 
 
@@ -181,14 +191,14 @@ def _standby(stage: _Stage) -> None:
 def _cut_giver(stage: _Stage) -> None:
     stage.order()
     stage.pull(stage.giver)
-    stage.serves(stage.taker)
+    stage.taken_over()
     stage.back(stage.giver)
 
 
 def _cut_taker(stage: _Stage) -> None:
     stage.order()
     stage.pull(stage.taker)
-    stage.serves(stage.giver)
+    stage.goes_on(stage.giver)
     stage.back(stage.taker)
 
 
