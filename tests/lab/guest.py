@@ -170,7 +170,7 @@ class Guest:
         self,
         argv: Sequence[str],
         *,
-        timeout_s: float = 30,
+        timeout_s: float = 120,
         input: bytes = b"",
         check: bool = True,
         label: str = "",
@@ -189,7 +189,7 @@ class Guest:
             raise GuestError(f"{self.name}: {label} exited {code}: {result.last_line()}", code)
         return result
 
-    def sh(self, script: str, *, timeout_s: float = 30, check: bool = True) -> Result:
+    def sh(self, script: str, *, timeout_s: float = 120, check: bool = True) -> Result:
         """Run a script by ``sh -eu``; it is sent as standard input, so nothing in it needs quoting."""
         lines = [line.strip() for line in script.splitlines() if line.strip()]
         label = f"the script '{lines[0]}{' …' if len(lines) > 1 else ''}'" if lines else "an empty script"

@@ -34,7 +34,7 @@ BOOT_S = 240
 
 Words = tuple[str, dict[str, Any]]
 
-PLAYS = {"howto": "lab.howto.main", "disaster": "lab.disasters.main"}
+PLAYS = {"howto": "lab.howto.main", "disaster": "lab.disasters.main", "campaign": "lab.campaign.main"}
 """Modules with ``main(argv, rundir) -> int`` that open a lab of their own and end it."""
 
 
@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("panel", "serial cables: join END END · cut [END...] (ends: pete, mclaws, switch)", rest)
     add("howto", "play the HOWTO from its first step to its last, in a lab of its own", rest)
     add("disaster", "play what only real kernels can show, in a lab of its own", rest)
+    add("campaign", "cut power at random moments while a client writes, in a lab of its own", rest)
     return found
 
 

@@ -22,9 +22,9 @@ DEADTIME = "    deadtime 10\n    initdead 60\n"
 DEADTIME_S, INITDEAD_S = 10, 60
 OP_TIMEOUT_S = 60
 """What ha.cf without the word means."""
-MOST_SLOW = 3
+MOST_SLOW = 10
 CIB = "/var/lib/pacemaker/cib/cib.xml"
-CLUSTER_S = 1200.0
+CLUSTER_S = 2400.0
 """A first start, or a takeover: token, the shot, an election, the starts, on machines that may be slow."""
 
 

@@ -23,6 +23,9 @@ from lab.machine import last_line
 POLL_S = 0.02
 RETRY_S = 0.2
 END_S = 10.0
+CONNECT_S = 60
+"""ConnectTimeout, ssh_config(5), for the key exchange, too: 5 s were not enough for an emulated processor on a
+busy machine, and no attempt ever came through. A guest whose power goes is not waited for: see ``drop``."""
 ALIVE_S, ALIVE_COUNT = 15, 8
 """A guest on a busy machine may say nothing for long; two minutes of silence are the end of a connection."""
 
@@ -94,7 +97,7 @@ class Masters:
             "UserKnownHostsFile": self._known or "/dev/null",
             "StrictHostKeyChecking": "yes" if self._known else "no",
             "BatchMode": "yes",
-            "ConnectTimeout": "5",
+            "ConnectTimeout": str(CONNECT_S),
             "ServerAliveInterval": str(ALIVE_S),
             "ServerAliveCountMax": str(ALIVE_COUNT),
             "LogLevel": "ERROR",

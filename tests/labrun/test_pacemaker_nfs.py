@@ -25,7 +25,7 @@ from lab.systemd_pair import PATIENCE_S, wait_for
 pytestmark = [pytest.mark.root, pytest.mark.release, pytest.mark.usefixtures("able")]
 
 MOUNTS = {"v3": ("/mnt/v3", "3"), "v4": ("/mnt/v4", "4.1")}
-CLIENT_S = 900
+CLIENT_S = 2400
 """How long the client may wait in a scene: a takeover, and NFS' 90 s of grace on top."""
 
 

@@ -13,6 +13,7 @@ import pytest
 import packaging_debs
 from failover_kit import VERSION
 from lab.guest import Guest
+from lab.howto.pair import both
 from lab.installed import (
     digests,
     dpkg_away,
@@ -60,9 +61,10 @@ def bare(lab_dir: str) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def installed(bare: Lab, debs: Archives) -> Lab:
-    for node in (bare.pete, bare.mclaws):
-        assert node.run(["sh", "-c", "command -v failoverd"], check=False).code != 0
-        dpkg_install(node, debs.values())
+    nodes = (bare.pete, bare.mclaws)
+    for node in nodes:
+        assert node.run(["sh", "-c", "command -v failoverd"], timeout_s=PATIENCE_S, check=False).code != 0
+    both(nodes, lambda node: dpkg_install(node, debs.values()))
     return bare
 
 

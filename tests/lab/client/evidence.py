@@ -140,9 +140,9 @@ class Evidence:
         log = posixpath.join(self.diaries, f"{self.tag}-{program.name}.out")
         self.client.spawn(guests.program(program.kind, *arguments, home=self.home), log=log)
         try:
-            start = json.loads(guests.await_line(self.client, program.diary, ["start"], timeout_s=120))
+            start = json.loads(guests.await_line(self.client, program.diary, ["start"], timeout_s=600))
             ready = {"writer": "locked" if program.locked else "opened", "reader": "opened", "walker": "file"}
-            line = guests.await_line(self.client, program.diary, [ready[program.kind], "error"], timeout_s=120)
+            line = guests.await_line(self.client, program.diary, [ready[program.kind], "error"], timeout_s=600)
         except EvidenceError as error:
             said = self.client.run(["tail", "-n", "5", log], check=False).stdout.strip()
             raise EvidenceError(f"{error}; it said: {said or 'nothing'}") from None
@@ -214,7 +214,7 @@ class Evidence:
         if not paths:
             raise EvidenceError("no writer was started with a lock; there is nothing to ask for")
         command = guests.program("probe_lock", "--mount", self.export, *paths, home=self.home)
-        result = node.run(command, timeout_s=60, check=False)
+        result = node.run(command, timeout_s=600, check=False)
         try:
             return {
                 paths[one["path"]]: LockState(
@@ -301,7 +301,7 @@ class Evidence:
         """The proof against the files as the serving ``node`` reads them; its clean page cache is dropped first."""
         if node.run(["mountpoint", "-q", self.export], check=False).code != 0:
             raise EvidenceError(f"{node.name}: nothing is mounted on {self.export}; audit the node that serves")
-        node.sh("echo 1 > /proc/sys/vm/drop_caches\n", timeout_s=60)
+        node.sh("echo 1 > /proc/sys/vm/drop_caches\n", timeout_s=600)
         return self._audit(node, self.export)
 
     def audit_device(self, node: Guest, device: str) -> audit.Audit:
@@ -313,11 +313,11 @@ class Evidence:
             raise EvidenceError(f"{node.name}: {device} is mounted; use audit_on, or unmount it first")
         point = node.run(["mktemp", "-d", "/run/audit.XXXXXX"]).stdout.strip()
         try:
-            node.run(["mount", "-t", "xfs", "-o", "ro,norecovery", device, point], timeout_s=60)
+            node.run(["mount", "-t", "xfs", "-o", "ro,norecovery", device, point], timeout_s=600)
             try:
                 return self._audit(node, point)
             finally:
-                node.run(["umount", point], timeout_s=60)
+                node.run(["umount", point], timeout_s=600)
         finally:
             node.run(["rmdir", point], check=False)
 

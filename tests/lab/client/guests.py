@@ -55,9 +55,9 @@ class Guest(Protocol):
     @property
     def name(self) -> str: ...
     def run(
-        self, argv: Sequence[str], *, timeout_s: float = 30, input: bytes = b"", check: bool = True
+        self, argv: Sequence[str], *, timeout_s: float = 120, input: bytes = b"", check: bool = True
     ) -> Result: ...
-    def sh(self, script: str, *, timeout_s: float = 30, check: bool = True) -> Result: ...
+    def sh(self, script: str, *, timeout_s: float = 120, check: bool = True) -> Result: ...
     def spawn(self, argv: Sequence[str], *, log: str) -> object: ...
     def get(self, path: str) -> bytes: ...
 
@@ -88,7 +88,7 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 def install(guest: Guest, *, home: str = HOME, diaries: str = DIARIES) -> None:
     """Put the programs into ``guest``; again does no harm."""
     guest.run(["mkdir", "-p", home, diaries])
-    guest.run(["tar", "-xf", "-", "-C", home], input=package(), timeout_s=60)
+    guest.run(["tar", "-xf", "-", "-C", home], input=package(), timeout_s=600)
 
 
 def await_line(guest: Guest, path: str, words: Sequence[str], *, timeout_s: int = 60) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.client.evidence import Evidence
 
 
-LOCKS_LATER_S = 60
+LOCKS_LATER_S = 300
 """How long after all programs go on again a lock may take to come back. A writer by version 3 is not stopped by the
 loss of its lock, and that is what must not stay unseen."""
 
@@ -142,7 +142,7 @@ class Scene:
             "--timeout-s", str(self._limit_s * 2 + LOCKS_LATER_S), "--until-held", home=evidence.home,
         )  # fmt: skip
         taker.spawn(command, log=posixpath.join(evidence.diaries, f"{evidence.tag}-watch-{self._number}.out"))
-        guests.await_line(taker, self._watch, ["seen"], timeout_s=60)
+        guests.await_line(taker, self._watch, ["seen"], timeout_s=600)
 
     def _read_watch(self, taker: Guest) -> None:
         """The watch ends by itself when all is held; when it does not, what it saw until now counts."""
@@ -157,7 +157,7 @@ class Scene:
         client = self.evidence.client
         for name, program in self.evidence.programs.items():
             at = self._sizes[name]
-            tail = client.sh(f"tail -c +{at + 1} {shlex.quote(program.diary)}\n", timeout_s=60).stdout
+            tail = client.sh(f"tail -c +{at + 1} {shlex.quote(program.diary)}\n", timeout_s=600).stdout
             if at:  # the first line may have been under way when its size was taken
                 tail = tail if tail.startswith('{"what"') else tail.partition("\n")[2]
             lines = list(entries(tail, f"diary of {name}"))

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from failover_kit.rehearsal.status import Status, parse
 from lab import plan
@@ -29,14 +29,15 @@ JOURNAL = "/var/lib/failover-kit/journal"
 LOG = "/var/log/failoverd.log"
 
 # Limits in seconds, generous: the processors are emulated, and two cores may be shared by many.
-COMMAND_S = 120
-BOOT_S = 240
-ORDER_S = 240
-SERVE_S = 300
+COMMAND_S = 600
+BOOT_S = 900
+ORDER_S = 900
+SERVE_S = 1200
 STATUS_PAUSE_S = 3.0
-TAKEOVER_S = 300
+TAKEOVER_S = 1200
 """Of a power cut: 10 s of deadtime, 16 or 32 s of fence_delay, the switch, the start; and all of it slow."""
 
+T = TypeVar("T")
 Look = Callable[[], str]
 """Says what is still wrong in a sentence; "" when all is as it should be."""
 
@@ -202,9 +203,9 @@ class Pair:
                 )
 
 
-def both(nodes: Sequence[Guest], work: Callable[[Guest], Result]) -> list[Result]:
+def both(nodes: Sequence[Guest], work: Callable[[Guest], T]) -> list[T]:
     """Run ``work`` for each node in a thread of its own; results in the order of ``nodes``."""
-    results: dict[str, Result] = {}
+    results: dict[str, T] = {}
     errors: list[Exception] = []
 
     def one(node: Guest) -> None:
