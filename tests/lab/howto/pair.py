@@ -44,11 +44,13 @@ Look = Callable[[], str]
 
 def until(what: str, look: Look, limit_s: float, pause_s: float = 0.5) -> int:
     """Look until nothing is wrong; the milliseconds it took. StepFailed with the last sentence at the limit."""
-    begun = time.monotonic()
+    begun = looked = time.monotonic()
     while wrong := look():
         if time.monotonic() - begun > limit_s:
             raise StepFailed(what, f"{wrong}, after {limit_s:g} s")
-        time.sleep(pause_s)
+        # To look is work for the guest, too: where that is slow, half of the time is left to what is waited for.
+        time.sleep(max(pause_s, time.monotonic() - looked))
+        looked = time.monotonic()
     return round((time.monotonic() - begun) * 1000)
 
 
