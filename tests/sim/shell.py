@@ -70,7 +70,6 @@ def understood(minor: int, beat: Beat) -> Beat:
     return beat if minor == MINOR or not _has_more_than(minor, beat) else narrowed(beat, minor)
 
 
-
 def _has_more_than(minor: int, beat: Beat) -> bool:
     """Whether the beat says anything that a failoverd of that minor does not know."""
     return any(getattr(beat, name) != default for name, default in _YOUNGER[minor])
