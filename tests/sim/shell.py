@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from failover_kit.manager.actions import (
@@ -40,7 +40,7 @@ from failover_kit.manager.events import (
     Tick,
 )
 from failover_kit.manager.records import Beat, NodeRecord, PlugState
-from failover_kit.manager.wireitems import narrowed
+from failover_kit.manager.wireitems import ADDITIONS, narrowed
 from sim.devices import SwitchJob
 from sim.pings import Pinger
 
@@ -51,6 +51,15 @@ if TYPE_CHECKING:
 SOCKET_LIMIT = 50
 
 
+# By minor, what a Beat has that it does not know, with its default: another Beat that is equal to the one there is
+# already costs as much as a turn of the core.
+_DEFAULTS = {field.name: field.default for field in fields(Beat)}
+_YOUNGER = {
+    minor: tuple((name, _DEFAULTS[name]) for item in ADDITIONS if item.since > minor for name in item.fields)
+    for minor in range(MINOR)
+}
+
+
 def spoken(minor: int, beat: Beat) -> Beat:
     """What a failoverd of that minor sends in its place."""
     return beat if minor == MINOR else narrowed(beat, minor)
@@ -58,7 +67,12 @@ def spoken(minor: int, beat: Beat) -> Beat:
 
 def understood(minor: int, beat: Beat) -> Beat:
     """What a failoverd of that minor takes in of it."""
-    return beat if minor == MINOR else narrowed(beat, minor)
+    return beat if minor == MINOR or not _has_more_than(minor, beat) else narrowed(beat, minor)
+
+
+def _has_more_than(minor: int, beat: Beat) -> bool:
+    """Whether the beat says anything that a failoverd of that minor does not know."""
+    return any(getattr(beat, name) != default for name, default in _YOUNGER[minor])
 
 
 def read_by(minor: int, record: NodeRecord | None) -> tuple[NodeRecord | None, bool]:
@@ -159,12 +173,12 @@ class Daemon:
         """One step: the core decides, the audits look, the actions are done in order."""
         if not self.alive:
             return
-        world = self.world
+        world, machine = self.world, self.machine
         world.steps += 1
         if world.trace is not None:
-            world.trace_event(self.machine.name, event)
-        actions = self.core.handle(self.machine.clock(), event)
-        world.audits.handled(self.machine, self, event, actions)
+            world.trace_event(machine.name, event)
+        actions = self.core.handle(machine.clock(), event)
+        world.audits.handled(machine, self, event, actions)
         for action in actions:
             self._perform(action)
         self._arm()

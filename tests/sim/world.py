@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
+from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
@@ -85,13 +85,13 @@ class World:
     def at(self, delay_ms: int, call: Callable[..., None], *args: Any) -> None:
         """Call in ``delay_ms``; equal times run in the order they were asked for."""
         self._order += 1
-        heapq.heappush(self._heap, (self.now + delay_ms, self._order, call, args))
+        heappush(self._heap, (self.now + delay_ms, self._order, call, args))
 
     def run_until(self, end: int) -> None:
         """Let simulated time pass up to ``end``."""
         heap = self._heap
         while heap and heap[0][0] <= end:
-            self.now, _, call, args = heapq.heappop(heap)
+            self.now, _, call, args = heappop(heap)
             call(*args)
         self.now = max(self.now, end)
 
@@ -144,12 +144,12 @@ class World:
 
     def send(self, sender: Machine, beat: Beat) -> None:
         """A frame on every link, as each of them treats it."""
-        faults, random = self.faults, self.rng.random
+        faults, random, receiver = self.faults, self.rng.random, sender.peer
         for link in self.links:
             if link.cut[sender.index]:
                 continue
             if self.quiet_network:
-                self.at(1, self._deliver, sender.peer, link, beat)
+                self.at(1, self._deliver, receiver, link, beat)
                 continue
             link.old.append((sender.index, beat))
             if faults.loss and random() < faults.loss:
@@ -157,9 +157,9 @@ class World:
             delay_ms = 1 + int(random() * faults.delay_ms)
             if faults.long_delay and random() < faults.long_delay:
                 delay_ms += int(random() * faults.long_delay_ms)
-            self.at(delay_ms, self._deliver, sender.peer, link, beat)
+            self.at(delay_ms, self._deliver, receiver, link, beat)
             if faults.duplicate and random() < faults.duplicate:
-                self.at(delay_ms + int(random() * 2_000), self._deliver, sender.peer, link, beat)
+                self.at(delay_ms + int(random() * 2_000), self._deliver, receiver, link, beat)
 
     def replay(self, link: Link, entry: tuple[int, Beat]) -> None:
         """A frame of long ago arrives."""
