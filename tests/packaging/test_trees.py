@@ -123,3 +123,14 @@ def test_rooms_of_the_library_lie_with_what_may_import_them(debs: dict[str, Tree
         room = path.relative_to(TOP / "lib" / "failover_kit").parts[0]
         for other in re.findall(r"^\s*(?:from|import) failover_kit\.(\w+)", path.read_text(), re.M):
             assert home[other] in below[home[room]], f"{path} imports {other}"
+
+
+def test_a_page_of_a_command_that_is_not_there_is_explained_to_lintian(debs: dict[str, Tree]) -> None:
+    """`make deb` fails at one that is not; lintian itself takes minutes."""
+    paths = together(debs)
+    commands = {path.rpartition("/")[2] for path in paths if re.match(r"usr/s?bin/", path)}
+    pages = {path for path in paths if re.match(r"usr/share/man/man[18]/", path)}
+    spare = {path for path in pages if path.rpartition("/")[2].rpartition(".")[0] not in commands}
+    said = "\n".join(path.read_text() for path in (TOP / "debian").glob("*.lintian-overrides"))
+    assert "failoverd" in commands
+    assert spare == set(re.findall(r"^\S+: spare-manual-page \[(\S+)\.gz\]$", said, re.M))
