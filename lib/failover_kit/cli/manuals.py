@@ -49,6 +49,7 @@ switch talks to the power switch itself, and watch runs on a third machine. Ever
         _JOURNAL,
         (EXAMPLES, "Examples of the three files; failoverctl init writes those of a pair."),
         (f"{_DOCS}/howto/a-real-pair.md", "From two bare machines to a tested pair."),
+        (f"{_DOCS}/scripting.md", "What --json prints, key by key."),
     ),
     examples=(
         Example("How things stand, and what to do:", ("failoverctl status",)),

@@ -221,6 +221,20 @@ def core_config(checked: Checked) -> CoreConfig:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Works:
+    """The parts of one life that begin and end together."""
+
+    core: Core
+    journal: Journal
+    observing: Observing
+    shell: Shell
+    receiver: FrameReceiver
+    pinger: Pinger
+    control: ControlServer
+    status: Callable[[], Status]
+
+
 class Daemon:
     """One life: from a checked host to the exit code."""
 
@@ -246,26 +260,47 @@ class Daemon:
     async def run(self) -> int:
         """Until the core says Exit, or cannot go on."""
         boot_id = host.boot_id(self._options.boot_id_file)
+        stored = self._loaded(boot_id)
+        space, fencer = await self._cleared(stored)
+        works = self._works(self._new_life(boot_id, stored), space, fencer)
+        self._say_start(space, boot_id)
+        try:
+            await self._begin(works)
+            return await works.shell.ended
+        finally:
+            await self._end(works)
+
+    def _loaded(self, boot_id: str) -> NodeRecord | None:
+        """The durable record; what is wrong with it is said, and a watchdog that was left running is taken up."""
         stored, damaged = self._store.load()
         if damaged:
             self._say(Level.ALARM, damaged)
         if self._store.remark:
             self._say(Level.WARNING, self._store.remark)
         self._take_up_watchdog(stored, boot_id)
+        return stored
+
+    async def _cleared(self, stored: NodeRecord | None) -> tuple[ActionSpace, Fencer | None]:
+        """Where actions run, and what drives the switch, when nothing of an earlier life is left in either."""
         try:
             space = find_space(self._checked.node, self._options.run_dir)
-            fencer = await self._clean_up(space)
+            return space, await self._clean_up(space)
         except Exception:
             if self._watchdog is not None and stored is not None and law.keeps_still(stored):
                 self._watchdog.let_go()  # people have the node, as at an ordered end
             raise
-        life = Life(
+
+    def _new_life(self, boot_id: str, stored: NodeRecord | None) -> Life:
+        return Life(
             config=core_config(self._checked),
             boot_id=boot_id,
             nonce=os.urandom(wire.NONCE_BYTES // 2).hex(),
             stored=stored,
             start_ms=boottime_ms(),
         )
+
+    def _works(self, life: Life, space: ActionSpace, fencer: Fencer | None) -> _Works:
+        """Every part, made and not begun."""
         core = Core(
             life.config, boot_id=life.boot_id, nonce=life.nonce, stored=life.stored, now_ms=life.start_ms
         )
@@ -274,16 +309,7 @@ class Daemon:
         )
         observing = self._observing(core, journal)
         shell = self._shell(core, space, fencer, journal, observing)
-        receiver = FrameReceiver(
-            (self._checked.node, self._checked.peer),
-            life.nonce,
-            self._checked.loaded.authkeys.keys,
-            observing.counted(shell.beat),
-            note=self._warn,
-            inform=self._inform,
-            shared=[link.name for link in self._checked.links if is_shared(link)],
-        )
-
+        receiver = self._receiver(life, shell, observing)
         pace = pace_of(self._checked.config.deadping_ms, self._checked.config.timing.deadtime_ms)
         pinger = Pinger(self._checked.config.pings, pace, shell.feed, self._warn)
 
@@ -298,29 +324,52 @@ class Daemon:
             os.path.join(self._options.run_dir, SOCKET_NAME),
             test_plugs=self._tester(shell, space).test,
         )
-        self._say_start(space, boot_id)
-        try:
-            journal.start()
-            await control.start()
-            self._catch_signals(shell)
-            for link in self._links:
-                link.start(receiver.take)
-            shell.begin()
-            pinger.start()
-            observing.start(status)
-            host.notify(self._ready())
-            return await shell.ended
-        finally:
-            host.notify("STOPPING=1")
-            pinger.close()
-            await shell.close()
-            self._leave_watchdog(core)
-            await control.close()
-            for link in self._links:
-                link.close()
-            if shell.ended.result() != EXIT_BUG:  # then every moment until the next life is one of silence
-                await observing.close()
-            await journal.close()
+        return _Works(
+            core=core,
+            journal=journal,
+            observing=observing,
+            shell=shell,
+            receiver=receiver,
+            pinger=pinger,
+            control=control,
+            status=status,
+        )
+
+    def _receiver(self, life: Life, shell: Shell, observing: Observing) -> FrameReceiver:
+        return FrameReceiver(
+            (self._checked.node, self._checked.peer),
+            life.nonce,
+            self._checked.loaded.authkeys.keys,
+            observing.counted(shell.beat),
+            note=self._warn,
+            inform=self._inform,
+            shared=[link.name for link in self._checked.links if is_shared(link)],
+        )
+
+    async def _begin(self, works: _Works) -> None:
+        """In this order: orders are taken before the first beat goes out, and systemd is told last."""
+        works.journal.start()
+        await works.control.start()
+        self._catch_signals(works.shell)
+        for link in self._links:
+            link.start(works.receiver.take)
+        works.shell.begin()
+        works.pinger.start()
+        works.observing.start(works.status)
+        host.notify(self._ready())
+
+    async def _end(self, works: _Works) -> None:
+        """Also of what did not begin wholly."""
+        host.notify("STOPPING=1")
+        works.pinger.close()
+        await works.shell.close()
+        self._leave_watchdog(works.core)
+        await works.control.close()
+        for link in self._links:
+            link.close()
+        if works.shell.ended.result() != EXIT_BUG:  # then every moment until the next life is one of silence
+            await works.observing.close()
+        await works.journal.close()
 
     def _observing(self, core: Core, journal: Journal) -> Observing:
         folder = self._options.alerts_dir or os.path.join(self._options.config_dir, FOLDER)

@@ -59,6 +59,12 @@ class Hearing:
         self.counter = 0  # its highest counter
         self.beat: Beat | None = None  # the last current one
         self.candidates: dict[str, Candidate] = {}
+        # Every life of the peer that ended, as long as this one lasts. Not bounded: no bound is safe. A life
+        # that was forgotten could prove itself again where its process still runs (a paused machine that goes on),
+        # and its grants with it. "For good" is the law; the handshake alone refuses recorded frames only. It stays
+        # small: 100 to 170 bytes in memory and 20 in a snapshot for each restart of the peer's failoverd, and only
+        # who has the key and echoes us can add one. A restart each hour for a year is 8760 of them, 1.5 MB; this
+        # node's next life begins with none, and with a nonce that no old frame echoes.
         self.retired: set[str] = set()
         self.last_authentic_ms: int | None = None
         self.last_current_ms: int | None = None
