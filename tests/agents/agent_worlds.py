@@ -57,7 +57,7 @@ class AgentRunner:
             **{f"OCF_RESKEY_{name}": str(value) for name, value in reskeys.items()},
         }
 
-    def run(self, verb, timeout_s=20, interval_s=10, level=0, **parameters):
+    def run(self, verb, timeout_s=60, interval_s=10, level=0, **parameters):
         return subprocess.run(
             [*self.prefix, str(self.path), verb],
             env=self.environment(timeout_s, interval_s, level, parameters),
@@ -74,12 +74,12 @@ class AgentRunner:
         return result.returncode
 
 
-def told(agent, verb, words, **parameters):
+def told(agent, verb, words, first_s=2, **parameters):
     """The result of a call that fails when its time is up, once it had enough of it to give ``words`` as reason.
 
     Two seconds are plenty. A machine that does other things may take them all before the agent has looked around.
     """
-    for timeout_s in (2, 8, 32, 100):
+    for timeout_s in (first_s, 8, 32, 100):
         result = agent.run(verb, timeout_s=timeout_s, **parameters)
         if any(words in line for line in result.stderr.splitlines() if line.startswith("ocf-exit-reason:")):
             break
