@@ -216,7 +216,17 @@ TWO_GROUPS = (
     ),
 )
 
-PROFILES = {"small": SMALL, "two-groups": TWO_GROUPS, "medium": MEDIUM, "large": LARGE}
+# With a silence and a crash in any order; how far it went: design 0018.
+TWO_LARGE = (
+    Lane(
+        name="two-crash",
+        story="two active nodes: failoverd dies once on either, one silence",
+        budget=Budget(waits=1, crashes=1),
+        setting=TWO,
+    ),
+)
+
+PROFILES = {"small": SMALL, "two-groups": TWO_GROUPS, "medium": MEDIUM, "large": LARGE + TWO_LARGE}
 
 
 # --- planted relaxations -----------------------------------------------------------------------------
