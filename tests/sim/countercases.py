@@ -48,10 +48,10 @@ CASES = (
         "kept beat arrives, from a life that ended: it echoes the nonce of mclaws, so it is believed.",
         saved="A beat of a life must answer something sent since that life was first heard. No beat that was on "
         "its way before can do that, however late it comes, so an ended life never becomes current again.",
-        given="They are given because a search from a healthy pair is too long for a page: two lives of pete, a "
-        "reboot of mclaws, a planned move and four lost beats have to come in one order (24 steps in the "
-        "protocol's own model). They were chosen along that story and are played through the weakened core, as "
-        "the rest is.",
+        given="The lettered steps are given because a search from a healthy pair is too long for a page: two "
+        "lives of pete, a reboot of mclaws, a planned move and four lost beats have to come in one order (24 "
+        "steps in the protocol's own model). They were chosen along that story and are played through the "
+        "weakened core, as the rest is.",
         plant=replace(
             known("nonce-echo"),
             lane=replace(

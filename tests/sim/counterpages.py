@@ -41,7 +41,10 @@ class Example:
         return len(self.weak)
 
     def mark(self, step: Step) -> str:
-        return str(step.number) if step.number else "abcdefghijklmnopqrstuvwxyz"[self.real.index(step)]
+        if step.number:
+            return str(step.number)
+        place = next(at for at, other in enumerate(self.real) if other is step)  # others may be equal
+        return "abcdefghijklmnopqrstuvwxyz"[place]
 
 
 def example(case: Case) -> Example:
@@ -120,6 +123,7 @@ def _beginning(shown: Example) -> Iterator[str]:
     if shown.given:
         yield "Lettered steps lead to where the search began; numbered ones were found by it."
         if shown.case.given:
+            yield ""
             yield shown.case.given
         yield ""
 

@@ -217,7 +217,10 @@ def _title(world: World, sentence: str) -> str:
             beat = world.channel[1 - index]
             return f"{head} hears {peer}: “{claimed(beat) if beat else ''}”."
         if rest.startswith("kept beat"):
-            late = world.kept[int(rest.split()[2]) - 1]
+            place = int(rest.split()[2])
+            if place > len(world.kept):
+                return f"{sentence}: nothing was kept."
+            late = world.kept[place - 1]
             return f"The beat that the network had kept reaches {head}, from {late.nonce}: “{claimed(late)}”."
         if rest.startswith("failoverctl"):
             return f"The operator on {head}: `{rest}`."

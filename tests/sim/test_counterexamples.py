@@ -50,7 +50,7 @@ def test_every_rule_stands_in_the_index() -> None:
 
 
 def test_given_steps_say_why_where_they_are_many() -> None:
-    assert "They are given because" in _kept("rule-current-beat.md")
+    assert "The lettered steps are given because" in _kept("rule-current-beat.md")
 
 
 @pytest.mark.release
