@@ -98,5 +98,5 @@ def test_command_writes_pages(tmp_path: Path) -> None:
 
 
 def test_command_knows_no_such_rule() -> None:
-    with pytest.raises(LookupError, match="there are: 01,"):
+    with pytest.raises(LookupError, match="there are: current-beat, 01,"):
         main(["--counterexamples", "--rule", "99"])
