@@ -41,7 +41,10 @@ class Example:
         return len(self.weak)
 
     def mark(self, step: Step) -> str:
-        return str(step.number) if step.number else "abcdefghijklmnopqrstuvwxyz"[self.real.index(step)]
+        if step.number:
+            return str(step.number)
+        place = next(at for at, other in enumerate(self.real) if other is step)  # others may be equal
+        return "abcdefghijklmnopqrstuvwxyz"[place]
 
 
 def example(case: Case) -> Example:
@@ -119,6 +122,9 @@ def _beginning(shown: Example) -> Iterator[str]:
     yield ""
     if shown.given:
         yield "Lettered steps lead to where the search began; numbered ones were found by it."
+        if shown.case.given:
+            yield ""
+            yield shown.case.given
         yield ""
 
 
@@ -155,26 +161,53 @@ def _with_the_rule(shown: Example) -> Iterator[str]:
 
 # --- the index -----------------------------------------------------------------------------------------
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A rule, or a part of one, that the small world cannot express, and what stands for it."""
+
+    rule: str
+    part: str
+    why: str
+    tests: tuple[str, ...]  # files of the repository
+
+
 NOT_HERE = (
-    (
-        "current beat ✗",
-        "echoing the nonce alone",
-        "its search is too long to be a page; `python3 tests/sim/explore.py --plant nonce-echo` tells the schedule",
-    ),
-    (
+    Elsewhere(
         "10",
-        "who shoots first",
-        "it is about real time, and the clocks of the small world are each node's own; the simulator audits the "
-        "turns (tests/sim/audits.py)",
+        "turns of a node that reaches no ping node",
+        "the small world has no ping nodes",
+        ("tests/unit/test_core_rules_pings.py", "tests/scenarios/ping-isolated-holder.txt"),
     ),
-    (
-        "11",
-        "hearing is two-way",
-        "what it prevents is a service that nobody brings back, not one run twice; the simulator cuts one way "
-        "(`cut_one_way` in tests/sim/chaos.py)",
+    Elsewhere(
+        "12",
+        "nothing is granted before the plugs were read again",
+        "a late off cuts a node that was just given the service: an outage, and no breach of an audit here",
+        ("tests/sim/planted/rules.py", "tests/unit/test_core_rules_fencing.py"),
     ),
-    ("20, 22, 24", "configuration, serial line, watchdog", "they are not the core's"),
-    ("26", "liveness", "a search for what never happens is another search; tests/sim/liveness.py"),
+    Elsewhere(
+        "16",
+        "the higher epoch fences the lower",
+        "a reset always works here, so the lower is gone first",
+        ("tests/sim/planted/rules.py", "tests/scenarios/two-rights.txt"),
+    ),
+    Elsewhere(
+        "22",
+        "the whole rule: serial lines",
+        "it is in the shell and the parser; the core knows no queue and no baud rate",
+        ("tests/unit/test_links_serial.py",),
+    ),
+    Elsewhere(
+        "24",
+        "the whole rule: the watchdog",
+        "it is in the shell; the core only says whether anything is held",
+        ("tests/unit/test_watchdog.py", "tests/unit/test_daemon_watchdog.py", "tests/sim/planted/rules.py"),
+    ),
+    Elsewhere(
+        "26",
+        "that what is not forbidden does happen, and in time",
+        "a search for what never happens is another search; the simulator examines it after each run",
+        ("tests/sim/liveness.py", "tests/scenarios/boots-alone.txt"),
+    ),
 )
 
 
@@ -210,10 +243,16 @@ def index(shown: list[Example]) -> str:
         "[design/0018](../design/0018-exploration.md); how the pages are made: "
         "[design/0045](../design/0045-counter-examples.md).",
         "",
-        "## Rules without a page",
+        "## What has no page",
         "",
+        "Every rule from 1 to 26 stands above or here. What the small world cannot express is shown by a test:",
+        "",
+        "| rule | part | why not here | shown by |",
+        "| --- | --- | --- | --- |",
     ]
-    lines += [f"- **{rule}** ({what}): {why}." for rule, what, why in NOT_HERE]
+    for other in NOT_HERE:
+        tests = ", ".join(f"[{path.rpartition('/')[2]}](../../{path})" for path in other.tests)
+        lines.append(f"| {other.rule} | {other.part} | {other.why} | {tests} |")
     lines += [
         "",
         "Made by `python3 tests/sim/explore.py --counterexamples --write docs/counterexamples`; a test compares.",

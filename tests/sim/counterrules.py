@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from failover_kit.manager import law
+from failover_kit.manager import law, view
 from failover_kit.manager.actions import Start, Stop
 from failover_kit.manager.core import Core
 from failover_kit.manager.coredata import Group, Proof, Purpose, Shot, ShotKind
@@ -25,6 +25,7 @@ from failover_kit.manager.events import (
     StopFailed,
     Stopped,
 )
+from failover_kit.manager.hearing import Hearing, Verdict
 from failover_kit.manager.records import Beat, FenceEvidence, GroupClaim, NodeRecord
 from failover_kit.manager.states import GroupState, GroupTrigger, PeerState, PeerTrigger
 from sim.smalllanes import FAST, PLANTS, SETTLE, Lane, Plant
@@ -46,6 +47,7 @@ class Case:
     story: str  # the schedule in two or three sentences
     saved: str  # why the rule prevents it
     plant: Plant
+    given: str = ""  # why the first steps are given, where that is not plain from the story
 
 
 def _wrap(stack: ExitStack, name: str, make: Callable[[Any], Any], owner: Any = Core) -> None:
@@ -248,6 +250,26 @@ def no_contact_needed(stack: ExitStack) -> None:
     _wrap(stack, "may_shoot", make, law)
 
 
+def no_turns(stack: ExitStack) -> None:
+    """Whoever is silent long enough is shot at once, whoever runs the service."""
+    stack.enter_context(patch.object(law, "shoot_delay_ms", lambda *_, **__: 0))
+
+
+def hearing_is_enough(stack: ExitStack) -> None:
+    """A peer that is heard is up, also when it says that it hears nothing."""
+
+    def make(receive: Any) -> Any:
+        def hear(heard: Hearing, beat: Beat, link: str, my_counter: int, now_ms: int) -> Verdict:
+            verdict: Verdict = receive(heard, beat, link, my_counter, now_ms)
+            if verdict is Verdict.CURRENT:
+                heard.last_two_way_ms = now_ms
+            return verdict
+
+        return hear
+
+    _wrap(stack, "receive", make, Hearing)
+
+
 # --- around it -----------------------------------------------------------------------------------------
 
 
@@ -270,6 +292,23 @@ def failed_start_is_over(stack: ExitStack) -> None:
         core._change_group(group.name, failed_here=True, held=False)
 
     stack.enter_context(patch.object(Core, "_start_failed", start_failed))
+
+
+def whatever_its_files(stack: ExitStack) -> None:
+    """A peer is ready whatever files it has."""
+
+    def make(ready: Any) -> Any:
+        def peer_is_ready(beat: Beat | None, claim: GroupClaim | None, digest: str) -> str:
+            why: str = ready(beat, claim, beat.digest if beat is not None else digest)
+            return why
+
+        return peer_is_ready
+
+    _wrap(stack, "peer_is_ready", make, law)
+
+
+def says_nothing_to_do(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(view, "_todo", lambda _core: ()))
 
 
 def pause_unnoticed(stack: ExitStack) -> None:

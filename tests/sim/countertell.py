@@ -24,7 +24,7 @@ from failover_kit.manager.states import PeerState
 from sim.explore import PRELUDE_BUDGET, begin, settle, short_intervals
 from sim.smalllanes import SETTLE, Lane
 from sim.smallparts import NODES, Violation
-from sim.smallworld import World
+from sim.smallworld import TIME_PASSES, World
 
 
 @dataclass(slots=True)
@@ -96,7 +96,9 @@ def believed(world: World, index: int) -> str:
         f"{name} {group.state.value}, {_right(core.wanted_groups[name], core.durable_groups[name])}"
         for name, group in core.groups.items()
     ]
-    return f"{'; '.join(parts)}; {NODES[1 - index]} {_PEER[core.peer_state]}{_truly(world, index)}"
+    todo = core.view(world.clock[index]).todo if world.setting.status else ()
+    parts.append(f"{NODES[1 - index]} {_PEER[core.peer_state]}{_truly(world, index)}")
+    return "; ".join(parts) + "".join(f"; its status asks: “{text}”" for text in todo)
 
 
 def _truly(world: World, index: int) -> str:
@@ -186,6 +188,9 @@ _PLAIN = {
     "its shot is read back OFF": "{node} reads the plugs of {peer} back: OFF.",
     "its shot is read back OFF, falsely": "{node} reads back OFF. The plugs are not those of {peer}, which "
     "lives on.",
+    "its start of web succeeds": "The start of web on {node} succeeds.",
+    "its start of files succeeds": "The start of files on {node} succeeds.",
+    "its stop of web succeeds": "The stop of web on {node} reports success.",
     "boots": "{node} boots.",
     "loses its power": "{node} loses its power.",
     "failoverd starts": "failoverd starts on {node}.",
@@ -198,6 +203,8 @@ _PLAIN = {
 
 
 def _title(world: World, sentence: str) -> str:
+    if sentence == TIME_PASSES:
+        return "0.4 of deadtime passes for both; beats that did not arrive by now are lost."
     if sentence == SETTLE:
         return "Beats go back and forth and whatever is under way ends well, until nothing is left to do."
     head, _, rest = sentence.partition(": ")
@@ -210,7 +217,10 @@ def _title(world: World, sentence: str) -> str:
             beat = world.channel[1 - index]
             return f"{head} hears {peer}: “{claimed(beat) if beat else ''}”."
         if rest.startswith("kept beat"):
-            late = world.kept[int(rest.split()[2]) - 1]
+            place = int(rest.split()[2])
+            if place > len(world.kept):
+                return f"{sentence}: nothing was kept."
+            late = world.kept[place - 1]
             return f"The beat that the network had kept reaches {head}, from {late.nonce}: “{claimed(late)}”."
         if rest.startswith("failoverctl"):
             return f"The operator on {head}: `{rest}`."

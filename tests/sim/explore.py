@@ -227,6 +227,7 @@ def bounds(lane: Lane) -> str:
     rest = [homes, "disks slow" if kind.slow_disks else "disks at once"]
     rest += ["probes slow"] * kind.slow_probes + ["no fence device"] * (not kind.can_fence)
     rest += ["boot_alone yes"] * kind.boot_alone
+    rest += ["one clock for both nodes, a wait is 0.4 of deadtime"] * kind.one_clock
     return f"losses any, {limits}; {', '.join(rest)}"
 
 

@@ -92,6 +92,7 @@ class Keys:
     def __init__(self, setting: Setting, budget: Budget) -> None:
         # Only these have a shot decided while the peer is heard: then "heard in this very millisecond" counts.
         self.shot_while_heard = bool(budget.fence_orders or budget.agent_failures or budget.proves)
+        self.exact = setting.one_clock  # then ages are compared with other ages than deadtime, too
         self.shots_told_apart = 2 if setting.boot_alone else 1  # only boot_alone counts them
         self.numbers: dict[object, int] = {}
         self.plain: tuple[str, ...] = ()
@@ -175,6 +176,7 @@ class Keys:
             (self._head(core.durable), _group_records(core.durable_groups)),
             flight and (self._head(flight[1]), _group_records(flight[2])),
             tuple((o.verb, o.groups, _waits_until(core, o.deadline_ms)) for o in core.orders),
+            self.exact and _exactly(core),
         )
 
     def _head(self, record: NodeRecord) -> tuple[object, ...]:
@@ -250,6 +252,16 @@ def _times(core: Core, with_confirm: bool) -> tuple[object, ...]:
         core.shutting_down and core.shutdown_deadline_ms > now_ms,
         None if exit_at_ms is None else max(exit_at_ms - now_ms, 0),
     )
+
+
+def _exactly(core: Core) -> tuple[object, ...]:
+    """Every age and deadline as it is."""
+    heard, shot, proof = core.hearing, core.shot, core.proof
+    moments = [core.__dict__[name] for name in sorted(TIMES)]
+    moments += [heard.last_two_way_ms, heard.last_current_ms, heard.last_authentic_ms]
+    moments += [shot and shot.fired_ms, proof and proof.at_ms, *(group.next_ms for group in core.groups.values())]
+    moments += heard.unheard_ms.values()
+    return tuple(moment if moment is None else moment - core.now_ms for moment in moments)
 
 
 def _hearing(core: Core, counters: Counters) -> tuple[object, ...]:

@@ -209,6 +209,12 @@ TWO_GROUPS = (
         setting=TWO,
     ),
     Lane(
+        name="two-crash",
+        story="two active nodes: failoverd dies once on either, and one silence, in any order",
+        budget=Budget(waits=1, crashes=1),
+        setting=TWO,
+    ),
+    Lane(
         name="two-lost-state",
         story="failoverd dies once and its state directory is empty afterwards; nobody is silent",
         budget=Budget(waits=0, crashes=1, lost_state=1),
@@ -216,7 +222,17 @@ TWO_GROUPS = (
     ),
 )
 
-PROFILES = {"small": SMALL, "two-groups": TWO_GROUPS, "medium": MEDIUM, "large": LARGE}
+# Larger than a release check has time for; how far it went: design 0018.
+TWO_LARGE = (
+    Lane(
+        name="two-crash-and-cut",
+        story="two active nodes: failoverd dies once on either, one silence, one power cut and its reboot",
+        budget=Budget(waits=1, crashes=1, resets=1),
+        setting=TWO,
+    ),
+)
+
+PROFILES = {"small": SMALL, "two-groups": TWO_GROUPS, "medium": MEDIUM, "large": LARGE + TWO_LARGE}
 
 
 # --- planted relaxations -----------------------------------------------------------------------------

@@ -28,6 +28,14 @@ FRESH_MS = 960
 EXPIRED_MS = DEADTIME_MS
 
 
+# With one clock for both nodes: what one step of it is, how long a shot takes at most, and the turn D of rule 10,
+# which is larger than a shot, deadtime and the interval of beats (one step) together.
+STEP_MS = 400
+SHOT_MS = 400
+TURN_MS = 2_000
+assert TURN_MS > SHOT_MS + DEADTIME_MS + STEP_MS
+
+
 class Violation(Exception):
     """The world is in a state it must never be in."""
 
@@ -68,6 +76,9 @@ class Setting:
     rash_operator: bool = False  # may say "dead" of a node that lives
     two_active: bool = False  # the worst has happened: what is audited is that nobody unmounts beside it
     maintenance: bool = False  # may be begun, and the pair must keep still once the operator was told that it does
+    edited: bool = False  # in the files that pete's second life of failoverd reads the groups have changed disks
+    status: bool = False  # where nobody serves and a node waits for nothing, its status must name something to do
+    one_clock: bool = False  # time passes for both nodes at once: rules 10 and 11 are about whose turn comes first
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -90,7 +101,11 @@ class Setting:
         """" of NAME" where there is more than one group to speak of."""
         return f" of {self.groups[place]}" if self.second_home else ""
 
-    def config(self, index: int) -> CoreConfig:
+    def reads_edited(self, index: int, life: int) -> bool:
+        """Whether this life of failoverd has other files than its peer."""
+        return self.edited and index == 1 and life > 1
+
+    def config(self, index: int, life: int = 1) -> CoreConfig:
         return CoreConfig(
             node=NODES[index],
             peer=NODES[1 - index],
@@ -105,7 +120,7 @@ class Setting:
             initdead_ms=DEADTIME_MS,
             auto_failback=False,
             can_fence=self.can_fence,
-            fence_delay_ms=DEADTIME_MS // 2,
+            fence_delay_ms=TURN_MS if self.one_clock else DEADTIME_MS // 2,
             fence_power_on=self.power_on,
             fence_retry_ms=DEADTIME_MS,
             boot_alone=self.boot_alone,
@@ -114,6 +129,7 @@ class Setting:
             move_timeout_ms=DEADTIME_MS,
             prove_timeout_ms=DEADTIME_MS,
             minor=MINOR,
+            digest="edited" if self.reads_edited(index, life) else "as installed" if self.edited else "",
         )
 
 

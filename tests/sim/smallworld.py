@@ -61,13 +61,15 @@ from failover_kit.manager.records import (
     PlugReading,
     PlugState,
 )
-from failover_kit.manager.states import GroupState, InvariantViolation
+from failover_kit.manager.states import GroupState, InvariantViolation, PeerState
 from sim.smallparts import (
     DEADTIME_MS,
     KEEPALIVE_MS,
     LINK,
     NODES,
     PAUSE_MS,
+    SHOT_MS,
+    STEP_MS,
     WAIT_PART_MS,
     WAIT_PARTS,
     Budget,
@@ -79,6 +81,8 @@ from sim.smallparts import (
 # --- the world ---------------------------------------------------------------------------------------
 
 STOPPED, PARTIAL, RUNNING = 0, 1, 2
+TIME_PASSES = "time passes"
+_NOT_HEARD = (PeerState.SILENT, PeerState.NEVER_HEARD)
 _OUTCOME = {STOPPED: ProbeOutcome.STOPPED, PARTIAL: ProbeOutcome.DOUBT, RUNNING: ProbeOutcome.RUNNING}
 
 
@@ -155,7 +159,7 @@ class World:
         self.lives[index] += 1
         node = NODES[index]
         self.cores[index] = Core(
-            self.setting.config(index),
+            self.setting.config(index, self.lives[index]),
             boot_id=f"{node}-boot{self.boots[index]}",
             nonce=f"{node}-life{self.lives[index]}",
             stored=self.disks[index],
@@ -226,6 +230,7 @@ class World:
                 self.devices[index] = action
                 if isinstance(action, Fence):
                     self._audit_shot(index, core)
+                    self._audit_turn(index)
                 if core.drill is not None and isinstance(action, Fence):
                     self._audit_drill(index)
             case CancelPowerOn():
@@ -250,8 +255,11 @@ class World:
         """Never two nodes with the group possibly active, never two with a right they could use."""
         if self.setting.two_active:
             return
+        swapped = self.setting.reads_edited(1, self.lives[1])
         for place in range(len(self.setting.groups)):
-            if self.resources[0][place] and self.resources[1][place]:
+            if swapped and self.resources[0][place] and self.resources[1][1 - place]:
+                raise Violation(f"the disk{self.setting.called(place)} is mounted on both nodes")
+            if not swapped and self.resources[0][place] and self.resources[1][place]:
                 raise Violation(f"the group{self.setting.called(place)} is active on both nodes")
             mine, other = self.usable_right(0, place), self.usable_right(1, place)
             if mine and other:
@@ -278,6 +286,36 @@ class World:
         contact = core.durable.contact and core.durable.boot_id == core.boot_id
         if not contact and not self.setting.boot_alone:
             raise Violation(f"{node} shoots {peer} and has heard nobody since its own boot")
+
+    def _audit_turn(self, index: int) -> None:
+        """Rules 10, 11: never both at once, and of two that live the one that serves is first."""
+        node, peer = NODES[index], NODES[1 - index]
+        if not self.setting.one_clock or not _cuts(self.devices[index]):
+            return
+        if _cuts(self.devices[1 - index]):
+            raise Violation(f"{node} and {peer} cut each other at once: nobody may be left")
+        if RUNNING in self.resources[1 - index] and not any(self.resources[index]):
+            raise Violation(f"{node}, which serves nothing, cuts {peer}, which serves")
+
+    def _rests_alone(self, index: int) -> bool:
+        """Nobody serves, the peer is not heard, and this node has asked for nothing that could still come."""
+        core = self.cores[index]
+        if core is None or core.peer_state not in _NOT_HEARD or any(map(any, self.resources)):
+            return False
+        return core.shot is None and not any((self.devices[index], self.persists[index], *self.agents[index]))
+
+    def _only_looks(self, index: int) -> bool:
+        """As before, but for a look at the plugs of the peer, which switches nothing: it is repeated for ever."""
+        core, device = self.cores[index], self.devices[index]
+        if core is None or not isinstance(device, Fence) or not device.only_if_off:
+            return self._rests_alone(index)
+        return not any((self.persists[index], *self.agents[index], *map(any, self.resources)))
+
+    def _audit_status(self, index: int) -> None:
+        """Rule 26: what is forbidden is shown with what the operator can do."""
+        core = self.cores[index]
+        if core is not None and not core.view(self.clock[index]).todo:
+            raise Violation(f"nobody serves, {NODES[index]} waits for nothing, and its status names nothing to do")
 
     def _audit_drill(self, index: int) -> None:
         """Rule 25: a drill never cuts a node that has anything."""
@@ -330,9 +368,12 @@ class World:
 
     def steps(self) -> Iterator[tuple[str, Callable[[], World]]]:
         """Everything that can happen next: a sentence and the world after it."""
+        if self.setting.one_clock and 0 < self.budget.waits < 99 and not any(map(self._shot_is_due, (0, 1))):
+            yield TIME_PASSES, self._time_passes
         for index in (0, 1):
             if self.cores[index] is not None:
-                yield from self._time(index)
+                if not self.setting.one_clock or self.budget.waits == 99:  # 99: on the way to the beginning
+                    yield from self._time(index)
                 yield from self._beats(index)
                 yield from self._answers(index)
                 yield from self._operator(index)
@@ -356,9 +397,26 @@ class World:
         return self._hand(index, Tick())
 
     def _wait(self, index: int) -> World:
+        rested = self.setting.status and self._rests_alone(index)
         for _ in range(WAIT_PARTS):
             self._advance(index, WAIT_PART_MS)
+        if rested and self._only_looks(index):
+            self._audit_status(index)
         return self
+
+    def _shot_is_due(self, index: int) -> bool:
+        """A shot that has taken as long as one may: it ends before time goes on."""
+        core = self.cores[index]
+        shot = core.shot if core is not None else None
+        return core is not None and shot is not None and shot.op != 0 and core.now_ms - shot.fired_ms >= SHOT_MS
+
+    def _time_passes(self) -> World:
+        """For both nodes; a beat arrives within a step of time or never."""
+        new = self.spend(waits=1)
+        new.channel = [None, None]
+        for index in (0, 1):
+            new._advance(index, STEP_MS)
+        return new
 
     def _beats(self, index: int) -> Iterator[tuple[str, Callable[[], World]]]:
         """Reception by ``index``, and what the network keeps of what it sent."""
@@ -674,6 +732,11 @@ class World:
         new.boots[index] += 1
         new._begin(index)
         return new
+
+
+def _cuts(device: Fence | PowerOn | ReadPlugs | None) -> bool:
+    """Whether it is a shot, and not a look that switches nothing."""
+    return isinstance(device, Fence) and not device.only_if_off
 
 
 _LISTS = (

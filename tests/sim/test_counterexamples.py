@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from sim.countercases import CASES
-from sim.counterpages import Example, chosen, example, index, page
+from sim.counterpages import NOT_HERE, Example, chosen, example, index, page
 from sim.countertell import play
 from sim.explore import explore, main
 
 KEPT = Path(__file__).resolve().parents[2] / "docs" / "counterexamples"
 AGAIN = "run: python3 tests/sim/explore.py --counterexamples --write docs/counterexamples"
 # Searched in a moment each; the others are for the release check.
-CHEAP = ("01", "02c", "03", "04-stopped", "06", "08", "09", "15", "17", "18", "21", "23")
+CHEAP = ("01", "02c", "03", "04-stopped", "06", "08", "09", "10", "11", "15", "17", "18", "20", "21", "23", "26")
 LONG = pytest.mark.release
 EVERY = [pytest.param(case, marks=() if case.slug in CHEAP else LONG, id=case.slug) for case in CASES]
 
@@ -36,6 +36,21 @@ def test_every_page_has_its_case_and_every_case_its_page() -> None:
     assert kept == {f"rule-{case.slug}.md" for case in CASES}
     listed = _kept("README.md")
     assert all(f"(rule-{case.slug}.md)" in listed for case in CASES)
+
+
+def test_every_rule_stands_in_the_index() -> None:
+    """As a page, or with the test that stands for it, and that test exists."""
+    told = {case.rule.split()[0].rstrip("abcd") for case in CASES} | {other.rule for other in NOT_HERE}
+    assert told >= {"current", *(str(number) for number in range(1, 27))}
+    listed = _kept("README.md")
+    for other in NOT_HERE:
+        assert f"| {other.rule} | {other.part} |" in listed, AGAIN
+        for path in other.tests:
+            assert (KEPT.parents[1] / path).is_file(), f"{path} is gone"
+
+
+def test_given_steps_say_why_where_they_are_many() -> None:
+    assert "The lettered steps are given because" in _kept("rule-current-beat.md")
 
 
 @pytest.mark.release
@@ -83,5 +98,5 @@ def test_command_writes_pages(tmp_path: Path) -> None:
 
 
 def test_command_knows_no_such_rule() -> None:
-    with pytest.raises(LookupError, match="there are: 01,"):
+    with pytest.raises(LookupError, match="there are: current-beat, 01,"):
         main(["--counterexamples", "--rule", "99"])

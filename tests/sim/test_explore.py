@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sim.countercases import CASES
 from sim.explore import begin, explore, main, narrate, short_intervals
 from sim.smallkey import Keys, plain_attributes
 from sim.smalllanes import MEDIUM, PLANTS, SMALL, TWO_GROUPS, Lane, Plant
@@ -35,6 +36,16 @@ def test_two_groups_on_two_homes_are_exhausted_without_violation(lane: Lane) -> 
     assert result.exhausted
     assert len(lane.setting.groups) == 2
     assert result.states > 100
+
+
+@pytest.mark.release
+def test_who_serves_has_the_first_turn_in_every_schedule() -> None:
+    """Rules 10 and 11 on one clock: every beat of the node that serves is lost, and any of the other's."""
+    lane = next(case.plant.lane for case in CASES if case.slug == "11")
+    result = explore(lane)
+    assert not result.violation, "\n".join(narrate(result))
+    assert result.exhausted
+    assert result.states > 5_000
 
 
 def test_violation_names_the_group() -> None:
@@ -101,8 +112,12 @@ def _futures(keys: Keys, world: World) -> dict[str, object]:
 WITH_BOTH = tuple(lane for lane in TWO_GROUPS if lane.name in ("two-first-start", "two-cut"))
 
 
+# Worlds made for counter-examples: one clock for both nodes, and a look at status.
+OF_PAGES = tuple(case.plant.lane for case in CASES if case.slug in ("10", "11", "26"))
+
+
 @pytest.mark.parametrize(
-    "lane", (*SMALL, *MEDIUM, *WITH_BOTH), ids=lambda lane: f"{lane.name}-{lane.budget.waits}"
+    "lane", (*SMALL, *MEDIUM, *WITH_BOTH, *OF_PAGES), ids=lambda lane: f"{lane.name}-{lane.budget.waits}"
 )
 def test_worlds_with_one_key_have_the_same_futures(lane: Lane) -> None:
     """What the key leaves out must not matter: else states would be skipped that were never looked at."""
