@@ -41,9 +41,8 @@ ANSWER_S = 1.0
 HELLO_S = 20.0
 """For the server's own start. Nobody waits for it: agents are executed meanwhile."""
 
-RESTART_PAUSE_MS = 60_000
-STARTS_MOST = 5
-"""A server that ends again and again is of no use; a restart of failoverd counts anew."""
+RESTART_PAUSE_MS, RESTART_PAUSE_MOST_MS = 60_000, 3_600_000
+"""From one start to the next; doubled each time when the one before did not live ten times as long."""
 
 _PYTHON = "/usr/bin/python3"
 _LIBRARY = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -124,8 +123,8 @@ class AgentServer:
         self._lock = threading.Lock()
         self._server: _Process | None = None  # that has said hello
         self._keeper: threading.Thread | None = None
-        self._starts = 0
         self._started_ms = 0
+        self._pause_ms = 0
         self._over = not self._programs or not isinstance(space, CgroupSpace)
         self._files = files_of(self._programs)
         self._facts = facts(self._files)
@@ -134,10 +133,11 @@ class AgentServer:
         """Begin to start it, unless there is one, or was one a moment ago. Returns at once."""
         now_ms = boottime_ms()
         with self._lock:
-            early = self._starts and now_ms - self._started_ms < RESTART_PAUSE_MS
-            if self._over or self._keeper is not None or early or self._starts >= STARTS_MOST:
+            lived_ms = now_ms - self._started_ms
+            if self._over or self._keeper is not None or lived_ms < self._pause_ms:
                 return
-            self._starts, self._started_ms = self._starts + 1, now_ms
+            longer_ms = RESTART_PAUSE_MS if lived_ms > 10 * self._pause_ms else 2 * self._pause_ms
+            self._started_ms, self._pause_ms = now_ms, min(longer_ms, RESTART_PAUSE_MOST_MS)
             self._keeper = threading.Thread(target=self._keep, daemon=True, name="agent server")
             self._keeper.start()
 

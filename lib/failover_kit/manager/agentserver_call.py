@@ -25,7 +25,7 @@ class Forked:
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal, or None: it runs, or is lost."""
-        if self._code is None and not self.lost:
+        if self._code is None and not self.lost and self.pidfd >= 0:
             try:
                 word = self.line.recv(_WORD_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -45,7 +45,6 @@ class Forked:
 
     def close(self) -> None:
         """Descriptors only; ``poll`` goes on to answer what it knew."""
-        self.lost = self.lost or ("" if self._code is not None else "was given up")
         self.stdout.close()
         self.stderr.close()
         self.line.close()

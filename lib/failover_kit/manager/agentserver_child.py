@@ -194,7 +194,10 @@ def run_launcher(argv: "list[str]", fresh: "Fresh") -> "NoReturn":
     sys.orig_argv = [sys.executable, "-IS", *argv]
     sys.path[:], sys.dont_write_bytecode = fresh
     main = type(sys)("__main__")
-    main.__dict__.update(__file__=argv[0], __builtins__=__builtins__, __cached__=None)
+    loader = type(sys.modules["__main__"].__dict__["__loader__"])("__main__", argv[0])
+    main.__dict__.update(
+        __file__=argv[0], __builtins__=__builtins__, __annotations__={}, __cached__=None, __loader__=loader
+    )
     sys.modules["__main__"] = main
     with open(argv[0], "rb") as file:
         code = compile(file.read(), argv[0], "exec", dont_inherit=True)
