@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -144,6 +145,8 @@ class World:
                         os.kill(pid, signal.SIGCONT)
             asyncio.run(self.space.clear(group))
             asyncio.run(self.space.clear_services(group))
+        ours = ("agent server", "spawn", "reaper")
+        eventually(lambda: not [one for one in threading.enumerate() if one.name in ours], "all threads end")
         top = Path(mount()) / actionspace.BRANCH / f"{self.space_name()}"
         for folder, _, _ in sorted(os.walk(top), reverse=True):
             with suppress(OSError):
