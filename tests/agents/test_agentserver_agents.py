@@ -1,13 +1,13 @@
-"""Our agents through the agent server (docs/design/0052): the same answers, word for word, as programs of their own."""
+"""Our agents through the agent server (docs/design/0052): word for word the answers of programs of their own."""
 
 import os
 import re
 from pathlib import Path
 
 import pytest
+
 from agents.agent_worlds import OCF
 from agentserver_world import World, mount
-
 from failover_kit.manager import agentserver, children
 from failover_kit.manager.agentserver import own_programs
 

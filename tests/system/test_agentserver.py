@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agentserver_world import GROUP, World, eventually, is_over, mount
 
+from agentserver_world import GROUP, World, eventually, is_over, mount
 from failover_kit.manager import agentserver, children
 from failover_kit.manager.actionspace import AGENTS, CgroupSpace
 from failover_kit.manager.agentserver_call import Forked
@@ -58,14 +58,16 @@ environ = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
 native = []
 while environ[len(native)] is not None:
     native.append(environ[len(native)].decode("latin-1"))
-streams = [(os.fstat(fd).st_mode, os.fstat(fd).st_rdev, os.get_inheritable(fd), posix.isatty(fd)) for fd in range(3)]
+streams = [(os.fstat(n).st_mode, os.fstat(n).st_rdev, os.get_inheritable(n), posix.isatty(n)) for n in range(3)]
 json.dump({
     "argv": sys.argv, "orig_argv": sys.orig_argv, "name": __name__, "file": __file__, "flags": str(sys.flags),
-    "main is this": sys.modules["__main__"].__dict__ is globals(), "names": sorted(n for n in globals() if n[0] == "_"),
+    "main is this": sys.modules["__main__"].__dict__ is globals(),
+    "names": sorted(n for n in globals() if n[0] == "_"),
     "path": sys.path, "bytecode": sys.dont_write_bytecode, "executable": sys.executable,
     "environ": dict(os.environ), "native": sorted(native),
     "posix": sorted((n.decode("latin-1"), v.decode("latin-1")) for n, v in posix.environ.items()),
-    "cwd": os.getcwd(), "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()], "status": status,
+    "cwd": os.getcwd(), "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
+    "status": status,
     "descriptors": sorted(os.listdir("/proc/self/fd")), "streams": streams, "stdin": os.readlink("/proc/self/fd/0"),
     "streams of python": [(s.encoding, s.errors, s.line_buffering, s.buffer.raw.name) for s in
                           (sys.stdin, sys.stdout, sys.stderr)],
@@ -80,7 +82,7 @@ ENVIRONMENT = {
     "OCF_RESKEY_ip": "192.0.2.1",
     "OCF_RESKEY_empty": "",
     "OCF_RESKEY_options": "a=b=c, \u00fc \udcff 'x'\nsecond line",
-    "HA_RSCTMP": "/tmp/nowhere",  # noqa: S108 - nothing is made there
+    "HA_RSCTMP": "/tmp/nowhere",
 }
 
 
@@ -175,6 +177,18 @@ def test_a_hanging_action_is_killed_with_all_it_started(world: World) -> None:
     assert server.ready(), world.said
 
 
+def test_a_forked_action_is_exposed_to_the_oom_killer_as_an_executed_one(world: World) -> None:
+    program = world.program("IPaddr", "print(open('/proc/self/oom_score_adj').read().strip())\n")
+    ours = Path("/proc/self/oom_score_adj")
+    before = ours.read_text()
+    ours.write_text("-500")
+    try:
+        world.start(program)
+        assert world.call(program).stdout == "0\n"
+    finally:
+        ours.write_text(before)
+
+
 # --- what must not begin ------------------------------------------------------------------------------------------
 
 
@@ -188,13 +202,13 @@ def test_a_decision_that_is_too_old_when_all_is_ready_begins_nothing(
 
     def require(self: Freshness) -> None:
         asked.append(world.left())
-        raise TooOld("a test says so")
+        if len(asked) == 2:
+            raise TooOld("a test says so")
 
     monkeypatch.setattr(Freshness, "require", require)
     with pytest.raises(TooOld):
         asyncio.run(world.run(program, begin=server.begin, freshness=Freshness(boottime_ms(), 1)))
-    assert len(asked) == 1, "asked once, after the fork"
-    assert len(asked[0]) == 1, "and the forked process was in its cell"
+    assert [len(pids) for pids in asked] == [0, 1], "before the fork, and after it, when the process is in its cell"
     eventually(lambda: not world.left(), "the forked process ends")
     assert world.began() == []
     assert server.ready()
@@ -235,7 +249,7 @@ def test_what_is_no_agent_of_ours_is_executed(world: World) -> None:
     server = world.start(ours)
     cell = world.cell()
     assert server.begin(cell, (other, "start"), {}, None) is None
-    assert server.begin(cell, (ours, "start"), {"PYTHONPATH": "/tmp"}, None) is None  # noqa: S108 - a word
+    assert server.begin(cell, (ours, "start"), {"PYTHONPATH": "/tmp"}, None) is None
     assert server.begin(cell, (ours, "start"), {"OCF_RESKEY_options": "x" * 70_000}, None) is None
     assert world.execute(other).code == 0
     assert len(world.began()) == 1
@@ -326,6 +340,9 @@ def test_a_server_that_stands_still_later_does_not_hide_that_the_action_ended(
     assert len(world.began()) == 1
 
 
+CALLS = 30
+
+
 def test_a_storm_of_signals_never_begins_an_action_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills and stops of the server at any moment: each call ran once, or it was killed and its cell is empty."""
     monkeypatch.setattr(agentserver, "RESTART_PAUSE_MS", 0)
@@ -335,7 +352,7 @@ def test_a_storm_of_signals_never_begins_an_action_twice(world: World, monkeypat
     program = world.program("IPaddr", "began()\n")
     server = world.start(program)
     server._pause_ms = 0
-    chance = random.Random(20)  # noqa: S311 - a storm that can be repeated
+    chance = random.Random(20)
     ways = {"forked": 0, "executed": 0, "lost": 0}
     over = threading.Event()
 
@@ -357,7 +374,7 @@ def test_a_storm_of_signals_never_begins_an_action_twice(world: World, monkeypat
     thread = threading.Thread(target=strike)
     thread.start()
     try:
-        for _ in range(60):
+        for _ in range(CALLS):
             before = len(world.began())
             ended = asyncio.run(world.run(program, "start", begin=begin))
             ran = len(world.began()) - before
@@ -376,8 +393,8 @@ def test_a_storm_of_signals_never_begins_an_action_twice(world: World, monkeypat
     finally:
         over.set()
         thread.join()
-    assert sum((ways["forked"], ways["executed"])) == 60, ways
-    assert len(world.began()) <= 60, "none came late"
+    assert sum((ways["forked"], ways["executed"])) == CALLS, ways
+    assert len(world.began()) <= CALLS, "none came late"
     sys.stderr.write(f"{ways}\n")
 
 

@@ -69,8 +69,8 @@ def test_what_a_user_put_there_is_not(tmp_path: Path) -> None:
     copied = tmp_path / "ocf" / "copied"
     copied.write_text(text)  # it leads to the tree beside it, or to none
     shutil.copytree(TOP / "lib" / "failover_kit" / "spec", tmp_path / "lib" / "failover_kit" / "spec")
-    names = [*(str(tmp_path / "ocf" / name) for name in changed), str(copied), str(tmp_path / "none"), str(tmp_path)]
-    assert own_programs(names) == ()
+    paths = [*(tmp_path / "ocf" / name for name in changed), copied, tmp_path / "none", tmp_path]
+    assert own_programs(str(path) for path in paths) == ()
 
 
 def test_an_installed_launcher_leads_to_the_installed_library(tmp_path: Path) -> None:
@@ -151,7 +151,10 @@ def ready(line: socket.socket) -> None:
     socket.send_fds(line, [READY], [0])
 
 
-def ask(reply: Callable[[socket.socket], None] | None, freshness: Freshness | None = None) -> tuple[object, FakeServer]:
+Reply = Callable[[socket.socket], None] | None
+
+
+def ask(reply: Reply, freshness: Freshness | None = None) -> tuple[object, FakeServer]:
     server = FakeServer(reply)
     forked = _asked(server, FakeCell(), b"request", freshness)  # type: ignore[arg-type]
     return forked, server
@@ -180,7 +183,7 @@ def test_after_ready_the_child_is_told_to_go_and_its_code_comes_back() -> None:
 
 @pytest.mark.parametrize("word", [b"refused", b"1", b"0", b"", b"ready"])
 def test_any_other_word_begins_nothing(word: bytes) -> None:
-    """b"0": the exit code of a child that ended before READY is no success; READY without a pidfd counts for nothing."""
+    """The code 0 of a child that ended before READY is no success, and READY without a pidfd counts for nothing."""
     after: list[bytes] = []
     over = threading.Event()
 
@@ -293,7 +296,7 @@ def test_the_server_is_small_and_imports_nothing_of_the_manager() -> None:
     imported = {
         alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names
     }
-    assert imported == {"_socket", "gc", "os", "posix", "select", "sys"}
+    assert imported == {"_socket", "gc", "os", "select", "sys"}
 
 
 def test_the_cell_comes_first_in_the_child() -> None:

@@ -138,8 +138,12 @@ class AgentServer:
                 return
             longer_ms = RESTART_PAUSE_MS if lived_ms > 10 * self._pause_ms else 2 * self._pause_ms
             self._started_ms, self._pause_ms = now_ms, min(longer_ms, RESTART_PAUSE_MOST_MS)
-            self._keeper = threading.Thread(target=self._keep, daemon=True, name="agent server")
-            self._keeper.start()
+            keeper = threading.Thread(target=self._keep, daemon=True, name="agent server")
+            try:
+                keeper.start()
+            except RuntimeError:
+                return  # no thread is to be had: next time, perhaps
+            self._keeper = keeper
 
     def ready(self) -> bool:
         """Whether the next call of ours will be forked, as far as can be known."""
@@ -174,6 +178,8 @@ class AgentServer:
             return None
         if len(request) > REQUEST_LIMIT_BYTES:
             return None
+        if freshness is not None:
+            freshness.require()  # and once more before GO
         forked: Forked | None = None
         try:
             forked = _asked(server, cell, request, freshness)

@@ -158,21 +158,12 @@ def become(
         os.dup2(fd, number)
     os.closerange(3, line)
     os.closerange(line + 1, _LIMIT_FD)
-    os.environ.clear()
+    os.environ.clear()  # also posix.environ, which agents read (ocf/runner.py), and the C library's
     os.environ.update((os.fsdecode(name), os.fsdecode(value)) for name, value in environment.items())
-    replace_posix_environment(environment)
     with open("/proc/self/comm", "wb") as file:  # what execve does
         file.write(argv[0].rpartition(b"/")[2][:_COMM_BYTES])
     wait_for_go(line)
     run_launcher([os.fsdecode(word) for word in argv], fresh)
-
-
-def replace_posix_environment(environment: "Mapping[bytes, bytes]") -> None:
-    """The dictionary the interpreter made of its environment at its start, which agents read (ocf/runner.py)."""
-    import posix
-
-    posix.environ.clear()
-    posix.environ.update(environment)
 
 
 def wait_for_go(line: int) -> None:

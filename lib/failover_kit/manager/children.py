@@ -196,7 +196,7 @@ async def _spawned(
             child: Child | None = None
             if begin is not None and stdin is None:
                 child = begin(cell, argv, environment, freshness)
-            if child is None:
+            if child is None:  # nothing has begun, though it may have taken a moment to know that
                 if freshness is not None:
                     freshness.require()
                 child = _popen(cell, argv, environment, stdin)
