@@ -18,7 +18,7 @@ import pytest
 
 from agentserver_world import GROUP, World, eventually, is_over, mount
 from failover_kit.manager import agentserver, children
-from failover_kit.manager.actionspace import AGENTS, CgroupSpace
+from failover_kit.manager.actionspace import AGENTS, CgroupCell, CgroupSpace
 from failover_kit.manager.agentserver_call import Forked
 from failover_kit.manager.children import Freshness, TooOld, run_in
 from failover_kit.spec.deadline import boottime_ms
@@ -177,16 +177,14 @@ def test_a_hanging_action_is_killed_with_all_it_started(world: World) -> None:
     assert server.ready(), world.said
 
 
-def test_a_forked_action_is_exposed_to_the_oom_killer_as_an_executed_one(world: World) -> None:
-    program = world.program("IPaddr", "print(open('/proc/self/oom_score_adj').read().strip())\n")
-    ours = Path("/proc/self/oom_score_adj")
-    before = ours.read_text()
-    ours.write_text("-500")
-    try:
-        world.start(program)
-        assert world.call(program).stdout == "0\n"
-    finally:
-        ours.write_text(before)
+def test_the_server_and_so_all_it_forks_is_exposed_to_the_oom_killer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = world.program("IPaddr", "began()\n")
+    exposed: list[int] = []
+    monkeypatch.setattr(agentserver, "expose_to_oom_killer", exposed.append)
+    world.start(program)
+    assert exposed == [world.pid()]
 
 
 # --- what must not begin ------------------------------------------------------------------------------------------
@@ -212,6 +210,29 @@ def test_a_decision_that_is_too_old_when_all_is_ready_begins_nothing(
     eventually(lambda: not world.left(), "the forked process ends")
     assert world.began() == []
     assert server.ready()
+
+
+def test_a_failoverd_that_is_gone_before_the_word_go_begins_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left to kill the forked process then: the end of its line must be enough."""
+    program = world.program("IPaddr", "began()\n")
+    server = world.start(program)
+    asked: list[int] = []
+
+    def require(self: Freshness) -> None:
+        asked.extend(world.left())
+        if asked:
+            raise TooOld("a test says so")
+
+    monkeypatch.setattr(Freshness, "require", require)
+    with monkeypatch.context() as patch:
+        patch.setattr(CgroupCell, "kill", lambda _: None)
+        with pytest.raises(TooOld):
+            server.begin(world.cell(), (program, "start"), {}, Freshness(boottime_ms(), 1))
+        assert len(asked) == 1
+        eventually(lambda: is_over(asked[0]), "the forked process ends by itself")
+    assert world.began() == []
 
 
 def test_nothing_runs_in_a_cell_that_is_gone(world: World) -> None:

@@ -86,8 +86,8 @@ DIRECTIVES: tuple[tuple[str, str], ...] = (
     ("monitor_failures N", "The failure at which a group is given to the other node. Default 2."),
     (
         "agent_server yes|no",
-        "Whether a process stands by that has loaded our own resource agents and forks for each call. No: each call "
-        "is a program of its own, as of all other agents. Default yes.",
+        "Whether a process that has loaded our own resource agents stands by and forks for each call. "
+        "No: each call is a program of its own, as of all other agents. Default yes.",
     ),
     ("watchdog DEVICE", "A kernel watchdog that resets a node which holds something and hangs."),
     ("autojoin none", "Accepted: it is always so. Anything else is refused."),
