@@ -206,14 +206,14 @@ def test_agents_do_not_inherit_failoverds_protection_from_the_oom_killer(
     for name, score in (("self", ours), ("77", "200")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "oom_score_adj").write_text(score, encoding="ascii")
-    children._expose_to_oom_killer(77, str(tmp_path))
-    children._expose_to_oom_killer(78, str(tmp_path))  # ended already
+    children.expose_to_oom_killer(77, str(tmp_path))
+    children.expose_to_oom_killer(78, str(tmp_path))  # ended already
     assert (tmp_path / "77" / "oom_score_adj").read_text(encoding="ascii") == childs
 
 
 def test_each_child_is_exposed(space: ActionSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     exposed: list[int] = []
-    monkeypatch.setattr(children, "_expose_to_oom_killer", exposed.append)
+    monkeypatch.setattr(children, "expose_to_oom_killer", exposed.append)
     ended = asyncio.run(run_in(space.create(GROUP, "1.start"), ("/bin/sh", "-c", "echo $$"), timeout_ms=20_000))
     assert exposed == [int(ended.stdout)]
 

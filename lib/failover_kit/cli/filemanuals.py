@@ -84,6 +84,11 @@ DIRECTIVES: tuple[tuple[str, str], ...] = (
     ("op_timeout TIME", "For one call of an agent or script that has no time of its own. Default 60 s."),
     ("monitor_interval TIME", "How often a resource that runs is looked at. Default 10 s."),
     ("monitor_failures N", "The failure at which a group is given to the other node. Default 2."),
+    (
+        "agent_server yes|no",
+        "Whether a process that has loaded our own resource agents stands by and forks for each call. "
+        "No: each call is a program of its own, as of all other agents. Default yes.",
+    ),
     ("watchdog DEVICE", "A kernel watchdog that resets a node which holds something and hangs."),
     ("autojoin none", "Accepted: it is always so. Anything else is refused."),
     ("crm off", "Accepted: it is always so. Anything else is refused."),

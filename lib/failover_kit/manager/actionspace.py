@@ -40,6 +40,9 @@ ACTION = "op-"
 MARKER = "FAILOVER_KIT_ACTION"
 FENCING = "@fencing"
 """The cells of fence agents. ``@`` is quoted in the names of groups, so no group can be called so."""
+AGENTS = "@agents"
+"""The cell of the agent server itself; what it forks is in the cell of its action."""
+_OWN = (FENCING, AGENTS)
 
 KILL_WAIT_MS = 10_000
 """How long killed processes may take to disappear; only uninterruptible sleep takes longer than moments."""
@@ -61,6 +64,8 @@ class Entry:
     """How a child gets into a cell: run ``before_exec`` in it, or give it ``environment``."""
 
     before_exec: Callable[[], object] | None = None
+    procs: int = -1
+    """``cgroup.procs`` of the cell, open, for a process that somebody else forks; -1: there is none."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -191,7 +196,7 @@ class CgroupCell(Cell):
         except OSError as error:
             raise ActionSpaceError(f"cannot use {self.path}: {error.strerror}") from None
         try:
-            yield Entry(before_exec=partial(os.write, fd, b"0"))
+            yield Entry(before_exec=partial(os.write, fd, b"0"), procs=fd)
         finally:
             os.close(fd)
 
@@ -316,7 +321,7 @@ class CgroupSpace(ActionSpace):
         raise ActionSpaceError(f"{described(cell.pids())} forks faster than it can be moved to {target}")
 
     def groups(self) -> list[str]:
-        names = {name for base in self._bases for name in _folders(base) if name != FENCING}
+        names = {name for base in self._bases for name in _folders(base) if name not in _OWN}
         return sorted(unquote(name) for name in names)
 
 
@@ -331,7 +336,7 @@ def _move(pid: int, source: str, target: str) -> None:
 
 
 def _folder(group: str) -> str:
-    return group if group == FENCING else quote(group, safe="")
+    return group if group in _OWN else quote(group, safe="")
 
 
 def _folders(path: str) -> list[str]:
@@ -526,7 +531,7 @@ class MarkerSpace(ActionSpace):
         start = f"{self._node}:"
         names = {m.split(":")[1] for _, m in _marked(self._proc) if m.startswith(start) and m.count(":") == 2}
         older = self._earlier.groups() if self._earlier else []
-        return sorted({*older, *(unquote(name) for name in names if name != FENCING)})
+        return sorted({*older, *(unquote(name) for name in names if name not in _OWN)})
 
 
 # --- which one --------------------------------------------------------------------------------------

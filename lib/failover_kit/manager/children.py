@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from failover_kit.manager.actionspace import ActionSpaceError, Cell, emptied, entering
+from failover_kit.manager.agentserver_call import REPORT_S, Forked
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.process import CLEAN_ENV
 
@@ -88,6 +89,12 @@ class Freshness:
             raise TooOld(f"the decision is {age_ms} ms old (bound {self.bound_ms} ms); it must be made again")
 
 
+Child = subprocess.Popen[bytes] | Forked
+
+Begin = Callable[[Cell, Sequence[str], Mapping[str, str], Freshness | None], Forked | None]
+"""``AgentServer.begin``: a call that has begun, or None and it is executed. Called in a thread, it may block."""
+
+
 async def run_in(
     cell: Cell,
     argv: Sequence[str],
@@ -96,6 +103,7 @@ async def run_in(
     environment: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     freshness: Freshness | None = None,
+    begin: Begin | None = None,
 ) -> Ended:
     """Run ``argv`` in ``cell``. Whatever happens is in the answer; only cancellation and TooOld are raised.
 
@@ -107,7 +115,7 @@ async def run_in(
     try:
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
         async with asyncio.timeout(timeout_ms / 1000):
-            child = await _spawned(cell, argv, environment or {}, stdin, freshness)
+            child = await _spawned(cell, argv, environment or {}, stdin, freshness, begin=begin)
     except asyncio.CancelledError:
         cell.kill()
         raise
@@ -141,6 +149,8 @@ async def run_in(
         out, err = listener.text()
     if code is None:
         late = f"did not end within {timeout_ms / 1000:g} s and was killed"
+        if isinstance(child, Forked) and child.lost:
+            late = child.lost
         ended = await _killed(cell, out, err, began_ms, late)
         _reap_later(child)
         return ended
@@ -162,9 +172,9 @@ async def _killed(cell: Cell, out: str, err: str, began_ms: int, failure: str) -
     return Ended(code=None, stdout=out, stderr=err, began_ms=began_ms, ended_ms=now_ms, failure=failure)
 
 
-def _reap_later(child: subprocess.Popen[bytes]) -> None:
+def _reap_later(child: Child) -> None:
     """Collect a killed child's exit status when it comes, and let nobody wait for it."""
-    if child.poll() is None:
+    if not isinstance(child, Forked) and child.poll() is None:
         threading.Thread(target=child.wait, daemon=True, name="reaper").start()
 
 
@@ -174,17 +184,23 @@ async def _spawned(
     environment: Mapping[str, str],
     stdin: bytes | None,
     freshness: Freshness | None,
-) -> subprocess.Popen[bytes]:
+    *,
+    begin: Begin | None,
+) -> Child:
     """Fork and exec in a thread of its own: Popen returns only after the exec, and that reads a disk."""
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[subprocess.Popen[bytes]] = loop.create_future()
+    result: asyncio.Future[Child] = loop.create_future()
 
     def spawn() -> None:
         try:
-            if freshness is not None:
-                freshness.require()
-            child = _popen(cell, argv, environment, stdin)
-            _expose_to_oom_killer(child.pid)
+            child: Child | None = None
+            if begin is not None and stdin is None:
+                child = begin(cell, argv, environment, freshness)
+            if child is None:  # nothing has begun, though it may have taken a moment to know that
+                if freshness is not None:
+                    freshness.require()
+                child = _popen(cell, argv, environment, stdin)
+                expose_to_oom_killer(child.pid)
         except BaseException as error:  # handed to the waiting side, whatever it is
             _tell(loop, _fail, result, error)
         else:
@@ -199,7 +215,7 @@ async def _spawned(
         raise
 
 
-def _disown(cell: Cell, child: subprocess.Popen[bytes]) -> None:
+def _disown(cell: Cell, child: Child) -> None:
     """Nobody waits for it any more: it must not run unseen."""
     cell.kill()
     _close(child)
@@ -213,14 +229,12 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
         pass  # the loop is closed: failoverd is ending, the next life finds the cell
 
 
-def _fail(result: asyncio.Future[subprocess.Popen[bytes]], error: BaseException) -> None:
+def _fail(result: asyncio.Future[Child], error: BaseException) -> None:
     if not result.done():
         result.set_exception(error)
 
 
-def _deliver(
-    result: asyncio.Future[subprocess.Popen[bytes]], cell: Cell, child: subprocess.Popen[bytes]
-) -> None:
+def _deliver(result: asyncio.Future[Child], cell: Cell, child: Child) -> None:
     if result.done():
         _disown(cell, child)
     else:
@@ -254,7 +268,7 @@ def _popen(
             os.close(source)
 
 
-def _expose_to_oom_killer(pid: int, proc: str = "/proc") -> None:
+def expose_to_oom_killer(pid: int, proc: str = "/proc") -> None:
     """failoverd's unit has OOMScoreAdjust=-1000, which children inherit: a service that eats all memory would
     then be the one process that is never chosen. At once, before the child begins to fork."""
     try:
@@ -279,7 +293,10 @@ def _input(data: bytes | None) -> int | None:
     return reader
 
 
-def _close(child: subprocess.Popen[bytes]) -> None:
+def _close(child: Child) -> None:
+    if isinstance(child, Forked):
+        child.close()
+        return
     for stream in (child.stdout, child.stderr):
         if stream is not None:
             stream.close()
@@ -288,17 +305,21 @@ def _close(child: subprocess.Popen[bytes]) -> None:
 class _Listener:
     """Reads both streams and waits for the exit of one child, without a thread."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, child: Child) -> None:
         self.ended = asyncio.Event()
         self._child = child
         self._loop = asyncio.get_running_loop()
         self._streams = [stream.fileno() for stream in (child.stdout, child.stderr) if stream is not None]
         self._texts = {fd: bytearray() for fd in self._streams}
         self._open: set[int] = set()
-        self._pidfd = os.pidfd_open(child.pid)
+        self._late: asyncio.TimerHandle | None = None
+        # Of a forked one the server says that it has ended, and how.
+        self._end = os.dup(child.line.fileno()) if isinstance(child, Forked) else os.pidfd_open(child.pid)
 
     def __enter__(self) -> _Listener:
-        self._loop.add_reader(self._pidfd, self._exited)
+        self._loop.add_reader(self._end, self._exited)
+        if isinstance(self._child, Forked):
+            self._loop.add_reader(self._child.pidfd, self._unreported, self._child)
         for fd in self._streams:
             os.set_blocking(fd, False)
             self._loop.add_reader(fd, self._read, fd)
@@ -306,18 +327,31 @@ class _Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        self._loop.remove_reader(self._end)
+        os.close(self._end)
+        if isinstance(self._child, Forked):
+            self._loop.remove_reader(self._child.pidfd)
+        if self._late is not None:
+            self._late.cancel()
         for fd in self._open:
             self._loop.remove_reader(fd)
         _close(self._child)
 
     def _exited(self) -> None:
-        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._end)
         self._child.poll()
         for fd in tuple(self._open):
             self._read(fd)
         self.ended.set()
+
+    def _unreported(self, child: Forked) -> None:
+        """It has ended. The server has a moment to say how."""
+        self._loop.remove_reader(child.pidfd)
+        self._late = self._loop.call_later(REPORT_S, self._give_up, child)
+
+    def _give_up(self, child: Forked) -> None:
+        child.give_up()
+        self._exited()
 
     def _read(self, fd: int) -> None:
         """Take what is there; at the end of the stream stop listening to it."""

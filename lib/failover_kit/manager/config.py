@@ -398,6 +398,7 @@ class ClusterConfig:
     fence_delay_ms: int
     fence_action: FenceAction = FenceAction.REBOOT
     boot_alone: bool = False
+    agent_server: bool = True  # a matter of this node's speed alone: not in the digest
     op_timeout_ms: int = 60_000
     monitor_interval_ms: int = 10_000
     monitor_failures: int = MONITOR_FAILURES

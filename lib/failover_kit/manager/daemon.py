@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from failover_kit import VERSION
 from failover_kit.manager import configfiles, dialect, host, law, wire
 from failover_kit.manager.actions import Level
-from failover_kit.manager.actionspace import ActionSpace, find_space
+from failover_kit.manager.actionspace import AGENTS, ActionSpace, CgroupSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
+from failover_kit.manager.agentserver import AgentServer, own_programs
 from failover_kit.manager.alertscripts import FOLDER
-from failover_kit.manager.callers import GroupPlan, Search, default_search, plan_groups
+from failover_kit.manager.callers import OUR_PROVIDER, CallKind, GroupPlan, Search, default_search, plan_groups
 from failover_kit.manager.children import Calls
 from failover_kit.manager.client import ControlError
 from failover_kit.manager.config import (
@@ -246,6 +247,7 @@ class Daemon:
         self._links: list[Link] = []
         self._runners: dict[str, GroupRunner] = {}
         self._calls = Calls()
+        self._agent_server: AgentServer | None = None
         self._line = SwitchLine()
         self._recent = Recent()
         self._life: Shell | None = None
@@ -363,6 +365,7 @@ class Daemon:
         host.notify("STOPPING=1")
         works.pinger.close()
         await works.shell.close()
+        await self._close_agent_server()
         self._leave_watchdog(works.core)
         await works.control.close()
         for link in self._links:
@@ -421,6 +424,7 @@ class Daemon:
         config = self._checked.config
         for sentence in await clear_strangers(space, tuple(group.name for group in config.groups)):
             self._say(Level.ALARM, sentence)
+        await self._start_agent_server(space)
         if not config.can_fence(self._checked.peer):
             return None
         fencer = Fencer(
@@ -431,6 +435,30 @@ class Daemon:
             raise CannotStart(EXIT_FAILED, f"a fence agent of an earlier failoverd is left: {stays}")
         return fencer
 
+    async def _start_agent_server(self, space: ActionSpace) -> None:
+        """Where it is wanted and can be: with cells that a process forked by another one can enter (0052)."""
+        stays = await space.clear(AGENTS)
+        if stays:
+            self._say(Level.WARNING, f"agent server of an earlier failoverd: {stays}; it can begin nothing")
+        if not self._checked.config.agent_server or not isinstance(space, CgroupSpace):
+            return
+        callers = [caller for plan in self._checked.plans for caller in plan.callers]
+        ocf = [caller for caller in callers if caller.kind is CallKind.OCF and caller.provider == OUR_PROVIDER]
+        loop = asyncio.get_running_loop()
+
+        def say(text: str) -> None:
+            try:
+                loop.call_soon_threadsafe(self._warn, text)
+            except RuntimeError:
+                pass  # the loop is closed: failoverd is ending
+
+        self._agent_server = AgentServer(space, own_programs(caller.program for caller in ocf), say)
+        self._agent_server.start()
+
+    async def _close_agent_server(self) -> None:
+        if self._agent_server is not None:
+            await self._agent_server.close()
+
     def _shell(
         self,
         core: Core,
@@ -440,8 +468,9 @@ class Daemon:
         observing: Observing,
     ) -> Shell:
         self._links = make_links(self._checked.links, self._warn)
+        begin = self._agent_server.begin if self._agent_server is not None else None
         self._runners = {
-            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls, self._warn)
+            plan.name: GroupRunner(plan, space, self._monitor_failed, self._calls, self._warn, begin=begin)
             for plan in self._checked.plans
         }
         parts = Parts(

@@ -126,6 +126,7 @@ class _Lines:
     auto_failback: bool = False
     monitor_failures: int = MONITOR_FAILURES
     boot_alone: bool = False
+    agent_server: bool = True
     fence_action: FenceAction = FenceAction.REBOOT
     watchdog: str | None = None
     fence: FenceLines = field(default_factory=FenceLines)
@@ -273,6 +274,10 @@ def _boot_alone(_name: Word, value: Word, lines: _Lines) -> None:
     lines.boot_alone = boolean(value.text)
 
 
+def _agent_server(_name: Word, value: Word, lines: _Lines) -> None:
+    lines.agent_server = boolean(value.text)
+
+
 def _ping_failover(_name: Word, value: Word, lines: _Lines) -> None:
     lines.ping_failover = boolean(value.text)
 
@@ -303,6 +308,7 @@ _SINGLE: dict[str, tuple[Callable[[Word, Word, _Lines], None], str]] = {
     "nice_failback": (_nice_failback, "on"),
     "fence_action": (_fence_action, "reboot"),
     "boot_alone": (_boot_alone, "no"),
+    "agent_server": (_agent_server, "yes"),
     "monitor_failures": (_monitor_failures, "2"),
     "ping_failover": (_ping_failover, "on"),
     "watchdog": (_watchdog, "/dev/watchdog"),
@@ -417,6 +423,7 @@ def _config(lines: _Lines) -> ClusterConfig | None:
         fence_delay_ms=fence_delay_ms,
         fence_action=lines.fence_action,
         boot_alone=lines.boot_alone,
+        agent_server=lines.agent_server,
         op_timeout_ms=_given(lines, "op_timeout", DEFAULT_OP_TIMEOUT_MS),
         monitor_interval_ms=_given(lines, "monitor_interval", DEFAULT_MONITOR_INTERVAL_MS),
         prove_timeout_ms=_prove_timeout_ms(lines),

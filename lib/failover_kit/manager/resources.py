@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from failover_kit.manager.actionspace import ActionSpace, ActionSpaceError, Cell, emptied
 from failover_kit.manager.callers import Caller, CallKind, Finding, GroupPlan
-from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
+from failover_kit.manager.children import Begin, Calls, Ended, Freshness, TooOld, run_in
 from failover_kit.manager.events import (
     Call,
     MonitorFailed,
@@ -56,12 +56,15 @@ class GroupRunner:
         report: Callable[[MonitorFailed], None],
         calls: Calls,
         warn: Callable[[str], None] = lambda _: None,
+        *,
+        begin: Begin | None = None,
     ) -> None:
         self.plan = plan
         self._space = space
         self._report = report
         self._calls = calls
         self._warn = warn
+        self._begin = begin
         self._degraded: dict[str, str] = {}  # what runs and is not well, by instance
         self._watch: list[asyncio.Task[None]] = []
         self._stuck: dict[str, Cell] = {}  # monitors in uninterruptible sleep, by instance
@@ -255,6 +258,7 @@ class GroupRunner:
                 timeout_ms=timeout_ms,
                 environment=caller.environment(action, interval_ms),
                 freshness=freshness,
+                begin=self._begin,
             )
 
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
