@@ -37,7 +37,7 @@ for name in nfs-common nfs-kernel-server postfix apache2; do
     printf '#!/bin/sh\\n### BEGIN INIT INFO\\n# Provides: %s\\n### END INIT INFO\\n' "$name" >"/etc/init.d/$name"
     chmod 755 "/etc/init.d/$name"
 done
-mount -t tmpfs tmpfs /var/log/crmsh
+[ ! -d /var/log/crmsh ] || mount -t tmpfs tmpfs /var/log/crmsh
 "$@"
 """
 """In a mount namespace of the command's own. Links and no overlay, which a container may not allow; init scripts,
