@@ -24,7 +24,7 @@ from typing import Any
 from failover_kit.manager.client import STATUS_TIMEOUT_MS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0  # the machine may be busy; a test that works ends long before
+PATIENCE_S = 120.0  # the machine may be busy; a test that works ends long before
 
 AGENT = """#!/bin/sh
 here={folder}/$OCF_RESKEY_CRM_meta_on_node
