@@ -141,7 +141,10 @@ def test_a_failoverd_that_does_not_exist_yet_is_understood(patient: Pair, newer:
     assert json.loads(record_of(second).read_text())["record"]["mice"] == 7
     disturbs_nothing(pair, second, second, REPOSITORY)
     assert "goes on without mice" in second.log()
+    for state in ("on", "off"):  # something to write down: by itself it does so once a minute
+        assert first.ctl("maintenance", state).returncode == 0
     wait_until("it wrote its own", lambda: "mice" not in record_of(second).read_text())
+    joined(pair, second)
     assert all(link["refused"] == 0 for node in pair.nodes for link in links_of(node))
     # And one that loses its power is fenced, as always.
     other_version(first, newer)
