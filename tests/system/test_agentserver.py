@@ -272,8 +272,10 @@ def test_what_is_no_agent_of_ours_is_executed(world: World) -> None:
     assert server.begin(cell, (other, "start"), {}, None) is None
     assert server.begin(cell, (ours, "start"), {"PYTHONPATH": "/tmp"}, None) is None
     assert server.begin(cell, (ours, "start"), {"OCF_RESKEY_options": "x" * 70_000}, None) is None
+    assert world.began() == []
     assert world.execute(other).code == 0
-    assert len(world.began()) == 1
+    assert world.call(ours).code == 0, "the server was not even asked before"
+    assert len(world.began()) == 2
 
 
 # --- the server breaks --------------------------------------------------------------------------------------------
@@ -284,11 +286,15 @@ WAITS = "began()\nimport time\ntime.sleep(900)\n"
 async def _broken(world: World, program: str, number: int) -> tuple[object, list[int]]:
     """A call whose server gets a signal once the agent runs; and the agents that ran."""
     assert world.server is not None
-    call = asyncio.create_task(world.run(program, "start", begin=world.server.begin))
+    cell = world.cell()
+    argv = (program, "start")
+    call = asyncio.create_task(run_in(cell, argv, timeout_ms=60_000, begin=world.server.begin))
     while not world.began():
         await asyncio.sleep(0.01)
     world.signal(number)
-    return await asyncio.wait_for(call, 60), world.began()
+    ended = await asyncio.wait_for(call, 60)
+    assert not cell.populated(), "emptied when it is said, as after a deadline"
+    return ended, world.began()
 
 
 def test_a_killed_server_loses_the_call_and_the_cell_is_emptied(world: World) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +101,51 @@ def test_without_it_there_is_none(served: Pair) -> None:
     assert (has_it(first), has_it(second)) == (False, True)
     assert servers(first) == servers(second) == []
     assert not (first.cgroup / AGENTS).exists()
+
+
+@pytest.mark.release
+def test_moves_in_a_storm_of_signals_to_both_servers(served: Pair) -> None:
+    """The address is never on both nodes, whatever becomes of the servers in the middle of a move."""
+    first, second = served.start()
+    chance = random.Random(52)  # a storm that can be repeated
+    over, both, struck = threading.Event(), [], []
+
+    def strike() -> None:
+        while not over.wait(chance.random() * 0.4):
+            for pid in servers(chance.choice((first, second))):
+                number = chance.choice((signal.SIGKILL, signal.SIGSTOP))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+                    struck.append(number)
+
+    def look() -> None:
+        while not over.wait(0.02):
+            # A move may lie between two looks at the same address; one that stays on both is what is looked for.
+            if has_it(second) and has_it(first) and has_it(second):
+                both.append(time.monotonic())
+
+    threads = [threading.Thread(target=work) for work in (strike, look)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(ROUNDS):
+            for node in (first, second):  # a new failoverd has a new server at once
+                if not servers(node):
+                    node.kill_daemon()
+                    node.start()
+            wait_until("at rest", lambda: sorted((first.group(), second.group())) == ["started", "stopped"], 180)
+            wait_until("they know each other", lambda: first.peer() == second.peer() == "up", 180)
+            verb = chance.choice(("standby", "takeover"))
+            chance.choice((first, second)).moved(verb)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    wait_until("at rest", lambda: sorted((first.group(), second.group())) == ["started", "stopped"], 180)
+    assert (has_it(first), has_it(second)) == (first.group() == "started", second.group() == "started")
+    assert both == []
+    assert len(struck) >= ROUNDS
+    print(f"{len(struck)} signals, {first.log().count('agent server:') + second.log().count('agent server:')} said")
+
+
+ROUNDS = 12

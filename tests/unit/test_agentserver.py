@@ -71,6 +71,7 @@ def test_what_a_user_put_there_is_not(tmp_path: Path) -> None:
     shutil.copytree(TOP / "lib" / "failover_kit" / "spec", tmp_path / "lib" / "failover_kit" / "spec")
     paths = [*(tmp_path / "ocf" / name for name in changed), copied, tmp_path / "none", tmp_path]
     assert own_programs(str(path) for path in paths) == ()
+    assert own_programs((str(path) for path in paths), str(tmp_path / "lib")) == (str(copied),)
 
 
 def test_an_installed_launcher_leads_to_the_installed_library(tmp_path: Path) -> None:
