@@ -24,7 +24,7 @@ WORKERS  = 2
 ARGS     =
 
 .PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore counterexamples bench bench-agents bench-failover peers peers-heartbeat \
-    pacemaker heartbeat chaos docs docs-test install install-compat deb rpm packages-test clean
+    pacemaker heartbeat chaos campaign docs docs-test install install-compat deb rpm packages-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -76,6 +76,10 @@ counterexamples: ## each rule taken away: the shortest schedule that ends badly 
 chaos: ## random faults against a real pair on this machine (root; MINUTES=30 ARGS="--seed 21")
 	@sh tools/setup.sh rehearsal
 	@$(PYTHON) tests/chaos --minutes $(MINUTES) $(ARGS)
+
+campaign: ## power cuts at random moments in virtual machines, durability looked up (root; ARGS="--minutes 30 --seed 35")
+	@sh tools/setup.sh lab
+	@$(PYTHON) tests/lab campaign $(ARGS)
 
 bench: ## fencing beside fence_wti and cluster-glue's stonith, medians and ratios (root; ARGS="--runs 9")
 	@sh tools/setup.sh test
@@ -134,6 +138,7 @@ install: ## install under DESTDIR (what the packages of debian/ and rpm/ call)
 	sed 's|/usr/sbin/|$(SBINDIR)/|; s|/usr/share/doc/failover-kit|$(DOCDIR)|' etc/failoverd.service \
 	    > $(DESTDIR)$(UNITDIR)/failoverd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/failoverd.service
+	install -D -m 0644 etc/heartbeat-failoverd.conf $(DESTDIR)$(UNITDIR)/heartbeat.service.d/failoverd.conf
 	install -D -m 0644 etc/failover-kit.tmpfiles $(DESTDIR)$(TMPFILES)/failover-kit.conf
 	install -m 0644 etc/ha.cf etc/haresources etc/authkeys.example etc/failover-watch.service etc/watch-authorized_keys.example \
 	    $(DESTDIR)$(DOCDIR)/examples
