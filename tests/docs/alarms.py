@@ -26,6 +26,7 @@ UNCODED = {
         "strangers",
         "sighup",
         "link-device",
+        "agent-server",
     ),
     "metricsfile.py": ("metrics",),
     "shell.py": ("bug", "self-reset"),
