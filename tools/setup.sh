@@ -16,7 +16,7 @@ LAB="qemu-system-x86 mmdebstrap vblade busybox-static cpio e2fsprogs openssh-cli
 TESTS="python3-venv e2fsprogs resource-agents pacemaker pacemaker-cli-utils corosync fence-agents cluster-glue
        heartbeat powerman ansible openssh-server openssh-client openssl strace
        libxml2-utils xsltproc telnet psmisc kmod iputils-ping iputils-arping nfs-kernel-server nfs-common
-       groff-base mandoc cmark-gfm pcs mon rpcbind zsh keepalived
+       groff-base mandoc cmark-gfm pcs crmsh mon rpcbind zsh keepalived
        build-essential debhelper dh-python lintian rpm rpmlint"
 
 case "${1:-}" in

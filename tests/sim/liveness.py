@@ -546,6 +546,10 @@ def two_rights(world: World, holder: Machine) -> None:
     world.audits.s1_only = False
 
 
+def _runs_on(world: World, name: str) -> list[Machine]:
+    return [machine for machine in world.machines if machine.resources[name].level == 2]
+
+
 def heard_after_off(world: World, holder: Machine) -> None:
     """Rule 9: OFF was read of plugs that feed something else, and the node is heard again: nothing is taken."""
     survivor, name = holder.peer, next(n for n, resource in holder.resources.items() if resource.level == 2)
@@ -570,7 +574,13 @@ def heard_after_off(world: World, holder: Machine) -> None:
     survivor.disk.fails = False
     survivor.device_mode = "ok"
     world.run_until(world.now + 20_000)
-    expect(world, holder.resources[name].level == 2, f"rule 9: {name} runs no more on {holder.name}")
+    moves = world.faults.auto_failback or world.faults.ping_failover  # in good order, when it has been stable
+    end = world.now + (60_000 if moves else 0)
+    while world.now < end and len(_runs_on(world, name)) != 1:
+        world.run_until(world.now + 100)
+    runs = _runs_on(world, name)
+    well = runs == [holder] or (moves and runs == [survivor])
+    expect(world, well, f"rule 9: {name} runs no more on {holder.name}")
     holder.miswired = False
     for plug in range(len(holder.outlets)):
         world.set_outlet(holder, plug, True)
@@ -662,10 +672,6 @@ def ping_power(world: World, holder: Machine) -> None:
     holder.mains = True
     holder.power_changed()
     _found_again(world)
-
-
-def _runs_on(world: World, name: str) -> list[Machine]:
-    return [machine for machine in world.machines if machine.resources[name].level == 2]
 
 
 def ping_links(world: World, holder: Machine) -> None:
