@@ -75,6 +75,7 @@ class Audits:
         self.groups = tuple(name for name, _ in world.faults.groups)
         self.witness: list[Witness | None] = [None, None]
         self.contact = ["", ""]  # boot in which a current beat was received
+        self.shelved: list[tuple[NodeRecord | None, str] | None] = [None, None]  # and its contact
         self.alone_shots = [0, 0]  # shots since the last contact, fired without one
         self.sent_grants: dict[tuple[str, int], str] = {}  # (group, epoch) -> life it is addressed to
         self.state_lost = False
@@ -102,10 +103,21 @@ class Audits:
         self.witness[machine.index] = Witness(
             daemon.nonce, machine.boot_id, daemon.stored, self.groups, machine.clock()
         )
+        self._remembered_contact(machine, daemon)
+        self.rights()
+
+    def _remembered_contact(self, machine: Machine, daemon: Daemon) -> None:
+        """Rule 23: what was forgotten is not there. It is again when the record is: an older version that could not
+        read it, and could not write its own, was between (0039)."""
+        index, record = machine.index, machine.disk.record
+        shelved = self.shelved[index]
         if daemon.stored is None:
             self._forget_failures(machine)
-            self.contact[machine.index] = ""  # rule 23: what was forgotten is not there
-        self.rights()
+            if shelved is None or shelved[0] is not record:
+                self.shelved[index] = (record, self.contact[index])
+            self.contact[index] = ""
+        elif shelved is not None and shelved[0] is record:
+            self.contact[index] = self.contact[index] or shelved[1]
 
     def booted(self, machine: Machine) -> None:
         """A new boot has had no contact."""
