@@ -281,7 +281,8 @@ def _right_kept(stack: ExitStack) -> None:
 
 
 def _late_epoch(stack: ExitStack) -> None:
-    """A grant counts, against a grant of the peer and towards it, only from the moment it is on the disk."""
+    """A grant counts, against a grant of the peer and towards it, only from the moment it is on the disk. Who ends
+    would give the second right up at once (0053): that protection is taken away, too."""
     take_in, claim_of = Core._take_in_claim, Core._claim
 
     def take_in_claim(core: Core, group: Group, claim: GroupClaim) -> None:
@@ -298,6 +299,7 @@ def _late_epoch(stack: ExitStack) -> None:
 
     stack.enter_context(patch.object(Core, "_take_in_claim", take_in_claim))
     stack.enter_context(patch.object(Core, "_claim", claim))
+    stack.enter_context(patch.object(Core, "_give_up_rights", lambda core: None))
 
 
 def _released(stack: ExitStack) -> None:
