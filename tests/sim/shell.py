@@ -244,6 +244,7 @@ class Daemon:
 
     def _exit(self) -> None:
         self.world.say(self.machine.name, "failoverd ends")
+        self.machine.disk.crash()  # the next life has the lock of the directory when this one's last write has ended
         self.machine.daemon = None
         self.alive = False
 

@@ -104,6 +104,56 @@ def test_rule_09_a_frame_that_was_on_its_way_is_no_news() -> None:
     assert bench.right() == 4
 
 
+SERVES_ANEW = replace(RUNS, right=5, top=5)
+
+
+def reset_and_shot() -> Bench:
+    """The peer was reset and one beat of its new boot was heard, too little to believe it; then it was shot."""
+    bench = fenced_bench()
+    bench.reset_peer()
+    bench.hear(SERVES_ANEW, echoes=())
+    bench.wait(KEEPALIVE_MS)
+    return bench
+
+
+def test_rule_09_a_boot_that_was_heard_before_off_is_off_too() -> None:
+    """Seed 152202: its answer was on its way when its plugs read OFF. It passed for a boot after the reset,
+    with a right of its own, and this node had to reset itself."""
+    bench = reset_and_shot()
+    late = bench.beat(SERVES_ANEW)
+    bench.fenced()
+    bench.write()
+    assert bench.right() == 4
+    bench.handle(BeatReceived("eth1", late))
+    assert bench.core.peer_state.value == "fenced"
+    assert "heard-after-off" not in bench.codes()
+    assert bench.count(SelfReset) == 0
+
+
+def test_rule_09_a_boot_that_was_heard_before_off_and_answers_what_was_sent_after_it() -> None:
+    bench = reset_and_shot()
+    bench.fenced()
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(SERVES_ANEW)
+    assert "heard-after-off" in bench.codes()
+    bench.write()
+    assert bench.right() == 0
+    assert bench.count(Start) == 0
+
+
+def test_rule_09_a_new_boot_is_believed_when_it_answers_what_was_sent_after_off() -> None:
+    bench = fenced_bench()
+    bench.fenced()
+    bench.write()
+    bench.reset_peer()
+    bench.hear(EMPTY, echoes=())
+    bench.wait(KEEPALIVE_MS)
+    bench.hear(EMPTY)
+    assert bench.core.peer_state.value == "up"
+    assert "heard-after-off" not in bench.codes()
+    assert bench.right() == 4
+
+
 def shots_while_heard(bench: Bench) -> int:
     """The peer goes on to beat, and the disk takes records again."""
     for _ in range(20):

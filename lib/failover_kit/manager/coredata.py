@@ -103,6 +103,7 @@ class Proof:
     boot_id: str  # of the peer; "" = not known, any boot voids it
     off_counter: int  # our beat counter when OFF was known
     at_ms: int
+    heard: tuple[str, ...] = ()  # boots heard before OFF in lives that had not proved themselves
     confirmed: bool = False  # the operator's word
     takes: bool = True  # False: of a drill, which takes nothing (rule 25)
     command: int = 0

@@ -32,6 +32,7 @@ class Candidate:
 
     my_counter: int  # our counter when it was first heard
     counter: int  # its highest counter
+    boot_id: str
 
 
 class Hearing:
@@ -107,7 +108,7 @@ class Hearing:
         if candidate is None:
             if len(self.candidates) >= CANDIDATE_LIMIT:
                 del self.candidates[next(iter(self.candidates))]
-            self.candidates[beat.nonce] = Candidate(my_counter, beat.counter)
+            self.candidates[beat.nonce] = Candidate(my_counter, beat.counter, beat.boot_id)
             return Verdict.HANDSHAKE
         if beat.counter <= candidate.counter:
             return Verdict.STALE

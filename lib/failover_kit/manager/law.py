@@ -7,6 +7,7 @@ simulator breaks these functions one at a time to prove that its audits would no
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from failover_kit.manager import dialect
@@ -203,9 +204,9 @@ def echo_of(beat: Beat, my_nonce: str) -> int:
     return 0
 
 
-def heard_after_off(beat: Beat, fenced_boot_id: str, my_nonce: str, off_counter: int) -> bool:
-    """Rule 9: the boot that was proved off answers something first sent after OFF was read."""
-    return beat.boot_id == fenced_boot_id and echo_of(beat, my_nonce) > off_counter
+def heard_after_off(beat: Beat, fenced_boot_ids: Collection[str], my_nonce: str, off_counter: int) -> bool:
+    """Rule 9: a boot that was proved off answers something first sent after OFF was read."""
+    return beat.boot_id in fenced_boot_ids and echo_of(beat, my_nonce) > off_counter
 
 
 @dataclass(slots=True)

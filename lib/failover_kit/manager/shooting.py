@@ -319,7 +319,9 @@ class FenceDecisions(DrillDecisions):
     def _proved(self, shot: Shot, how: str) -> None:
         boot_id = self.wanted.peer_boot_id or shot.boot_id
         self._peer_becomes(PeerTrigger.PROOF)
-        self.proof = Proof(boot_id, self.counter, self.now_ms, takes=shot.kind is not ShotKind.DRILL)
+        heard = tuple(candidate.boot_id for candidate in self.hearing.candidates.values())
+        takes = shot.kind is not ShotKind.DRILL
+        self.proof = Proof(boot_id, self.counter, self.now_ms, heard, takes=takes)
         self._change(fenced_boot_id=boot_id or "unknown")
         self.shot_last = f"proved off: {how}"
         self._unsay("fence-failed")
@@ -412,12 +414,17 @@ class FenceDecisions(DrillDecisions):
     # --- a fenced node that is heard, two rights ---------------------------------------------------
 
     def _check_fenced_boot(self, beat: Beat) -> bool:
-        """Look at a beat of the boot that was proved off. True when it carries no news and is ignored."""
+        """Look at a beat after a proof. True when it carries no news and is ignored.
+
+        The boot that was proved off is the peer's last known one, and any that was heard before OFF in a life that
+        had not proved itself yet: it has no power either. What it sent before may still arrive, and prove that life.
+        """
         proof = self.proof
-        if proof is None or self.peer_state is not PeerState.FENCED or beat.boot_id != proof.boot_id:
+        boots = () if proof is None else (proof.boot_id, *proof.heard)
+        if proof is None or self.peer_state is not PeerState.FENCED or beat.boot_id not in boots:
             return False
         late = self.now_ms - proof.at_ms > self.config.deadtime_ms
-        if law.heard_after_off(beat, proof.boot_id, self.nonce, proof.off_counter):
+        if law.heard_after_off(beat, boots, self.nonce, proof.off_counter):
             self._alarm_false_proof()
             self._void_unused(proof.epochs)
             return False

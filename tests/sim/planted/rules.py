@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from failover_kit.manager import law, view
@@ -104,7 +105,7 @@ def _any_end_is_proof(evidence: FenceEvidence, ordered_ms: int) -> bool:
     return bool(evidence.readings)
 
 
-def _never_after_off(beat: Beat, fenced_boot_id: str, my_nonce: str, off_counter: int) -> bool:
+def _never_after_off(beat: Beat, fenced_boot_ids: Collection[str], my_nonce: str, off_counter: int) -> bool:
     """Goes on with a right although the node it was taken from answers after OFF was read."""
     return False
 
