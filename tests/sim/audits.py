@@ -63,6 +63,12 @@ class Violation(Exception):
     """A promise was broken: by the core, or by the simulator itself."""
 
 
+def _refused(event: Command, actions: list[Action]) -> bool:
+    """Whether the order was refused at once."""
+    refusals = (ExitCode.REFUSED, ExitCode.USAGE)
+    return any(isinstance(a, Reply) and a.id == event.id and a.code in refusals for a in actions)
+
+
 class Audits:
     """All checks of one world."""
 
@@ -218,8 +224,11 @@ class Audits:
                 self.alone_shots[machine.index] = 0
         else:
             self._event(machine, witness, event)
-        if isinstance(event, Command) and event.terms is not None:
-            self._request(machine, witness, event, event.terms, actions)
+        if isinstance(event, Command) and not _refused(event, actions):
+            if event.terms is not None:
+                self._request(machine, witness, event, event.terms)
+            if event.verb is Verb.CONFIRM_DEAD and event.target == machine.peer.name:
+                self._word(machine, witness)
         for action in actions:
             if isinstance(action, SendBeat):
                 self._beat(machine, daemon, witness, action.beat)
@@ -247,13 +256,8 @@ class Audits:
             elif isinstance(action, Note) and action.code == "move":
                 self._move(machine, daemon, witness, action)
 
-    def _request(
-        self, machine: Machine, witness: Witness, event: Command, terms: Terms, actions: list[Action]
-    ) -> None:
+    def _request(self, machine: Machine, witness: Witness, event: Command, terms: Terms) -> None:
         """A watcher's request that was not refused at once: about what is so, and once in a hold-off."""
-        refusals = (ExitCode.REFUSED, ExitCode.USAGE)
-        if any(isinstance(a, Reply) and a.id == event.id and a.code in refusals for a in actions):
-            return
         name, now_ms = event.groups[0], witness.last_ms
         claim = witness.beat.claim(name) if witness.beat is not None else None
         if self.world.keeps_still:
@@ -345,19 +349,22 @@ class Audits:
         witness.given_ms[event.id] = witness.last_ms
         if event.verb is Verb.TAKEOVER:
             self._forget_failures(machine)
+            for name in event.groups or self.groups:
+                witness.books[name].failed_ms = None  # its next start is the operator's, and no restart in place
         if event.target != machine.peer.name:
             return
         if event.verb is Verb.FENCE:
             witness.fence_orders.add(event.id)
         elif event.verb is Verb.PROVE:
             witness.prove_orders.add(event.id)
-        elif event.verb is Verb.CONFIRM_DEAD:
-            config = self.world.faults
-            if witness.last_ms - max(witness.authentic_ms, witness.born_ms) < config.deadtime_ms:
-                return  # it must be refused: nothing may follow from it
-            witness.leave = Leave(witness.counter, "", by_operator=True)
-            stored = machine.disk.record
-            witness.confirmed_boot = stored.peer_boot_id if stored is not None else ""
+
+    def _word(self, machine: Machine, witness: Witness) -> None:
+        """The operator calls the peer dead, and was not refused at once."""
+        if witness.last_ms - max(witness.authentic_ms, witness.born_ms) < self.world.faults.deadtime_ms:
+            return  # it must be refused: nothing may follow from it
+        witness.leave = Leave(witness.counter, "", by_operator=True)
+        stored = machine.disk.record
+        witness.confirmed_boot = stored.peer_boot_id if stored is not None else ""
 
     # --- groups ------------------------------------------------------------------------------------
 

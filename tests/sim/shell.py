@@ -244,7 +244,7 @@ class Daemon:
 
     def _exit(self) -> None:
         self.world.say(self.machine.name, "failoverd ends")
-        self.machine.disk.crash()  # the next life has the lock of the directory when this one's last write has ended
+        self.machine.disk.crash()  # the next life has the directory's lock when the last write of this one is over
         self.machine.daemon = None
         self.alive = False
 

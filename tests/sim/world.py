@@ -193,7 +193,7 @@ class World:
         """The core answered an operator."""
         self.audits.check(reply.id not in self.replies, f"command {reply.id} was answered twice")
         self.replies[reply.id] = reply
-        # Who was told of a node that keeps still, and that got an older failoverd since, was told the truth of before.
+        # The word of a node that keeps still was true when it gave it; it may have got an older failoverd since.
         able = all(machine.speaks == MINOR for machine in self.machines) and not self.audits.state_lost
         if reply.id in self._beginnings and reply.code is ExitCode.DONE and able:
             self.keeps_still = True

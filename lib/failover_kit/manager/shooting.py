@@ -416,8 +416,8 @@ class FenceDecisions(DrillDecisions):
     def _check_fenced_boot(self, beat: Beat) -> bool:
         """Look at a beat after a proof. True when it carries no news and is ignored.
 
-        The boot that was proved off is the peer's last known one, and any that was heard before OFF in a life that
-        had not proved itself yet: it has no power either. What it sent before may still arrive, and prove that life.
+        Proved off is the peer's last known boot, and any that was heard before OFF in a life that had not proved
+        itself yet: it has no power either. What it sent before may still arrive, and prove that life.
         """
         proof = self.proof
         boots = () if proof is None else (proof.boot_id, *proof.heard)
