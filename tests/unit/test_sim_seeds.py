@@ -30,6 +30,14 @@ REGRESSIONS = {
     8434: "fence_action off and a shot that switched after it was given up",
     3762: "took a right after it had said leaving",
     60424: "an exam about a vote, taken with a peer of 1.0 that has no line for it",
+    70359: "an exam looked in the middle of the second takeover that boot_alone allows",
+    70625: "an exam of a false proof did not allow the failback after it",
+    151454: "a record was written under the next life, which had the directory's lock",
+    152202: "an answer from before OFF, of a boot that had not proved itself, passed for a boot after the reset",
+    152904: "keeps still: told of a node that got an older failoverd meanwhile",
+    202185: "a stop that had failed before maintenance kept its node from shooting after it",
+    205177: "a refused confirmation took the place of a proof",
+    207240: "a failure from before the operator's takeover counted as a restart in place",
 }
 
 
