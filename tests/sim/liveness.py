@@ -508,7 +508,10 @@ def failed_start(world: World, holder: Machine) -> None:
     starts = world.audits.starts_of[name] - before
     expect(world, starts <= 2, f"L6: {name} was started {starts} times, and fails on {len(broken)} nodes")
     said = [text for machine in world.machines for text in getattr(view(machine), "todo", ())]
-    expect(world, any(name in text for text in said), f"L6: {name} failed, and status asks nobody to repair it")
+    # Its failback may have been due in this very moment: it was moved before anybody noticed, and no start failed.
+    home = world.faults.auto_failback and dict(world.faults.groups)[name] == holder.peer.name
+    if not (home and there and starts == 1):
+        expect(world, any(name in text for text in said), f"L6: {name} failed, and status asks nobody to repair it")
     for machine in broken:
         machine.agent_mode.pop("start")
 
