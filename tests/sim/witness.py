@@ -158,6 +158,8 @@ class Witness:
             self.two_way_ms = self.last_ms
         if echo > self.stalled_counter:
             self.stalled_counter = -1
+        if self.confirmed_boot not in ("", "?", beat.boot_id):
+            self.confirmed_boot = "?"  # another boot answers: that one is over, and a frame of it is an old one
         leave = self.leave
         # A frame the fenced boot sent before it lost power is no sign of life after that.
         if leave is not None and (beat.boot_id != leave.boot_id or echo > leave.counter):
