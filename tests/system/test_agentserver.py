@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -20,8 +21,13 @@ from agentserver_world import GROUP, World, eventually, is_over, mount
 from failover_kit.manager import agentserver, children
 from failover_kit.manager.actionspace import AGENTS, CgroupCell, CgroupSpace
 from failover_kit.manager.agentserver_call import Forked
-from failover_kit.manager.children import Freshness, TooOld, run_in
+from failover_kit.manager.callers import Caller, CallKind, GroupPlan
+from failover_kit.manager.children import Calls, Ended, Freshness, TooOld, run_in
+from failover_kit.manager.events import ProbeOutcome, StartFailed, Stopped
+from failover_kit.manager.resources import GroupRunner
 from failover_kit.spec.deadline import boottime_ms
+
+T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.root,
@@ -363,8 +369,137 @@ def test_a_server_that_stands_still_later_does_not_hide_that_the_action_ended(
 
     ended = asyncio.run(story())
     assert ended.code is None  # type: ignore[attr-defined]
-    assert "did not say how within 2 s" in ended.failure  # type: ignore[attr-defined]
+    assert "did not say how within 10 s" in ended.failure  # type: ignore[attr-defined]
+    assert ended.lost  # type: ignore[attr-defined]
     assert len(world.began()) == 1
+
+
+UNTIL = "began()\nimport sys, time\nwhile not os.path.exists({path!r}):\n    time.sleep(0.01)\nsys.exit(7)\n"
+
+
+async def _slow(world: World, retire: Callable[[], Awaitable[object]]) -> tuple[Ended, int]:
+    """One call is in progress while ``retire`` has the server asked no more; and the server's number."""
+    assert world.server is not None
+    pid, done = world.pid(), world.folder / "done"
+    first = asyncio.create_task(world.run(str(world.folder / "waits"), begin=world.server.begin))
+    while len(world.began()) < 1:
+        await asyncio.sleep(0.01)
+    await retire()
+    assert not world.server.ready()
+    assert not is_over(pid), "it has a call to report"
+    done.touch()
+    return await asyncio.wait_for(first, 60), pid
+
+
+def test_a_server_that_is_slow_goes_on_to_report_what_it_has_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, it would take every other call in progress with it: monitors that fail, stops that fail."""
+    waits = world.program("waits", UNTIL.format(path=str(world.folder / "done")))
+    quick = world.program("quick", "began()\n")
+    server = world.start(waits, quick)
+
+    async def too_slow() -> object:
+        monkeypatch.setattr(agentserver, "ANSWER_S", 1e-9)
+        ended = await world.run(quick, begin=server.begin)
+        assert (ended.code, ended.failure) == (0, ""), "executed"
+        return ended
+
+    ended, pid = asyncio.run(_slow(world, too_slow))
+    assert (ended.code, ended.failure) == (7, "")
+    assert len(world.began()) == 2
+    eventually(lambda: is_over(pid), "the server ends with its last call")
+    eventually(lambda: world.said, "it is said")
+    assert "did not answer within" in world.said[0]
+
+
+def test_files_that_change_under_a_call_do_not_lose_it(world: World) -> None:
+    """An upgrade while resources run: docs/howto/upgrade.md."""
+    waits = world.program("waits", UNTIL.format(path=str(world.folder / "done")))
+    quick = world.program("quick", "began()\n")
+    server = world.start(waits, quick)
+
+    async def changed() -> object:
+        world.program("quick", "began()\n\n")
+        return await world.run(quick, begin=server.begin)
+
+    ended, pid = asyncio.run(_slow(world, changed))
+    assert (ended.code, ended.failure) == (7, "")
+    eventually(lambda: is_over(pid), "the server ends with its last call")
+
+
+# --- what is lost with it is no fault of the resource ---------------------------------------------------------
+
+ONCE = "began()\nimport sys, time\nif {lives}:\n    time.sleep(900)\nsys.exit({code})\n"
+
+
+def group_of(world: World, body: str) -> GroupRunner:
+    """One resource whose agent does ``body`` for every action."""
+    program = world.program("IPaddr", body)
+    caller = Caller(
+        name="IPaddr",
+        instance="web-1-IPaddr",
+        kind=CallKind.OCF,
+        program=program,
+        monitor_interval_ms=0,
+        default_timeout_ms=60_000,
+    )
+    server = world.start(program)
+    plan = GroupPlan(GROUP, (caller,))
+    return GroupRunner(plan, world.space, lambda _: None, Calls(), begin=server.begin)
+
+
+async def _server_dies_in(world: World, action: Coroutine[object, object, T]) -> T:
+    """The first call of ``action`` loses its server."""
+    task = asyncio.create_task(action)
+    while not world.began():
+        await asyncio.sleep(0.01)
+    world.signal(signal.SIGKILL)
+    return await asyncio.wait_for(task, 60)
+
+
+def first_is_lost(world: World, code: int) -> str:
+    """It hangs when it is the first one that runs, else it ends with ``code``."""
+    return ONCE.format(lives=f"len(open({str(world.ledger)!r}).readlines()) == 1", code=code)
+
+
+def test_a_monitor_that_is_lost_is_asked_again(world: World) -> None:
+    runner = group_of(world, first_is_lost(world, 7))
+    answer = asyncio.run(_server_dies_in(world, runner.probe(1)))
+    assert answer.outcome is ProbeOutcome.STOPPED
+    assert len(world.began()) == 2
+
+
+def test_a_stop_that_is_lost_is_made_again(world: World) -> None:
+    lost = f"len(open({str(world.ledger)!r}).readlines()) == 1"
+    code = "0 if sys.argv[1] == 'stop' else 7"
+    stops = f"began()\nimport sys, time\nif {lost}:\n    time.sleep(900)\nsys.exit({code})\n"
+    runner = group_of(world, stops)
+    answer = asyncio.run(_server_dies_in(world, runner.stop(1)))
+    assert isinstance(answer, Stopped), answer
+    assert len(world.began()) == 3, "twice the stop, once the monitor"
+
+
+def test_a_start_that_is_lost_is_no_failed_start(world: World) -> None:
+    """The core stops the group and orders the start anew: nothing counts against the resource."""
+    lost = f"len(open({str(world.ledger)!r}).readlines()) == 2"  # the monitor before it is the first
+    body = f"began()\nimport sys, time\nif {lost}:\n    time.sleep(900)\nsys.exit(7)\n"
+    runner = group_of(world, body)
+
+    async def story() -> object:
+        task = asyncio.create_task(
+            runner.start(1, lambda: ("", Freshness(decided_ms=boottime_ms(), bound_ms=60_000)))
+        )
+        while len(world.began()) < 2:
+            await asyncio.sleep(0.01)
+        world.signal(signal.SIGKILL)
+        return await asyncio.wait_for(task, 60)
+
+    answer = asyncio.run(story())
+    assert isinstance(answer, StartFailed)
+    assert (answer.resource, "was lost" in answer.reason) == ("", True)
+    assert world.left() == []
+    assert len(world.began()) == 2
 
 
 CALLS = 30

@@ -119,7 +119,8 @@ class FakeServer:
 
     def __init__(self, reply: Callable[[socket.socket], None] | None) -> None:
         self._reply = reply
-        self.ended = 0
+        self.retired = ""
+        self.calls = 0
         self.descriptors: list[int] = []
 
     def ask(self, request: bytes, descriptors: list[int]) -> bool:
@@ -133,10 +134,14 @@ class FakeServer:
             self._reply(line)
 
         threading.Thread(target=play, daemon=True).start()
+        self.calls += 1
         return True
 
-    def end(self) -> None:
-        self.ended += 1
+    def over(self) -> None:
+        self.calls -= 1
+
+    def retire(self, why: str) -> None:
+        self.retired = why
 
 
 class FakeCell(CgroupCell):
@@ -177,9 +182,11 @@ def test_after_ready_the_child_is_told_to_go_and_its_code_comes_back() -> None:
     assert server.descriptors[0] == 77
     assert len(set(server.descriptors)) == 5
     assert over.wait(60)
-    assert (told, forked.poll(), forked.lost, server.ended) == ([GO], -9, "", 0)
+    assert (told, forked.poll(), forked.lost, server.retired, server.calls) == ([GO], -9, "", "", 1)
     forked.close()
     assert forked.poll() == -9
+    forked.close()
+    assert server.calls == 0, "over, once"
 
 
 @pytest.mark.parametrize("word", [b"refused", b"1", b"0", b"", b"ready"])
@@ -199,15 +206,15 @@ def test_any_other_word_begins_nothing(word: bytes) -> None:
     assert forked is None
     assert over.wait(60)
     assert after in ([], [b""]), "GO was never said"
-    assert server.ended == 0
+    assert (server.retired, server.calls) == ("", 0)
 
 
-def test_a_server_that_takes_no_request_is_ended() -> None:
+def test_a_server_that_takes_no_request_is_asked_no_more() -> None:
     forked, server = ask(None)
-    assert (forked, server.ended) == (None, 1)
+    assert (forked, server.retired, server.calls) == (None, "it took no request", 0)
 
 
-def test_a_server_that_does_not_answer_is_ended_and_its_late_answer_finds_nobody(
+def test_a_server_that_does_not_answer_is_asked_no_more_and_its_late_answer_finds_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(agentserver, "ANSWER_S", 0.001)
@@ -226,7 +233,7 @@ def test_a_server_that_does_not_answer_is_ended_and_its_late_answer_finds_nobody
 
     forked, server = ask(reply)
     closed.set()
-    assert (forked, server.ended) == (None, 1)
+    assert (forked, server.retired, server.calls) == (None, "it did not answer within 0.001 s", 0)
     assert over.wait(60)
     assert late == ["BrokenPipeError"]
 
@@ -330,4 +337,4 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def call(line: socket.socket) -> Forked:
     null = (FileIO("/dev/null"), FileIO("/dev/null"))
-    return Forked(line, os.open("/dev/null", os.O_RDONLY), null)
+    return Forked(line, os.open("/dev/null", os.O_RDONLY), null, lambda: None)

@@ -35,8 +35,9 @@ from failover_kit.manager.children import Freshness, expose_to_oom_killer
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.process import CLEAN_ENV
 
-ANSWER_S = 1.0
-"""From the request to READY it takes about a millisecond. After this the server is taken for hung, and ended."""
+ANSWER_S = 3.0
+"""From the request to READY it takes about a millisecond, on a starved machine a second. After this the call is
+executed, and the server is used no more; it ends with the last call that it has begun."""
 
 HELLO_S = 20.0
 """For the server's own start. Nobody waits for it: agents are executed meanwhile."""
@@ -81,24 +82,47 @@ class _Process:
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         self.control = control
+        self.retired = ""
+        """Why it is asked no more; "" while it may be."""
         self._process = process
         self._lock = threading.Lock()
+        self._calls = 0  # asked and not over: without the server nobody would know how they end
         self._pidfd = os.pidfd_open(process.pid)  # a pid might be somebody else's by the time a signal goes out
 
     def ask(self, request: bytes, descriptors: Sequence[int]) -> bool:
-        """Send one request; False when it cannot be sent at once."""
+        """Send one request, a call from now on; False when it cannot be sent at once. ``over`` must follow."""
         with self._lock:
+            if self.retired:
+                return False
             try:
                 socket.send_fds(self.control, [request], list(descriptors), socket.MSG_DONTWAIT)
             except OSError:
                 return False
+            self._calls += 1
         return True
+
+    def over(self) -> None:
+        """Of one call nothing is waited for any more."""
+        with self._lock:
+            self._calls -= 1
+            if self.retired and not self._calls:
+                self._kill()
+
+    def retire(self, why: str) -> None:
+        """Ask it no more. It ends when the calls that it has begun are over: each would be lost with it."""
+        with self._lock:
+            self.retired = self.retired or why
+            if not self._calls:
+                self._kill()
 
     def end(self) -> None:
         """At once; whatever it was asked and was not told to do ends with its line."""
         with self._lock:
-            if self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._pidfd >= 0:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def wait(self) -> int:
         """Until it has ended; its code. Nobody can be asked any more, then."""
@@ -151,7 +175,7 @@ class AgentServer:
 
     async def close(self) -> str:
         """No call is begun any more; those in progress are the caller's to end. "" or what of the server stays."""
-        self._give_up()
+        self._give_up(at_once=True)
         return await self._space.clear(AGENTS)
 
     def begin(
@@ -186,6 +210,7 @@ class AgentServer:
         finally:
             if forked is None:
                 cell.kill()  # whoever is there was never told to go; the executed agent comes after this
+            self._forget_retired(server)
         return forked
 
     # --- its life -------------------------------------------------------------------------------------
@@ -202,7 +227,8 @@ class AgentServer:
                 if ended or self._over:
                     server.end()
                 code = server.wait()
-                ended = ended or f"it ended ({f'killed by signal {-code}' if code < 0 else f'exit {code}'})"
+                how = f"killed by signal {-code}" if code < 0 else f"exit {code}"
+                ended = ended or "; ".join(filter(None, (server.retired, f"it ended ({how})")))
         except (OSError, subprocess.SubprocessError, ActionSpaceError) as error:
             ended = f"it cannot be started: {error}"
         with self._lock:
@@ -231,18 +257,25 @@ class AgentServer:
         expose_to_oom_killer(popen.pid)
         return _Process(popen, control)
 
-    def _give_up(self) -> bool:
+    def _forget_retired(self, server: _Process) -> None:
+        with self._lock:
+            if server.retired and self._server is server:
+                self._server = None
+
+    def _give_up(self, *, at_once: bool) -> bool:
         """Use it no more in this life. False when that was so already."""
         with self._lock:
             first, self._over = not self._over, True
             server, self._server = self._server, None
-            if server is not None:
-                server.end()
+        if server is not None and at_once:
+            server.end()
+        elif server is not None:
+            server.retire("it is used no more")
         return first
 
     def _outdated(self) -> None:
         """What the server imported is not what is on the disk now; nor is failoverd itself."""
-        if self._give_up():
+        if self._give_up(at_once=False):
             self._say(
                 "agent server: files of failover-kit or Python changed on disk, so it is used no more; "
                 "agents start as processes of their own until failoverd is restarted"
@@ -296,14 +329,15 @@ def _asked(server: _Process, cell: CgroupCell, request: bytes, freshness: Freshn
         (out, their_out), (err, their_err) = _pipe(ours, lent), _pipe(ours, lent)
         streams = [null.fileno(), their_out.fileno(), their_err.fileno()]
         if not server.ask(request, [entry.procs, *streams, theirs.fileno()]):
-            server.end()  # it has ended, or does not read any more
+            server.retire("it took no request")  # it has ended, or does not read any more
             return None
+        ours.callback(server.over)
         lent.close()  # so that the line ends when the server and its child have ended
         line.settimeout(ANSWER_S)
         try:
             word, received, _, _ = socket.recv_fds(line, _WORD_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         except TimeoutError:
-            server.end()  # it hangs
+            server.retire(f"it did not answer within {ANSWER_S:g} s")
             return None
         except OSError:
             return None
@@ -315,7 +349,7 @@ def _asked(server: _Process, cell: CgroupCell, request: bytes, freshness: Freshn
             freshness.require()  # PROTOCOL rules 1 and 21: nothing of the agent has run yet
         line.setblocking(False)
         ours.pop_all()
-    forked = Forked(line, received[0], (out, err))
+    forked = Forked(line, received[0], (out, err), server.over)
     # From here on it may have begun, whatever happens.
     try:
         line.send(GO)

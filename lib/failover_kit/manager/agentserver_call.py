@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from io import FileIO
 
-REPORT_S = 2.0
+REPORT_S = 10.0
 """From the end of an action to its exit code it takes a moment. After this the server is taken for hung."""
 
 _WORD_BYTES = 500
@@ -15,8 +16,12 @@ _WORD_BYTES = 500
 class Forked:
     """One call that the server forked and that was told to go. To ``children`` it is what a Popen is."""
 
-    def __init__(self, line: socket.socket, pidfd: int, streams: tuple[FileIO, FileIO]) -> None:
+    def __init__(
+        self, line: socket.socket, pidfd: int, streams: tuple[FileIO, FileIO], over: Callable[[], None]
+    ) -> None:
+        """``over`` is called once, when nobody waits for it any more."""
         self.stdout, self.stderr = streams
+        self._over = over
         self.line = line
         self.pidfd = pidfd
         self.lost = ""
@@ -51,3 +56,4 @@ class Forked:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+            self._over()

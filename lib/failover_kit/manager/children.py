@@ -14,7 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from failover_kit.manager.actionspace import ActionSpaceError, Cell, emptied, entering
 from failover_kit.manager.agentserver_call import REPORT_S, Forked
@@ -30,7 +30,11 @@ INPUT_LIMIT_BYTES = 1 << 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a call ended. ``code`` is None when it never ran or was killed; ``failure`` says why, then."""
+    """How a call ended. ``code`` is None when it never ran or was killed; ``failure`` says why, then.
+
+    ``lost``: not the agent's fault, nor did it take too long: its cell was emptied because the agent server could
+    not say how it ended.
+    """
 
     code: int | None
     stdout: str = ""
@@ -38,6 +42,7 @@ class Ended:
     began_ms: int
     ended_ms: int
     failure: str = ""
+    lost: bool = False
 
     def last_line(self) -> str:
         """The last line that says something, stderr first; "" when there is none."""
@@ -149,11 +154,10 @@ async def run_in(
         out, err = listener.text()
     if code is None:
         late = f"did not end within {timeout_ms / 1000:g} s and was killed"
-        if isinstance(child, Forked) and child.lost:
-            late = child.lost
-        ended = await _killed(cell, out, err, began_ms, late)
+        lost = child.lost if isinstance(child, Forked) else ""
+        ended = await _killed(cell, out, err, began_ms, lost or late)
         _reap_later(child)
-        return ended
+        return replace(ended, lost=bool(lost) and not cell.populated())
     return Ended(code=code, stdout=out, stderr=err, began_ms=began_ms, ended_ms=boottime_ms())
 
 

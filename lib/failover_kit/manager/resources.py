@@ -39,7 +39,7 @@ Look = tuple[Finding, str]
 
 
 class _Refused(Exception):
-    """The core does not allow the start any more."""
+    """The core does not allow the start any more, or how it ended was lost: no fault of the resource."""
 
 
 class GroupRunner:
@@ -144,7 +144,9 @@ class GroupRunner:
         cell = self._cell(op, caller, "start")
         if isinstance(cell, str):
             return cell, None
-        ended = await self._run(cell, caller, "start", freshness)
+        cell, ended = await self._run(cell, caller, "start", freshness)
+        if ended.lost:
+            raise _Refused(f"start of {caller.name} {ended.failure}")
         failure = caller.failure(ended)
         if failure:
             stays = await emptied(cell)
@@ -203,7 +205,7 @@ class GroupRunner:
         cell = self._cell(op, caller, "stop")
         if isinstance(cell, str):
             return cell
-        ended = await self._run(cell, caller, "stop", now=now)
+        cell, ended = await self._run(cell, caller, "stop", now=now)
         failure = caller.failure(ended)
         if failure:
             await emptied(cell)
@@ -249,17 +251,32 @@ class GroupRunner:
         *,
         interval_ms: int = 0,
         now: bool = False,
-    ) -> Ended:
-        timeout_ms = caller.timeout_ms(action)
-        with self._calls.during(f"{action} of {caller.name}, group {self.plan.name}", timeout_ms):
-            return await run_in(
+    ) -> tuple[Cell, Ended]:
+        """One call, and the cell it was made in at last.
+
+        A stop or monitor that was lost with the agent server is made once more, executed, in what is left of its
+        time: its cell is empty, and both may be repeated (OCF 1.1: a monitor changes nothing, a stop of what
+        is stopped succeeds). A start is the core's to order again, after a stop.
+        """
+        deadline = Deadline(caller.timeout_ms(action))
+        argv, environment = caller.argv(action, now=now), caller.environment(action, interval_ms)
+        what = f"{action} of {caller.name}, group {self.plan.name}"
+        with self._calls.during(what, deadline.left_ms()):
+            ended = await run_in(
                 cell,
-                caller.argv(action, now=now),
-                timeout_ms=timeout_ms,
-                environment=caller.environment(action, interval_ms),
+                argv,
+                timeout_ms=deadline.left_ms(),
+                environment=environment,
                 freshness=freshness,
                 begin=self._begin,
             )
+            if not ended.lost or action == "start" or deadline.expired():
+                return cell, ended
+            try:
+                cell = self._space.create(self.plan.name, f"again.{action}.{caller.instance}")
+            except ActionSpaceError:
+                return cell, ended
+            return cell, await run_in(cell, argv, timeout_ms=deadline.left_ms(), environment=environment)
 
     async def _monitor(self, op: int, caller: Caller, interval_ms: int = 0) -> tuple[Finding, str]:
         """One monitor and what it found."""
@@ -290,7 +307,7 @@ class GroupRunner:
         cell = self._cell(op, caller, "monitor")
         if isinstance(cell, str):
             return cell
-        ended = await self._run(cell, caller, "monitor", interval_ms=interval_ms)
+        cell, ended = await self._run(cell, caller, "monitor", interval_ms=interval_ms)
         stays = await emptied(cell)
         if stays:
             self._stuck[caller.instance] = cell
