@@ -11,7 +11,7 @@ import pytest
 
 from core_bench import CONFIG, DEADTIME_MS, EMPTY, KEEPALIVE_MS, Bench, stored
 from failover_kit.manager.actions import Start, Stop
-from failover_kit.manager.events import MonitorFailed, ProbeOutcome, Verb
+from failover_kit.manager.events import MonitorFailed, Persisted, ProbeOutcome, Verb
 from failover_kit.manager.records import CoreConfig, NodeRecord
 from failover_kit.manager.states import GroupState
 
@@ -119,6 +119,25 @@ def test_rule_15_the_count_is_on_the_disk_before_the_group_is_started_again() ->
         bench.write()
         bench.hear(AWAY)
     assert bench.core.durable_groups["cluster"].failures == 1
+
+
+def test_rule_15_a_slow_disk_delays_the_restart_and_not_the_stop() -> None:
+    """Seed 308868: an older record was being written; the right was on the disk, the count came after the start."""
+    bench = Bench()
+    bench.serve()
+    bench.core._dirty = True
+    bench.wait(KEEPALIVE_MS)
+    older = bench.unwritten()
+    assert older is not None
+    starts, op = bench.count(Start), bench.core.groups["cluster"].watch_op
+    bench.handle(MonitorFailed("cluster", op, "recordd", "not running"))
+    bench.stopped()
+    assert bench.count(Start) == starts, "what is being written does not have the count"
+    bench.handle(Persisted(older.token))
+    assert bench.count(Start) == starts
+    bench.write()
+    assert bench.core.durable_groups["cluster"].failures == 1
+    assert bench.count(Start) == starts + 1
 
 
 def test_the_operators_takeover_of_a_parked_group_begins_a_new_count() -> None:

@@ -48,7 +48,7 @@ class StartFacts:
 
 
 def may_start(facts: StartFacts) -> str:
-    """Rules 1, 3, 7, 9, 19, 21: "" when the group may be started now, else why not."""
+    """Rules 1, 3, 7, 9, 15, 19, 21: "" when the group may be started now, else why not."""
     wanted, durable = facts.wanted, facts.durable
     if not wanted.right:
         return "this node has no right to it"
@@ -58,6 +58,8 @@ def may_start(facts: StartFacts) -> str:
         return "the right is not on the disk yet"
     if not (wanted.held and durable.held):
         return "the intent to start is not on the disk yet"
+    if wanted.failures and (wanted.failures, wanted.failed_ms) != (durable.failures, durable.failed_ms):
+        return "the count of its failures is not on the disk yet"  # rule 15: a restart in place is counted first
     if wanted.parked:
         return f"parked: {wanted.parked}"
     if facts.ready:

@@ -19,7 +19,7 @@ from failover_kit.manager.actions import (
     SelfReset,
 )
 from failover_kit.manager.coredata import Group, Proof, Shot, ShotKind
-from failover_kit.manager.drill import DrillDecisions
+from failover_kit.manager.drill import BOOTED_MEANWHILE, DrillDecisions
 from failover_kit.manager.events import FenceDone, PlugsRead, PowerOnDone, Verb
 from failover_kit.manager.records import Beat, GroupClaim, PlugState
 from failover_kit.manager.states import GroupState, PeerState, PeerTrigger
@@ -430,6 +430,9 @@ class FenceDecisions(DrillDecisions):
             return False
         if late:
             self._alarm_false_proof()
+        if beat.boot_id != self.wanted.peer_boot_id:  # it was up when it was cut, which nobody knew for certain
+            self._change(peer_boot_id=beat.boot_id, fenced_boot_id=beat.boot_id)
+            self._drill_failed(BOOTED_MEANWHILE)
         return True
 
     def _alarm_false_proof(self) -> None:
