@@ -56,7 +56,8 @@ def _install_for_the_exam(world: World) -> None:
     """Both nodes are upgraded, or one of them only; that one cannot say what maintenance asks for, so not then."""
     if "upgrade" not in world.faults.kinds:
         return
-    bars = any(read_by(0, machine.disk.record)[1] for machine in world.machines)
+    records = [found for machine in world.machines for found in (machine.disk.record, machine.disk.in_flight)]
+    bars = any(read_by(0, record)[1] for record in records)  # what is being written may be there when it begins
     older = world.rng.choice(world.machines) if world.faults.mixed and not bars else None
     for machine in world.machines:
         world.install(machine, 0 if machine is older else MINOR)
