@@ -10,8 +10,6 @@ Everything here that blocks (at most ``ANSWER_S``) runs in threads: of ``childre
 from __future__ import annotations
 
 import os
-import select
-import signal
 import socket
 import subprocess
 import threading
@@ -31,6 +29,7 @@ from failover_kit.manager.actionspace import (
 )
 from failover_kit.manager.agentserver_call import Forked
 from failover_kit.manager.agentserver_child import GO, READY, REQUEST_LIMIT_BYTES, pack
+from failover_kit.manager.agentserver_process import ServerProcess
 from failover_kit.manager.children import Freshness, expose_to_oom_killer
 from failover_kit.spec.deadline import boottime_ms
 from failover_kit.spec.process import CLEAN_ENV
@@ -77,65 +76,6 @@ def _is_own(program: str, library: str) -> bool:
     return os.path.realpath(lib) == os.path.realpath(library)
 
 
-class _Process:
-    """A server, with our end of its pair. The lock: no number of a descriptor is used after it was closed."""
-
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
-        self.control = control
-        self.retired = ""
-        """Why it is asked no more; "" while it may be."""
-        self._process = process
-        self._lock = threading.Lock()
-        self._calls = 0  # asked and not over: without the server nobody would know how they end
-        self._pidfd = os.pidfd_open(process.pid)  # a pid might be somebody else's by the time a signal goes out
-
-    def ask(self, request: bytes, descriptors: Sequence[int]) -> bool:
-        """Send one request, a call from now on; False when it cannot be sent at once. ``over`` must follow."""
-        with self._lock:
-            if self.retired:
-                return False
-            try:
-                socket.send_fds(self.control, [request], list(descriptors), socket.MSG_DONTWAIT)
-            except OSError:
-                return False
-            self._calls += 1
-        return True
-
-    def over(self) -> None:
-        """Of one call nothing is waited for any more."""
-        with self._lock:
-            self._calls -= 1
-            if self.retired and not self._calls:
-                self._kill()
-
-    def retire(self, why: str) -> None:
-        """Ask it no more. It ends when the calls that it has begun are over: each would be lost with it."""
-        with self._lock:
-            self.retired = self.retired or why
-            if not self._calls:
-                self._kill()
-
-    def end(self) -> None:
-        """At once; whatever it was asked and was not told to do ends with its line."""
-        with self._lock:
-            self._kill()
-
-    def _kill(self) -> None:
-        if self._pidfd >= 0:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    def wait(self) -> int:
-        """Until it has ended; its code. Nobody can be asked any more, then."""
-        pidfd = select.poll()
-        pidfd.register(self._pidfd, select.POLLIN)
-        pidfd.poll()
-        with self._lock:  # before it is collected: until then the pidfd stands for it
-            os.close(self._pidfd)
-            self._pidfd = -1
-            self.control.close()
-        return self._process.wait()
-
-
 class AgentServer:
     """One server for all calls of a failoverd, started again when it ends. Used from several threads."""
 
@@ -145,7 +85,7 @@ class AgentServer:
         self._programs = frozenset(programs)
         self._say = say
         self._lock = threading.Lock()
-        self._server: _Process | None = None  # that has said hello
+        self._server: ServerProcess | None = None  # that has said hello
         self._keeper: threading.Thread | None = None
         self._started_ms = 0
         self._pause_ms = 0
@@ -236,7 +176,7 @@ class AgentServer:
         if wanted:
             self._say(f"agent server: {ended}; agents start as processes of their own until there is a new one")
 
-    def _spawned(self, stack: ExitStack) -> _Process:
+    def _spawned(self, stack: ExitStack) -> ServerProcess:
         """An ordinary child in a cell of its own."""
         cell = self._space.create(AGENTS, "server")
         stack.callback(cell.remove)
@@ -255,9 +195,9 @@ class AgentServer:
                 preexec_fn=entry.before_exec,  # noqa: PLW1509 - why this is sound: CgroupCell.entry
             )
         expose_to_oom_killer(popen.pid)
-        return _Process(popen, control)
+        return ServerProcess(popen, control)
 
-    def _forget_retired(self, server: _Process) -> None:
+    def _forget_retired(self, server: ServerProcess) -> None:
         with self._lock:
             if server.retired and self._server is server:
                 self._server = None
@@ -318,7 +258,7 @@ def _greeted(control: socket.socket) -> str:
     return f"it is not ready: {word.decode('utf-8', 'replace') or 'it ended'}"
 
 
-def _asked(server: _Process, cell: CgroupCell, request: bytes, freshness: Freshness | None) -> Forked | None:
+def _asked(server: ServerProcess, cell: CgroupCell, request: bytes, freshness: Freshness | None) -> Forked | None:
     """The call, begun. None: GO was not given, and never will be, because the line is closed."""
     with ExitStack() as ours, ExitStack() as lent:
         line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
