@@ -275,7 +275,7 @@ def _hearing(core: Core, counters: Counters) -> tuple[object, ...]:
         counters.append((MARK, core.nonce, core.stalled_counter))
     return (
         heard.nonce,
-        tuple(heard.candidates),
+        tuple(heard.candidates),  # of each the boot is that of its life
         tuple(sorted(heard.retired)),
         heard.beat and _said(heard.beat),
         stalled,
@@ -326,6 +326,7 @@ def _power(core: Core, counters: Counters) -> tuple[object, ...]:
             proof.confirmed,
             proof.takes,
             proof.command != 0,
+            proof.heard,
             tuple(proof.epochs.items()),
         ),
     )

@@ -140,7 +140,9 @@ def _copy_hearing(old: Hearing) -> Hearing:
     new = Hearing.__new__(Hearing)
     for name in Hearing.__slots__:
         setattr(new, name, getattr(old, name))
-    new.candidates = {nonce: Candidate(c.my_counter, c.counter) for nonce, c in old.candidates.items()}
+    new.candidates = {
+        nonce: Candidate(c.my_counter, c.counter, c.boot_id) for nonce, c in old.candidates.items()
+    }
     new.retired = set(old.retired)
     new.links = dict(old.links)
     new.unheard_ms = dict(old.unheard_ms)
