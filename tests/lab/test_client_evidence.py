@@ -120,7 +120,7 @@ def stop_and_wait(pid: int) -> None:
     while not re.search(r"^State:\tT", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
         assert time.monotonic() < until, "SIGSTOP had no effect"
         time.sleep(0.01)
-    before = Path("/proc/uptime").read_text().split()[0]  # in hundredths: what it asked in this one is not before "now"
+    before = Path("/proc/uptime").read_text().split()[0]  # hundredths: what it asked in this one counts
     while Path("/proc/uptime").read_text().split()[0] == before:
         time.sleep(0.001)
 
