@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from failover_kit.rehearsal.plan import PETE, peer_of
+from failover_kit.spec.deadline import Deadline
 from heartbeat.pair import HB, MOVE_MS, PAGE_OF_MIGRATION, PAGE_OF_SCRIPTS, START_MS, TAKEOVER_MS, Pair
 
 LAUNCHER = "/lib/failover-kit/compat/resource.d/failover-kit"
@@ -177,14 +179,22 @@ def _require_off_first(pair: Pair, here: str, there: str) -> None:
 
 def _require_launchers(pair: Pair, name: str, verb: str) -> None:
     """Heartbeat ran the agents' launchers on that node for the whole group, and all went well."""
-    calls = [
-        (os.path.basename(call["argv"][0]), call["code"], call["by"])
-        for call in pair.called(name)
-        if os.path.dirname(os.path.normpath(call["argv"][0])) == "/etc/ha.d/resource.d"
-        and call["argv"][-1] == verb
-        and call["ran"].endswith(LAUNCHER)
-    ]
+
+    def launched() -> list[tuple[str, int, str]]:
+        return [
+            (os.path.basename(call["argv"][0]), call["code"], call["by"])
+            for call in pair.called(name)
+            if os.path.dirname(os.path.normpath(call["argv"][0])) == "/etc/ha.d/resource.d"
+            and call["argv"][-1] == verb
+            and call["ran"].endswith(LAUNCHER)
+        ]
+
     wanted = [(script, 0, "ResourceManager") for script in (SCRIPTS if verb == "start" else SCRIPTS[::-1])]
+    calls = launched()
+    deadline = Deadline(30_000)
+    while len(calls) < len(wanted) and not deadline.expired():  # a call is written down when it has ended
+        time.sleep(0.1)
+        calls = launched()
     pair.stage.require(calls == wanted, f"{verb} on {name}: ran {calls}, expected {wanted}")
     for script in SCRIPTS:
         said = re.search(rf"info: Running /etc/ha\.d/+resource\.d/{script} .*{verb}$", pair.log(name), re.MULTILINE)
