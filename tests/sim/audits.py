@@ -229,6 +229,10 @@ class Audits:
                 self._request(machine, witness, event, event.terms)
             if event.verb is Verb.CONFIRM_DEAD and event.target == machine.peer.name:
                 self._word(machine, witness)
+            if event.verb is Verb.TAKEOVER:
+                self._forget_failures(machine)
+                for name in event.groups or self.groups:
+                    witness.books[name].failed_ms = None  # its next start is the operator's, no restart in place
         for action in actions:
             if isinstance(action, SendBeat):
                 self._beat(machine, daemon, witness, action.beat)
@@ -347,10 +351,6 @@ class Audits:
     def _command(self, machine: Machine, witness: Witness, event: Command) -> None:
         witness.commands[event.id] = (event.verb.value, event.groups)
         witness.given_ms[event.id] = witness.last_ms
-        if event.verb is Verb.TAKEOVER:
-            self._forget_failures(machine)
-            for name in event.groups or self.groups:
-                witness.books[name].failed_ms = None  # its next start is the operator's, and no restart in place
         if event.target != machine.peer.name:
             return
         if event.verb is Verb.FENCE:

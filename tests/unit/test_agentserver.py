@@ -6,6 +6,7 @@ import ast
 import os
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from failover_kit.manager.actionspace import CgroupCell, Entry
 from failover_kit.manager.agentserver import _asked, _greeted, facts, files_of, own_programs
 from failover_kit.manager.agentserver_call import Forked
 from failover_kit.manager.agentserver_child import GO, READY, pack, unpack
+from failover_kit.manager.agentserver_process import ServerProcess
 from failover_kit.manager.children import Freshness, TooOld
 
 TOP = Path(__file__).resolve().parents[2]
@@ -236,6 +238,18 @@ def test_a_server_that_does_not_answer_is_asked_no_more_and_its_late_answer_find
     assert (forked, server.retired, server.calls) == (None, "it did not answer within 0.001 s", 0)
     assert over.wait(60)
     assert late == ["BrokenPipeError"]
+
+
+def test_the_end_of_the_last_call_of_a_server_that_is_gone_is_no_error() -> None:
+    process = subprocess.Popen(["/bin/true"], env={})
+    with pair() as (control, _):
+        server = ServerProcess(process, control)
+        assert process.wait(60) == 0
+        assert server.ask(b"request", [])
+        server.retire("gone")
+        server.over()
+        server.end()
+        assert server.wait() == 0
 
 
 def test_a_decision_that_has_become_too_old_is_not_followed() -> None:

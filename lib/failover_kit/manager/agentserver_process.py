@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 class ServerProcess:
@@ -56,7 +57,8 @@ class ServerProcess:
 
     def _kill(self) -> None:
         if self._pidfd >= 0:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # ended, and collected by the kernel or somebody else
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def wait(self) -> int:
         """Until it has ended; its code. Nobody can be asked any more, then."""
