@@ -592,7 +592,9 @@ class Audits:
     def _status(self, machine: Machine, daemon: Daemon, witness: Witness) -> None:
         """What follows from time alone, looked at with each beat: silence, the watchdog, orders without an end."""
         config, core, now_ms = daemon.config, daemon.core, witness.last_ms
-        told_ms = now_ms - max(witness.floor_ms, witness.two_way_ms or 0)
+        # Recorded frames can crowd a life out of the core's few candidates; it is believed later then, once.
+        believed_ms = witness.believed_ms.setdefault(core.hearing.nonce, now_ms)
+        told_ms = now_ms - max(witness.floor_ms, believed_ms, witness.two_way_ms or 0)
         # Of a peer that never said in this life that it hears us it is not known yet whether it can.
         patience_ms = config.initdead_ms if witness.two_way_ms is None else config.deadtime_ms
         if core.peer_state is PeerState.UP and told_ms > patience_ms + config.keepalive_ms:

@@ -42,6 +42,7 @@ REGRESSIONS = {
     306267: "a replayed frame of a boot that was called dead came after another boot had answered",
     308868: "a restart in place while its count waited for an older record to be written",
     310542: "an older failoverd was installed for the exam while a record that bars it was being written",
+    553182: "a life that recorded frames had crowded out was believed later than the check thought",
     207240: "a failure from before the operator's takeover counted as a restart in place",
 }
 
