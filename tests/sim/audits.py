@@ -87,6 +87,8 @@ class Audits:
         self.state_lost = False
         self.starts = 0
         self.starts_of: dict[str, int] = {}
+        self.believed_ms: dict[tuple[str, str], int] = {}  # (life, life of its peer): from the first beat it believed
+        self.rights_since: dict[tuple[int, str], int] = {}  # the epoch from which on a disk has said right, always
         self.restarts: dict[tuple[int, str], list[int]] = {}  # monitors that failed in this boot
         self.drills = 0  # that ended well
         self.ping_moves: dict[str, int] = {}  # when a group was last moved by ping_failover
@@ -142,6 +144,12 @@ class Audits:
                 was = before.get(record.name)
                 if was is not None and (record.top < was.top or record.known < was.known):
                     self.fail(machine, f"rule 4: epoch of {record.name} went down on the disk: {was} -> {record}")
+        for record in new.groups:
+            key = (machine.index, record.name)
+            if not record.right or old is None or old.boot_id != new.boot_id:
+                self.rights_since.pop(key, None)
+            if record.right:
+                self.rights_since.setdefault(key, record.right)
         self.rights()
 
     def usable_right(self, machine: Machine, name: str) -> int:
@@ -183,7 +191,9 @@ class Audits:
         if stored is None or record is None or stored.boot_id != machine.boot_id:
             self.fail(machine, f"rules 1, 3: starts {name} without a record of this boot on its disk")
             return
-        if not record.right or record.right != action.epoch:
+        # A grant may be accepted while the start by an older right is under way: the right never ended.
+        since = self.rights_since.get((machine.index, name), record.right)
+        if not record.right or not since <= action.epoch <= record.right:
             here = f"its disk says right {record.right}"
             self.fail(machine, f"rules 1, 7: starts {name} by epoch {action.epoch}; {here}")
         witness = self.witness[machine.index]
@@ -441,7 +451,7 @@ class Audits:
             witness.handed_node is None or witness.handed_node.shots != action.record.shots
         ):
             witness.turns = self._turns(daemon, witness)  # a shot was decided
-            witness.quiet_turns = self._quiet_turns(daemon, witness)
+            witness.quiet_turns = 0 if self._pings_down(daemon, witness) else self._quiet_turns(daemon, witness)
         witness.handed_node = action.record
 
     def _record(
@@ -593,7 +603,7 @@ class Audits:
         """What follows from time alone, looked at with each beat: silence, the watchdog, orders without an end."""
         config, core, now_ms = daemon.config, daemon.core, witness.last_ms
         # Recorded frames can crowd a life out of the core's few candidates; it is believed later then, once.
-        believed_ms = witness.believed_ms.setdefault(core.hearing.nonce, now_ms)
+        believed_ms = self.believed_ms.setdefault((witness.nonce, core.hearing.nonce), now_ms)
         told_ms = now_ms - max(witness.floor_ms, believed_ms, witness.two_way_ms or 0)
         # Of a peer that never said in this life that it hears us it is not known yet whether it can.
         patience_ms = config.initdead_ms if witness.two_way_ms is None else config.deadtime_ms
@@ -790,12 +800,17 @@ class Audits:
             self.fail(machine, "rule 5: shoots a peer that left, and has every right itself")
         if silent_ms < min(self._turns(daemon, witness), witness.turns) * config.fence_delay_ms:
             self.fail(machine, f"rule 10: shoots after {silent_ms} ms of silence, before its turn")
-        # What was told before the silence counts in it; the peer's own word may say that the ping nodes are down.
+        # What was told before the silence counts in it.
         quiet = witness.quiet_ms is not None and witness.quiet_ms <= witness.last_ms - silent_ms
-        down = beat is not None and beat.reached == 0 and beat.digest == config.digest
+        down = self._pings_down(daemon, witness)
         least = min(self._quiet_turns(daemon, witness), witness.quiet_turns)
         if quiet and not down and silent_ms < least * config.fence_delay_ms:
             self.fail(machine, f"ping: reaches nobody and shoots after {silent_ms} ms, before turn {least}")
+
+    def _pings_down(self, daemon: Daemon, witness: Witness) -> bool:
+        """Whether the ping nodes are down by the peer's own word, too."""
+        beat = witness.beat
+        return beat is not None and beat.reached == 0 and beat.digest == daemon.config.digest
 
     def _quiet_turns(self, daemon: Daemon, witness: Witness) -> int:
         """The turns of a node that reaches no ping node: none of them is a turn the other can have."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from failover_kit.manager import law
 from failover_kit.manager.actions import ExitCode
 from failover_kit.manager.dialect import MINOR
 from failover_kit.manager.events import ShutdownRequested, Verb
@@ -205,8 +206,22 @@ def failover_bound_ms(world: World) -> int:
     return faults.deadtime_ms + 2 * faults.fence_delay_ms + shot_ms + persist_ms + faults.start_ms + 5_000
 
 
+def prove_again(world: World) -> None:
+    """What status asks the operator for when a drill disproved the plugs: also when a late frame did."""
+    for machine in world.machines:
+        daemon = machine.daemon
+        assert daemon is not None
+        if not law.plugs_disproved(daemon.core.wanted.drilled, daemon.config):
+            continue
+        world.command(machine, Verb.TAKEOVER)
+        converge(world)
+        world.command(machine, Verb.PROVE, (), machine.peer.name)
+        converge(world)
+
+
 def exam(world: World) -> None:
     """One plain fault against the healed pair, drawn by the seed."""
+    prove_again(world)
     holder = holder_of(world, world.faults.groups[0][0])
     subjects = SUBJECTS + LATER_SUBJECTS if world.faults.later_exams else SUBJECTS
     if world.faults.newer_exams:

@@ -73,7 +73,6 @@ class Witness:
         self.first_heard: dict[str, int] = {}
         self.high: dict[str, int] = {}
         self.current = ""
-        self.believed_ms: dict[str, int] = {}  # when a beat first went out with that life of the peer believed
         self.retired: set[str] = set()
         self.beat: Beat | None = None
         self.current_ms: int | None = None
