@@ -87,7 +87,7 @@ class Audits:
         self.state_lost = False
         self.starts = 0
         self.starts_of: dict[str, int] = {}
-        self.believed_ms: dict[tuple[str, str], int] = {}  # (life, life of its peer): from the first beat it believed
+        self.believed_ms: dict[tuple[str, str], int] = {}  # (life, life of its peer): believed since
         self.rights_since: dict[tuple[int, str], int] = {}  # the epoch from which on a disk has said right, always
         self.restarts: dict[tuple[int, str], list[int]] = {}  # monitors that failed in this boot
         self.drills = 0  # that ended well
