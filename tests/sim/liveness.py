@@ -15,7 +15,8 @@ from failover_kit.manager.events import ShutdownRequested, Verb
 from failover_kit.manager.records import ClusterView, GroupView, ProofState
 from failover_kit.manager.states import GroupState
 from sim import pings
-from sim.audits import PING_REST_MS, Violation
+from sim.audits_base import Violation
+from sim.audits_power import PING_REST_MS
 from sim.machine import Machine
 from sim.shell import read_by
 from sim.world import World

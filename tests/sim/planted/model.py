@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
-from sim.audits import Violation
+from sim.audits_base import Violation
 from sim.faults import Faults, draw
 from sim.run import run_world
 from sim.world import TracedCore
