@@ -44,6 +44,7 @@ REGRESSIONS = {
     310542: "an older failoverd was installed for the exam while a record that bars it was being written",
     553182: "a life that recorded frames had crowded out was believed later than the check thought",
     526657: "a shot was decided while the ping nodes were down by both nodes' word, and its record took 7 s",
+    540594: "a group was on its way home by a grant when the exam of a false proof began",
     566469: "a frame that came 16 s late disproved the plugs, and nobody proved them again before the exam",
     570189: "a grant was accepted while the start by an older right was under way",
     207240: "a failure from before the operator's takeover counted as a restart in place",
