@@ -49,7 +49,7 @@ from lab.machine import PowerEvent, now_ms
 from lab.parts import EmulatorControl, Link, Panel, Shelf
 from lab.places import Places
 
-MEMORY_MB = {"sysv": 384, "systemd": 512, "pacemaker": 640}
+MEMORY_MB = {"sysv": 384, "systemd": 512, "pacemaker": 640, "heartbeat": 512}
 
 
 class ImageFiles(Protocol):
@@ -99,7 +99,7 @@ class Lab:
     ) -> Self:
         """Build a lab; nothing is powered yet. It ends with ``close`` or this process, unless ``detached``.
 
-        ``image``: "sysv", "systemd" or "pacemaker" (built if need be, in a minute), or the files themselves.
+        ``image``: a kind of recipe.py, such as "sysv" (built if need be, in a minute), or the files themselves.
         ``memory_mb`` of each guest; ``arguments``: more words for the guests' kernels; ``project`` False: no second
         disk; ``switch_follows``: the switch is not at 192.0.2.219 until that is set on it (see ``benjamin``).
         Raises LabError; nothing is left then.
@@ -268,6 +268,6 @@ def _project(places: Places, kind: str) -> str:
     from lab.image import project, tools
 
     try:
-        return project.build(places.root, links={} if kind == "pacemaker" else project.LINKS)
+        return project.build(places.root, links={} if kind in ("pacemaker", "heartbeat") else project.LINKS)
     except tools.BuildError as error:
         raise LabError(f"the project's disk: {error}") from None

@@ -16,8 +16,8 @@ ID = ".project-id"
 FILES = ".project-files"
 COMPAT = "/usr/lib/failover-kit/compat"
 LINKS = {
-    # The HOWTO calls both by name; a package puts them there where the originals are not installed. In the image
-    # with Pacemaker cluster-glue is, and its names are left to it.
+    # The HOWTO calls both by name; a package puts them there where the originals are not installed. In the images
+    # with Pacemaker and Heartbeat cluster-glue is, and its names are left to it.
     "usr/sbin/stonith": f"{COMPAT}/stonith",
     "usr/sbin/fence_wti": f"{COMPAT}/fence_wti",
 }

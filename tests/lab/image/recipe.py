@@ -34,9 +34,10 @@ PACKAGES = {
     "sysv": (*COMMON_PACKAGES, "sysvinit-core", "sysv-rc", "insserv", "initscripts", "busybox", "busybox-syslogd"),
     "systemd": SYSTEMD_PACKAGES,
     "pacemaker": (*SYSTEMD_PACKAGES, "corosync", "pacemaker", "pacemaker-cli-utils"),
+    "heartbeat": (*SYSTEMD_PACKAGES, "heartbeat", "cluster-glue"),
 }
 KINDS = tuple(PACKAGES)
-INIT = {"sysv": "sysv", "systemd": "systemd", "pacemaker": "systemd"}
+INIT = {"sysv": "sysv", "systemd": "systemd", "pacemaker": "systemd", "heartbeat": "systemd"}
 """Which pid 1 a kind has, and with it which of the lab's own files."""
 
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -130,6 +131,6 @@ SYSTEMD_GENERATORS_KEPT = ("nfs-server-generator", "rpc-pipefs-generator", "syst
 also make a second unit of each init script."""
 
 SYSTEMD_DISABLED = ("nfs-server.service", "nfs-blkmap.service", "nfs-client.target", "remote-fs.target")
-PACEMAKER_DISABLED = ("corosync.service", "pacemaker.service")
+MANAGERS_DISABLED = {"pacemaker": ("corosync.service", "pacemaker.service"), "heartbeat": ("heartbeat.service",)}
 """Debian enables them, without a configuration that could work."""
 SYSTEMD_ENABLED = ("ssh.service", "rpcbind.service", "lab-ready.service")

@@ -61,8 +61,8 @@ def dress(tree: str, kind: str, public_key: str, log: str) -> str:
         _dress_sysv(tree, log)
     else:
         _dress_systemd(tree, log)
-    if kind == "pacemaker":
-        in_chroot(tree, ["systemctl", "disable", *recipe.PACEMAKER_DISABLED], log)
+    if kind in recipe.MANAGERS_DISABLED:
+        in_chroot(tree, ["systemctl", "disable", *recipe.MANAGERS_DISABLED[kind]], log)
     return _host_key(tree, log)
 
 
