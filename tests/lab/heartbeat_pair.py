@@ -48,6 +48,13 @@ class HeartbeatPair(PagePair):
         times = {"deadtime": DEADTIME_S * pace, "initdead": 2 * INITDEAD_S * pace}
         return {"ha.cf": HA_CF.format(**times), "haresources": howto_files(pace)["haresources"]}
 
+    def prepare(self) -> None:
+        """As every pair; and the plugs get the nodes' names, by which Heartbeat's plugin finds them."""
+        super().prepare()
+        at = [f"--ip={plan.SWITCH_ADDRESS}", "--password-file=/etc/ha.d/benjamin.password"]
+        names = [word for one in plan.NODES for word in ("--name", f"{one.plug}={one.name}")]
+        self.lab.pete.run(["failoverctl", "switch", "setup", *at, *names], timeout_s=PATIENCE_S)
+
     # --- doing -------------------------------------------------------------------------------------------
 
     def play(self, page: str, *sections: str, active: Guest | None = None) -> None:
