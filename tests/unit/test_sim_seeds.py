@@ -47,6 +47,7 @@ REGRESSIONS = {
     540594: "a group was on its way home by a grant when the exam of a false proof began",
     566469: "a frame that came 16 s late disproved the plugs, and nobody proved them again before the exam",
     570189: "a grant was accepted while the start by an older right was under way",
+    599912: "the same, once more",
     207240: "a failure from before the operator's takeover counted as a restart in place",
 }
 
