@@ -265,9 +265,9 @@ def _own_copies(files: ImageFiles, places: Places) -> dict[str, str]:
 
 
 def _project(places: Places, kind: str) -> str:
-    from lab.image import project, tools
+    from lab.image import project, recipe, tools
 
     try:
-        return project.build(places.root, links={} if kind in ("pacemaker", "heartbeat") else project.LINKS)
+        return project.build(places.root, links={} if kind in recipe.MANAGERS_DISABLED else project.LINKS)
     except tools.BuildError as error:
         raise LabError(f"the project's disk: {error}") from None

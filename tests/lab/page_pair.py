@@ -9,8 +9,7 @@ from __future__ import annotations
 import pathlib
 import re
 
-from lab import plan
-from lab.systemd_pair import HEART_UNIT, PASSWORD, PATIENCE_S, Pair
+from lab.systemd_pair import PASSWORD, Pair
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "howto" / "a-real-pair.md"
@@ -48,14 +47,8 @@ class PagePair(Pair):
         self.lab.boot(timeout_s=900)
         self.lab.panel.join("pete", "mclaws")
         for node in self.nodes:
-            heart = node.plan.nic("eth1")
-            unit = HEART_UNIT.format(address=heart.address, prefix=heart.prefix)
-            node.put("/etc/systemd/system/lab-heart.service", unit)
-            node.sh(
-                f"mkdir -p {plan.MOUNT_POINT}\nmkdir -p -m 700 /etc/ha.d\nsystemctl daemon-reload\n"
-                "systemctl enable --now lab-heart.service\nmodprobe aoe xfs nfsd\n",
-                timeout_s=PATIENCE_S,
-            )
+            self._prepare_links(node)
+            node.sh("mkdir -p -m 700 /etc/ha.d\n")
         self._prepare_switch()
         self._prepare_disk()
         self._measure()

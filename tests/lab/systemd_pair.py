@@ -184,20 +184,11 @@ class Pair:
         self.lab.boot("pete", "mclaws")
         self.lab.panel.join("pete", "mclaws")
         for node in self.nodes:
-            heart = node.plan.nic("eth1")
-            node.put(
-                "/etc/systemd/system/lab-heart.service",
-                HEART_UNIT.format(address=heart.address, prefix=heart.prefix),
-            )
             node.put("/etc/systemd/system/leaver.service", LEAVER_UNIT)
             node.put("/etc/systemd/system/holder.service", HOLDER_UNIT)
             node.put("/etc/exports", EXPORTS)
             node.put("/etc/nfs.conf.d/lab.conf", NFS_CONF)
-            node.sh(
-                f"mkdir -p {plan.MOUNT_POINT}\nsystemctl daemon-reload\n"
-                "systemctl enable --now lab-heart.service\nmodprobe aoe xfs nfsd\n",
-                timeout_s=PATIENCE_S,
-            )
+            self._prepare_links(node)
         self._prepare_switch()
         self._prepare_disk()
         self._remember()
@@ -209,6 +200,18 @@ class Pair:
             self.resources = found.pop()
             lines = self.lab.pete.get("/etc/ha.d/ha.cf").decode().splitlines()
             self.pace = next(int(line.split()[1]) for line in lines if line.startswith("deadtime ")) // DEADTIME_S
+
+    @staticmethod
+    def _prepare_links(node: Guest) -> None:
+        """The heartbeat link, the disk's and NFS's modules, and where the disk is mounted."""
+        heart = node.plan.nic("eth1")
+        unit = HEART_UNIT.format(address=heart.address, prefix=heart.prefix)
+        node.put("/etc/systemd/system/lab-heart.service", unit)
+        node.sh(
+            f"mkdir -p {plan.MOUNT_POINT}\nsystemctl daemon-reload\n"
+            "systemctl enable --now lab-heart.service\nmodprobe aoe xfs nfsd\n",
+            timeout_s=PATIENCE_S,
+        )
 
     def _prepare_switch(self) -> None:
         pete, password = self.lab.pete, "/root/switch.password"

@@ -37,18 +37,6 @@ class RightsAudits(PowerAudits):
                 self.rights_since.setdefault(key, record.right)
         self.rights()
 
-    def usable_right(self, machine: Machine, name: str) -> int:
-        """The epoch by which this node could start ``name`` now; 0 = none. Doubt counts as usable."""
-        stored = machine.disk.record
-        if not machine.boot_id or stored is None or stored.boot_id != machine.boot_id:
-            return 0
-        right = next((record.right for record in stored.groups if record.name == name), 0)
-        witness = self.witness[machine.index]
-        if right and machine.daemon is not None and witness is not None and name in witness.handed:
-            # Given up counts from the moment it was handed to Persist.
-            return right if witness.handed[name].right == right else 0
-        return right
-
     def rights(self) -> None:
         """At most one node has a usable right, and at most one is possibly active (S1), per group."""
         one, other = self.world.machines
