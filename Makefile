@@ -24,7 +24,7 @@ WORKERS  = 2
 ARGS     =
 
 .PHONY: help rehearsal lab lab-down lab-test howto disaster test lint sim explore counterexamples bench bench-agents bench-failover peers peers-heartbeat \
-    pacemaker heartbeat chaos campaign docs docs-test install install-compat deb rpm packages-test clean
+    pacemaker heartbeat chaos campaign docs docs-test install placed install-compat placed-compat deb rpm packages-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -120,6 +120,9 @@ bench-failover: ## failovers beside Heartbeat, Pacemaker and keepalived (root; A
 	$(PYTHON) bench/failover $(ARGS)
 
 install: ## install under DESTDIR (what the packages of debian/ and rpm/ call)
+	@umask 022 && $(MAKE) --no-print-directory placed
+
+placed: # directories and pages are everybody's to read, whatever root's umask is
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(OCFDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(COMPAT)/resource.d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(GLUEDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)/examples/mon
 	cd lib && find failover_kit -name '*.py' -exec install -D -m 0644 {} $(abspath $(DESTDIR)/$(LIBDIR))/{} \;
@@ -153,6 +156,9 @@ install: ## install under DESTDIR (what the packages of debian/ and rpm/ call)
 # Paths of other packages: fence-agents, cluster-glue and heartbeat. Only a package whose scripts divert theirs
 # (debian/failover-kit-compat.preinst), or the administrator of a machine without them, puts these in place.
 install-compat: ## Heartbeat's and fence_wti's names, under DESTDIR (a package of its own calls this)
+	@umask 022 && $(MAKE) --no-print-directory placed-compat
+
+placed-compat:
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(SHAREDIR)/heartbeat $(DESTDIR)$(MANDIR)/man8
 	ln -sfn $(COMPAT)/fence_wti $(DESTDIR)$(SBINDIR)/fence_wti
 	ln -sfn $(COMPAT)/stonith $(DESTDIR)$(SBINDIR)/stonith

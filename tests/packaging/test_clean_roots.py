@@ -115,7 +115,8 @@ def test_apt_finds_everything_that_the_packages_need(
     agent = "/usr/lib/ocf/resource.d/failover-kit/IPaddr"
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     assert '<resource-agent name="IPaddr"' in root.run([*nobody, agent, "meta-data"]).stdout
-    assert root.run(["failover-rehearsal", "--help"]).returncode == 0
+    played = root.run(["failover-rehearsal", "--scene", "1", "--html", ""], timeout_s=300).stdout
+    assert "PASSED" in played and "FAILED" not in played
     assert root.run(["stonith", "-L"]).returncode == 0
 
 
@@ -310,7 +311,22 @@ def test_a_failoverd_that_does_not_end_keeps_its_package(fresh: Root) -> None:
         "dpkg --remove failover-kit"
     )
     done = fresh.run(["bash", "-c", script], timeout_s=200)
-    assert "failoverd still runs, and its resources may; end it first" in done.stderr
+    assert "failoverd runs on this node; failoverctl status says what it holds" in done.stderr
+
+
+def test_a_diversion_of_the_administrators_is_named_and_stays(
+    peers: Root, tmp_path: pathlib.Path, debs: dict[str, pathlib.Path]
+) -> None:
+    """The second of the six: what was diverted before is given back, and dpkg is not left half-way."""
+    root = peers.copy(tmp_path / "root")
+    root.install(*(archive for name, archive in debs.items() if name != "failover-kit-compat"))
+    root.run(["dpkg-divert", "--local", "--rename", "--add", "/usr/sbin/fence_wti"])
+    root.put("/var/tmp/compat.deb", debs["failover-kit-compat"].read_bytes())
+    done = root.run(["dpkg", "-i", "/var/tmp/compat.deb"], check=False)
+    assert done.returncode == 1 and "/usr/sbin/fence_wti is diverted already" in done.stderr
+    assert root.run(["dpkg", "--audit"]).stdout == ""
+    assert root.run(["dpkg-divert", "--list", "failover-kit-compat"]).stdout == ""
+    assert root.run(["dpkg-divert", "--listpackage", "/usr/sbin/fence_wti"]).stdout == "LOCAL\n"
 
 
 def test_purge_removes_what_failoverd_wrote_and_leaves_the_configuration(fresh: Root, peers: Root) -> None:

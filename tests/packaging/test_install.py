@@ -139,11 +139,20 @@ def test_another_prefix_runs_from_there_and_the_unit_names_it(tmp_path: pathlib.
     assert (tmp_path / page.lstrip("/")).is_file(), f"the unit names {page}"
 
 
+def test_what_is_installed_is_everybodys_to_read_whatever_the_umask_of_root(tmp_path: pathlib.Path) -> None:
+    command = ["make", "-C", str(TOP), "install", "install-compat", f"DESTDIR={tmp_path}/root"]
+    subprocess.run(command, check=True, capture_output=True, timeout=600, umask=0o077)
+    for path in (tmp_path / "root").rglob("*"):
+        assert path.is_symlink() or path.stat().st_mode & 0o444 == 0o444, path
+        assert not path.is_dir() or path.stat().st_mode & 0o111 == 0o111, path
+
+
 def test_network_disks_and_dbus_come_before_the_unit_and_go_after_it(tree: pathlib.Path) -> None:
     """tests/labrun/test_systemd_deb.py shows that a machine's end follows it."""
     unit = (tree / "lib/systemd/system/failoverd.service").read_text()
-    after = unit.partition("\nAfter=")[2].partition("\n")[0].split()
-    assert {"network.target", "local-fs.target", "remote-fs-pre.target", "dbus.service"} <= set(after)
+    after = {word for line in unit.splitlines() if line.startswith("After=") for word in line[6:].split()}
+    assert {"network.target", "local-fs.target", "remote-fs-pre.target", "dbus.service"} <= after
+    assert {"blk-availability.service", "resource-agents-deps.target"} <= after
     assert "remote-fs.target" not in after, "a mount of the service itself would wait for it, and it for the mount"
 
 

@@ -183,6 +183,24 @@ def test_an_upgrade_leaves_it_and_its_resources_running_and_says_so(pete: Machin
     assert resources(pete) == (True, True)
 
 
+def test_the_package_cannot_be_removed_from_under_what_a_killed_failoverd_left(pete: Machine) -> None:
+    """Nobody else knows what holds the disk. It is started again and ended in good order, or the node is booted."""
+    drop_in = "/run/systemd/system/failoverd.service.d"
+    pete.run(["sh", "-ec", f"mkdir {drop_in}; printf '[Service]\nRestart=no\n' >{drop_in}/none.conf"])
+    pete.run(["systemctl", "daemon-reload"])
+    assert pete.run(["failoverd", "--left"], check=False).returncode == 3
+    pete.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "failoverd"])
+    pete.until("it is not started again", lambda: pete.unit("ActiveState") == "failed")
+    removed = pete.run(["dpkg", "--remove", *reversed(PACKAGES)], check=False, timeout_s=600)
+    assert removed.returncode == 1
+    assert "failoverd has ended and may have left running here: " in removed.stderr
+    assert resources(pete) == (True, True)
+    assert pete.run(["failoverd", "--left"], check=False).returncode == 7
+    pete.run(["sh", "-ec", f"rm -r {drop_in}; systemctl daemon-reload; systemctl start failoverd"])
+    pete.until("the group runs", lambda: runs(pete))
+    assert resources(pete) == (True, True)
+
+
 def test_at_the_end_the_group_goes_first_and_dbus_network_and_disks_last(pete: Machine, root: Root) -> None:
     pete.run(["systemctl", "start", "dbus.service"])
     pete.power_off()

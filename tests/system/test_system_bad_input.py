@@ -73,22 +73,52 @@ def test_a_node_name_that_is_not_in_ha_cf(node: Node) -> None:
 
 
 def test_everything_absent_is_said_at_once(node: Node) -> None:
-    """A script, an OCF agent, a serial device and a fence agent that do not exist."""
+    """A script, an OCF agent and a fence agent that do not exist."""
     config = node.home / "ha.d" / "ha.cf"
-    text = config.read_text().replace("/dev/pts/", "/dev/nosuch").replace("fence_test", "fence_nosuch")
-    config.write_text(text)
+    config.write_text(config.read_text().replace("fence_test", "fence_nosuch"))
     (node.home / "ha.d" / "haresources").write_text(f"{node.name} nosuch ocf:test:Nothing::a=b\n")
     code, said = refused(node)
     assert code == 6
     lines = said.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert all(line.startswith("failoverd: ") for line in lines)
-    assert "ha.cf:8:1: serial /dev/nosuch" in lines[0]
-    assert "no script 'nosuch'" in lines[1]
-    assert "no OCF agent test:Nothing" in lines[2]
-    assert "no fence agent" in lines[3]
+    assert "no script 'nosuch'" in lines[0]
+    assert "no OCF agent test:Nothing" in lines[1]
+    assert "no fence agent" in lines[2]
     assert "open-sesame" not in said
     assert node.pair.ledger() == []
+
+
+def test_a_serial_device_that_is_not_there_is_a_link_that_is_down(pair: Pair) -> None:
+    """An adapter that is pulled out keeps no node from serving."""
+    node, other = pair.nodes
+    device, absent = pair.cable.devices[0], str(node.home / "ttyUSB0")
+    config = node.home / "ha.d" / "ha.cf"
+    config.write_text(config.read_text().replace(device, absent))
+    done = subprocess.run(
+        node.command("--check"), env=node.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"there is no serial device {absent} here now: the link is down until it comes" in done.stdout
+    node.start()
+    other.start()
+    wait_until("they hear each other by the other link", lambda: node.peer() == other.peer() == "up")
+    Path(absent).symlink_to(device)
+    wait_until("the line is opened when it comes", lambda: all(not link["error"] for link in links(node)))
+
+
+def links(node: Node) -> list[dict[str, Any]]:
+    told = json.loads(node.ctl("status", "--json").stdout or "{}")
+    return told.get("links", [{"error": "does not answer"}])
+
+
+def test_an_interface_that_has_no_address_yet_is_no_fault_of_the_files(node: Node) -> None:
+    """Exit 1: systemd tries again (not after 6, RestartPreventExitStatus=)."""
+    with (node.home / "ha.d" / "ha.cf").open("a") as file:
+        file.write("ucast nosuch0\n")
+    code, said = refused(node)
+    assert code == 1
+    assert "interface nosuch0 has no IPv4 address here" in said
 
 
 def test_a_serial_device_that_is_a_file(node: Node) -> None:

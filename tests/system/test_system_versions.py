@@ -9,6 +9,8 @@ import pytest
 from pair import REPOSITORY, Node, Pair, wait_until
 from versions import NEWER, OLDER, installed
 
+from failover_kit.manager import leftbehind
+
 pytestmark = pytest.mark.root
 
 REFUSED = 3
@@ -47,6 +49,10 @@ def disturbs_nothing(pair: Pair, active: Node, node: Node, tree: Path) -> None:
     assert active.resources() == before
     assert pair.ledger() == ledger
     assert pair.switch_log() == []
+
+
+def mark_of(node: Node) -> Path:
+    return node.home / "run" / leftbehind.MARK
 
 
 def record_of(node: Node) -> Path:
@@ -124,9 +130,11 @@ def test_a_failoverd_that_does_not_exist_yet_is_understood(patient: Pair, newer:
     assert second.ctl("maintenance", "on").returncode == 0
     ledger = pair.ledger()
     assert first.leave() == 0
+    assert mark_of(first).read_text().strip(), "its group runs on, and nobody watches"
     first.tree = newer
     first.start()
     wait_until("they are alike", lambda: first.view().get("peer_release") == "0.9.0")
+    assert not mark_of(first).exists()
     assert first.leave() == 0
     first.tree = REPOSITORY
     first.start()

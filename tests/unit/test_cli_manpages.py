@@ -91,7 +91,7 @@ def test_mandoc_lint(name):
 
 def test_no_exit_code_is_forgotten():
     assert [code for code, _, _ in failoverctl.EXIT_STATUS] == list(ExitCode)
-    assert {failoverd.EXIT_BUG, 0, 1, 2, 3, 4, 6} == {code for code, _, _ in failoverd.EXIT_STATUS}
+    assert {failoverd.EXIT_BUG, 0, 1, 2, 3, 4, 6, 7} == {code for code, _, _ in failoverd.EXIT_STATUS}
 
 
 def test_no_exit_code_of_the_emulator_is_forgotten():
@@ -133,7 +133,7 @@ def emulated(words):
     ("manual", "parse", "number"),
     [
         (manuals.FAILOVERCTL, failoverctl.build_parser().parse_args, 12),
-        (manuals.FAILOVERD, failoverd.parser().parse_args, 1),
+        (manuals.FAILOVERD, failoverd.parser().parse_args, 2),
         (manuals.FENCE, read_argv, 2),
         (emulator_page.EMULATOR, emulated, 3),
     ],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import client, host
+from failover_kit.manager import client, host, leftbehind
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import Cell, Entry, emptied
 from failover_kit.manager.logs import PENDING_LIMIT, Log
@@ -70,8 +70,17 @@ def test_a_start_of_failoverd_stops_no_heartbeat_and_comes_after_it() -> None:
     assert "6" in words["RestartPreventExitStatus"]
 
 
-def test_a_start_of_heartbeat_is_refused_while_failoverd_serves() -> None:
-    assert settings("heartbeat-failoverd.conf") == ["[Unit]", f"AssertPathExists=!{client.DEFAULT_SOCKET}"]
+def test_a_start_of_heartbeat_is_refused_while_failoverd_serves_or_has_left_what_it_ran() -> None:
+    mark = os.path.join(os.path.dirname(client.DEFAULT_SOCKET), leftbehind.MARK)
+    asserted = [f"AssertPathExists=!{path}" for path in (client.DEFAULT_SOCKET, mark)]
+    assert settings("heartbeat-failoverd.conf") == ["[Unit]", *asserted]
+
+
+def test_a_passing_lack_is_tried_again_for_as_long_as_it_takes_and_threads_of_resources_bar_no_shot() -> None:
+    """systemd.unit(5): five starts in ten seconds by default. systemd.resource-control(5): TasksMax= counts the
+    resources' control groups below the unit's own, too."""
+    unit = settings("failoverd.service")
+    assert "StartLimitIntervalSec=0" in unit and "TasksMax=infinity" in unit
 
 
 def test_a_heartbeat_in_a_container_is_not_this_node_s(tmp_path: Path) -> None:

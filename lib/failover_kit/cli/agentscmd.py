@@ -109,8 +109,9 @@ def _copy_library(package: str, root: str) -> None:
     import py_compile
 
     place = os.path.join(root, LIBRARY)
-    fresh = f"{place}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = f"{place}.new", f"{place}.old"
+    for rest in (fresh, old):
+        shutil.rmtree(rest, ignore_errors=True)
     shutil.copytree(package, fresh, ignore=shutil.ignore_patterns("__pycache__"))
     compiled = compileall.compile_dir(
         fresh,
@@ -121,8 +122,11 @@ def _copy_library(package: str, root: str) -> None:
     )
     if not compiled:
         raise OSError(5, "a module could not be compiled", fresh)
-    shutil.rmtree(place, ignore_errors=True)
+    # Agents may run meanwhile: two renames, not the time in which some hundred files are deleted.
+    if os.path.lexists(place):
+        os.rename(place, old)
     os.rename(fresh, place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _place(source: str, path: str) -> None:

@@ -19,6 +19,7 @@ EXIT_STATUS = (
     (daemon.EXIT_SECOND, "a failoverd runs already", "With this state directory, on this node."),
     (daemon.EXIT_PERMISSION, "not root", "It mounts, sets addresses and cuts power, so it runs as root."),
     (daemon.EXIT_CONFIGURATION, "configuration", "All that is wrong in the files was said, each with its line."),
+    (daemon.EXIT_LEFT, "something is left", "With --left: one that ended may have left groups running here."),
     (EXIT_BUG, "a bug", "Resources were left as they are; the next failoverd adopts them."),
 )
 
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--syslog", action="store_true", help="log to syslog, too")
     options.add_argument("--check", action="store_true", help="check configuration and host, start nothing")
+    options.add_argument(
+        "--left", action="store_true", help="say what a failoverd that ended left running here, start nothing"
+    )
     options.add_argument("--foreground", action="store_true", help="the only way it runs; accepted for clarity")
     options.add_argument("--version", action="version", version=f"failoverd {VERSION}")
     return options
@@ -69,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         self_reset=given.self_reset,
         syslog=given.syslog,
         check_only=given.check,
+        left_only=given.left,
         alerts_dir=given.alerts_dir,
         metrics_file=given.metrics_file,
     )

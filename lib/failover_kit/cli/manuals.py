@@ -114,6 +114,7 @@ failoverd that is killed leaves what runs alone, and the next one adopts it.
     ),
     examples=(
         Example("Check the configuration and this node, and start nothing:", ("failoverd --check",)),
+        Example("May the package go, or another manager start?", ("failoverd --left",)),
         Example("Start it, now and at each boot:", ("systemctl enable --now failoverd",)),
     ),
     see_also=("failoverctl(8)", "fence_wti_ips800(8)", "systemctl(1)"),

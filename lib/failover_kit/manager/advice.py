@@ -66,7 +66,13 @@ def advice(config: ClusterConfig, links: Sequence[Link]) -> list[str]:
     found = []
     interfaces = {name for _, name in socket.if_nameindex()}
     for link in links:
-        if not isinstance(link, SerialLink) and link.interface not in interfaces:
+        if isinstance(link, SerialLink):
+            if not os.path.exists(link.device):
+                found.append(
+                    f"ha.cf:{link.line}:1: there is no serial device {link.device} here now: the link is down "
+                    "until it comes; correct the name, plug the adapter in, or load the driver of the port"
+                )
+        elif link.interface not in interfaces:
             there = ", ".join(sorted(interfaces))
             found.append(
                 f"ha.cf:{link.line}:1: there is no interface {link.interface} here now (there are: {there}): "

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, dialect, host, law, wire
+from failover_kit.manager import configfiles, dialect, host, law, leftbehind, wire
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import AGENTS, ActionSpace, CgroupSpace, find_space
 from failover_kit.manager.advice import advice, meaning, trusted_devices
@@ -67,9 +67,9 @@ EXIT_FAILED = 1
 EXIT_SECOND = 3
 EXIT_PERMISSION = 4
 EXIT_CONFIGURATION = 6
+EXIT_LEFT = 7
 
 RUN_DIR = "/run/failover-kit"
-SOCKET_NAME = "control.sock"
 STATE_DIR = "/var/lib/failover-kit"
 """With ``state`` (the durable record, the lock) and ``journal`` in it."""
 
@@ -88,6 +88,7 @@ class Options:
     self_reset: bool = False
     syslog: bool = False
     check_only: bool = False
+    left_only: bool = False
     alerts_dir: str = ""  # "" = alerts.d in config_dir
     metrics_file: str = ""  # "" = none
     search: Search = field(default_factory=lambda: default_search(os.environ))
@@ -131,10 +132,11 @@ def check_host(options: Options) -> Checked:
         )
     peer = config.peer_of(node)
     problems: list[str] = []
+    not_now: list[str] = []  # what may pass by itself: a start that comes later may succeed
     try:
         config = _resolved(config, node, peer)
     except ConfigError as error:
-        problems += [str(problem) for problem in error.problems]
+        not_now += [str(problem) for problem in error.problems]
     own = {str(address.ip) for ranges in host.own_networks().values() for address in ranges}
     own |= host.own_ipv6_addresses()
     links = configfiles.links_to_peer(config, own)
@@ -152,8 +154,8 @@ def check_host(options: Options) -> Checked:
     heartbeat = host.running_heartbeat()
     if heartbeat:
         problems.append(heartbeat)
-    if problems:
-        raise CannotStart(EXIT_CONFIGURATION, *problems)
+    if problems or not_now:
+        raise CannotStart(EXIT_CONFIGURATION if problems else EXIT_FAILED, *not_now, *problems)
     return Checked(
         node=node, peer=peer, loaded=loaded, config=config, links=links, plans=plans, agents=agents
     )
@@ -182,8 +184,8 @@ def _serial_problems(config: ClusterConfig) -> list[str]:
         try:
             if not stat.S_ISCHR(os.stat(link.device).st_mode):
                 problems.append(f"{where}: this is no character device; name the serial port, such as /dev/ttyS0")
-        except OSError as error:
-            problems.append(f"{where}: {error.strerror}; correct the name, or load the driver of the port")
+        except OSError:
+            pass  # an adapter that is pulled out is a link that is down until it comes (advice says so)
         refusal = serial_fits(frame_bytes, link.baud, config.timing.keepalive_ms)
         if refusal:
             problems.append(f"{where}: {refusal}")
@@ -323,7 +325,7 @@ class Daemon:
             shell.command,
             status,
             self._say,
-            os.path.join(self._options.run_dir, SOCKET_NAME),
+            os.path.join(self._options.run_dir, leftbehind.SOCKET_NAME),
             test_plugs=self._tester(shell, space).test,
         )
         return _Works(
@@ -352,6 +354,7 @@ class Daemon:
         """In this order: orders are taken before the first beat goes out, and systemd is told last."""
         works.journal.start()
         await works.control.start()
+        leftbehind.unmark(self._options.run_dir)
         self._catch_signals(works.shell)
         for link in self._links:
             link.start(works.receiver.take)
@@ -367,6 +370,7 @@ class Daemon:
         await works.shell.close()
         await self._close_agent_server()
         self._leave_watchdog(works.core)
+        leftbehind.mark(self._options.run_dir, leftbehind.held(works.core.durable, works.core.boot_id))
         await works.control.close()
         for link in self._links:
             link.close()
@@ -592,11 +596,13 @@ def _make_run_dir(path: str) -> None:
 
 
 def run(options: Options, complain: Callable[[str], None], tell: Callable[[str], None] = print) -> int:
-    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting, ``tell`` of --check."""
+    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting, ``tell`` of what is asked."""
     threading.stack_size(_STACK_BYTES)
     try:
         if os.geteuid() != 0:
             raise CannotStart(EXIT_PERMISSION, "failoverd must run as root: it mounts, sets addresses, cuts power")
+        if options.left_only:
+            return _tell_what_is_left(options, tell)
         checked = check_host(options)
         if options.check_only:
             _tell_of(checked, tell)
@@ -615,6 +621,26 @@ def _tell_of(checked: Checked, tell: Callable[[str], None]) -> None:
         tell(f"note: {note}")
     for line in advice(checked.config, checked.links):
         tell(f"warning: {line}")
+
+
+def _tell_what_is_left(options: Options, tell: Callable[[str], None]) -> int:
+    """For who removes the package or starts another manager: no configuration is needed, nothing is changed."""
+    if leftbehind.runs(options.run_dir):
+        raise CannotStart(EXIT_SECOND, "failoverd runs on this node; failoverctl status says what it holds")
+    remedy = (
+        "start failoverd and stop it in good order (end maintenance before), or boot this node; "
+        "nothing else knows what still holds the disk"
+    )
+    try:
+        names = leftbehind.held_by_record(options.state_dir, host.boot_id(options.boot_id_file))
+    except (leftbehind.Unreadable, host.HostError) as error:
+        raise CannotStart(EXIT_LEFT, f"what may run here is not known: {error}; {remedy}") from None
+    if names:
+        raise CannotStart(
+            EXIT_LEFT, f"failoverd has ended and may have left running here: {', '.join(names)}; {remedy}"
+        )
+    tell("failoverd does not run, and left nothing running here")
+    return 0
 
 
 def _run_locked(options: Options, checked: Checked) -> int:

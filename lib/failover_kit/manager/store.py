@@ -28,7 +28,7 @@ DEFAULT_DIR = "/var/lib/failover-kit/state"
 PERSIST_TIMEOUT_MS = 10_000
 """After this the core is told that the record is not durable. The disk may still finish it, in order."""
 
-_RECORD = "node.json"
+RECORD = "node.json"
 _DAMAGED = "node.json.damaged"
 _LOCK = "lock"
 _TEMPORARY = ".tmp"
@@ -76,7 +76,7 @@ class Store:
 
     def load(self) -> tuple[NodeRecord | None, str]:
         """The last record, or None; and a sentence when one was there that cannot be read (be loud)."""
-        path = os.path.join(self.directory, _RECORD)
+        path = os.path.join(self.directory, RECORD)
         try:
             with open(path, "rb") as file:
                 data = file.read(RECORD_LIMIT_BYTES + 1)
@@ -133,7 +133,7 @@ class Store:
             self._worker.close()
 
     def _write(self, data: bytes) -> None:
-        path = os.path.join(self.directory, _RECORD)
+        path = os.path.join(self.directory, RECORD)
         temporary = path + _TEMPORARY
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -166,7 +166,7 @@ class Store:
 def peek(directory: str = DEFAULT_DIR) -> NodeRecord | None:
     """The last record as it is now, from outside: takes no lock and changes nothing. None when it says nothing."""
     try:
-        with open(os.path.join(directory, _RECORD), "rb") as file:
+        with open(os.path.join(directory, RECORD), "rb") as file:
             return parse_record(file.read(RECORD_LIMIT_BYTES + 1))[0]
     except (OSError, ValueError):
         return None

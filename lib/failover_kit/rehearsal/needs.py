@@ -18,7 +18,7 @@ PROGRAMS = {
 }
 """Programs and the Debian packages that have them."""
 
-MODULES = {"serial": "python3-serial", "pexpect": "python3-pexpect"}
+MODULES = {"serial": "python3-serial"}
 FILESYSTEMS = ("xfs", "overlay")
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # include/uapi/linux/capability.h
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
