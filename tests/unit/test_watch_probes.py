@@ -276,6 +276,12 @@ def test_what_is_no_probe(text: str) -> None:
         parse(text)
 
 
+def test_without_ping_a_witness_that_needs_it_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_args, **_options: None)
+    with pytest.raises(ProbeError, match="not installed; apt install iputils-ping"):
+        parse("ping:127.0.0.1")
+
+
 def test_a_name_is_resolved_once_and_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_resolver(*_: object, **__: object) -> None:
         raise socket.gaierror(-3, "Temporary failure in name resolution")

@@ -596,7 +596,7 @@ def _make_run_dir(path: str) -> None:
 
 
 def run(options: Options, complain: Callable[[str], None], tell: Callable[[str], None] = print) -> int:
-    """failoverd as a whole. ``complain`` prints one line of what keeps it from starting, ``tell`` of what is asked."""
+    """failoverd as a whole. ``complain`` prints a line of what keeps it from starting, ``tell`` an answer."""
     threading.stack_size(_STACK_BYTES)
     try:
         if os.geteuid() != 0:

@@ -7,6 +7,7 @@ ends by its deadline and proves one thing only, which its text says.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ def parse(text: str, secured: tls.Settings | None = None) -> Probe:
             raise ProbeError(f"{text}: give the whole path, file:/PATH")
         return Probe(text, kind, path=rest)
     if kind == "ping":
+        if shutil.which("ping", path=CLEAN_ENV["PATH"]) is None:  # else every takeover would be refused one night
+            raise ProbeError(f"{text}: ping(8) is not installed; apt install iputils-ping")
         family, where = _resolve(text, rest, 0, socket.SOCK_DGRAM)
         return Probe(text, kind, family, where)
     if kind == "nfs":
