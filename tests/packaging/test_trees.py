@@ -59,7 +59,9 @@ def rpms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tree]:
         (folder / name).mkdir()
         script = 'rpm2cpio "$0" | cpio --quiet -idm'
         subprocess.run(["sh", "-c", script, str(archive)], cwd=folder / name, check=True, timeout=60)
-        trees[name] = read(folder / name)
+        # vendor-completions is Debian's; where rpm is at home zsh looks in site-functions.
+        found = read(folder / name)
+        trees[name] = {path.replace("site-functions", "vendor-completions"): found[path] for path in found}
     return trees
 
 
