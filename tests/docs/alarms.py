@@ -21,6 +21,7 @@ UNCODED = {
     "daemon.py": (
         "damaged-state",
         "newer-state",
+        "unusable-state",
         "no-fence-device",
         "action-space",
         "strangers",
