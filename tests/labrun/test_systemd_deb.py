@@ -180,7 +180,7 @@ def upgrade_says(node: Guest, later: Archives) -> None:
 
 
 def test_an_upgrade_under_running_resources_leaves_them_running(pair: Pair, later: Archives) -> None:
-    """The passive node first, then the active one; then, as docs/install.md says, the new version adopts."""
+    """The passive node first, then the active one; then, as docs/howto/upgrade.md says, the new version adopts."""
     pair.settle()
     pete, mclaws = pair.nodes
     cuts = pair.cuts()

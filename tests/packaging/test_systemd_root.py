@@ -175,7 +175,7 @@ def test_an_upgrade_leaves_it_and_its_resources_running_and_says_so(pete: Machin
     assert (pete.unit("NeedDaemonReload"), pete.unit("UnitFileState")) == ("no", "enabled")
     assert runs(pete)
     assert resources(pete) == (True, True)
-    # As docs/install.md says: the new one under the same resources.
+    # As docs/howto/upgrade.md says: the new one under the same resources.
     pete.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "failoverd"])
     pete.until("another failoverd runs", lambda: pete.unit("MainPID") not in (pid, "0"))
     pete.until("it runs the group", lambda: runs(pete))
