@@ -16,7 +16,9 @@ def as_pcs(cluster: Cluster, comments: Iterable[str] = ()) -> str:
 
     The cluster of both nodes must exist (``pcs cluster setup``), and nothing of these names in it.
     """
-    lines = ["#!/bin/sh -e", *(f"# {as_comment(comment)}" for comment in comments), ": ${PCS:=pcs}"]
+    head = [f"# {as_comment(comment)}" for comment in comments]
+    # Not in the first line, where "sh FILE" does not read it: a script that goes on leaves half a cluster.
+    lines = ["#!/bin/sh", *head, "set -e", ": ${PCS:=pcs}"]
     lines.append(_pcs("property", "set", *(f"{name}={value}" for name, value in cluster.properties)))
     for group in cluster.groups:
         for member in group.members:
@@ -44,6 +46,8 @@ def _pcs_words(primitive: Primitive) -> list[str]:
     for operation in primitive.operations:
         words += ["op", operation.name, f"interval={as_interval(operation.interval_ms)}"]
         words += [f"{name}={value}" for name, value in _op_facts(operation)]
+    if primitive.meta:
+        words += ["meta", *(f"{name}={value}" for name, value in primitive.meta)]
     return words
 
 
@@ -84,6 +88,8 @@ def _crm_primitive(primitive: Primitive) -> str:
     for operation in primitive.operations:
         facts = [("interval", as_interval(operation.interval_ms)), *_op_facts(operation)]
         parts.append(f"op {operation.name} " + " ".join(f"{name}={_crm(value)}" for name, value in facts))
+    if primitive.meta:
+        parts.append("meta " + " ".join(f"{name}={_crm(value)}" for name, value in primitive.meta))
     return " \\\n    ".join(parts)
 
 

@@ -6,10 +6,23 @@ Sources: Pacemaker Explained, "Fencing"; pacemaker-fenced(7) for pcmk_*; metadat
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from failover_kit.cib.model import Fate, Fence, Ids, Level, Operation, Primitive, Remark, as_interval, names
+from failover_kit.cib.model import (
+    FORGET_FAILURES_MS,
+    Fate,
+    Fence,
+    Ids,
+    Level,
+    Operation,
+    Primitive,
+    Remark,
+    as_interval,
+    names,
+    whole_seconds,
+)
 from failover_kit.cib.resources import Agents
 from failover_kit.manager.config import ClusterConfig, FenceDevice, is_secret_name
 from failover_kit.manager.configfiles import CONFIG_DIR
@@ -18,9 +31,13 @@ from failover_kit.manager.hacf_fencing import WTI_AGENT
 FENCE_TIMEOUT_MS = 90_000
 """Our agent's longest reboot (73 s, serial at 9600 baud) and something over; Pacemaker's own default is 60 s."""
 
+_OVER_MS = 15_000
+"""Beyond what an agent may take by its own times: it starts, and waits for the switch's one session."""
+
 MONITOR_INTERVAL_MS = 300_000
 MONITOR_TIMEOUT_MS = 60_000
-"""The switch has one session: a monitor waits for another node's, and must not come often."""
+"""The switch has one session: a monitor waits for another node's, and must not come often. The start of a device is
+a monitor, too, and Pacemaker would give it 20 s."""
 
 _WTI_OF_CLUSTERLABS = names(
     "ip ipaddr ipport username login password passwd password_script passwd_script command_prompt cmd_prompt "
@@ -49,57 +66,67 @@ class FenceCarrier:
     def carry(self) -> None:
         """Fill ``fences``, ``levels`` and ``remarks``."""
         for victim in self.config.nodes:
-            levels = self.config.devices_for(victim)
-            if not levels:
-                self._say(Fate.LEFT_OUT, f"fencing of {victim}", _NO_DEVICE)
-            found: dict[str, str] = {}
-            for devices in levels:
-                for device in devices:
-                    if device.name not in found:
-                        primitive = self._primitive(victim, device)
-                        if primitive is not None:
-                            found[device.name] = primitive.id
-                            self.fences.append(Fence(victim=victim, primitive=primitive))
-            if sum(len(devices) for devices in levels) > 1:
-                self._levels(victim, levels, found)
-        both_serve = len({group.home for group in self.config.groups}) > 1
-        if both_serve and self.fences:
+            self._victim(victim, self.config.devices_for(victim))
+        if self._both_may_serve() and self.fences:
             what = "fence_delay while both nodes serve"
-            why = "equal priorities give no head start; the devices of one node have pcmk_delay_base instead"
+            why = "equal priorities give no head start; the first device of one node has pcmk_delay_base instead"
             self._say(Fate.CHANGED, what, why)
 
-    def _levels(self, victim: str, levels: tuple[tuple[FenceDevice, ...], ...], found: dict[str, str]) -> None:
+    def _victim(self, victim: str, levels: tuple[tuple[FenceDevice, ...], ...]) -> None:
+        """The devices of the victim's complete levels, and no other: fenced takes any device that names a victim
+        which has no topology, and the half of a level that is left would then cut one of two supplies.
+        """
+        if not levels:
+            self._say(Fate.LEFT_OUT, f"fencing of {victim}", _NO_DEVICE)
+            return
+        kinds = {device.name: self._kind(victim, device) for devices in levels for device in devices}
+        whole = []
         for index, devices in enumerate(levels, 1):
-            lacking = [device.name for device in devices if device.name not in found]
+            lacking = list(dict.fromkeys(device.name for device in devices if kinds[device.name] is None))
             if lacking:
-                # Half of a level would be taken for a proof that it is not.
                 why = f"{' and '.join(lacking)} cannot be carried, and the rest of the level alone proves nothing"
                 self._say(Fate.LEFT_OUT, f"fence_level {victim} {index}", why)
-                continue
-            self.levels.append(
-                Level(victim=victim, index=index, devices=tuple(found[device.name] for device in devices))
-            )
+            else:
+                whole.append((index, devices))
+        if not whole:
+            self._say(Fate.LEFT_OUT, f"fencing of {victim}", _NO_LEVEL)
+        found: dict[str, str] = {}
+        for index, devices in whole:
+            for device in devices:
+                kind = kinds[device.name]
+                if kind is not None and device.name not in found:
+                    primitive = self._primitive(victim, device, kind, first=not found)
+                    found[device.name] = primitive.id
+                    self.fences.append(Fence(victim=victim, primitive=primitive))
+            if sum(len(devices) for devices in levels) > 1:
+                self.levels.append(
+                    Level(victim=victim, index=index, devices=tuple(found[device.name] for device in devices))
+                )
 
-    def _primitive(self, victim: str, device: FenceDevice) -> Primitive | None:
+    def _kind(self, victim: str, device: FenceDevice) -> str | None:
+        """The agent's name, as ``_type``; None also for a plug that pcmk_host_map cannot hold."""
         kind = self._type(device)
-        if kind is None:
-            return None
         plug = device.plug_for(victim)
-        if any(sign in plug for sign in ";: \t"):
-            why = f"plug {plug!r} of {victim} has a sign that parts words in pcmk_host_map"
+        if kind is not None and _in_host_map(plug, self.version) is None:
+            why = f"plug {plug!r} of {victim} has a sign that pcmk_host_map cannot hold there; rename that plug"
             self._say(Fate.LEFT_OUT, _place(device), why)
             return None
+        return kind
+
+    def _primitive(self, victim: str, device: FenceDevice, kind: str, *, first: bool) -> Primitive:
+        """One device for one victim; ``first``: of the level that is tried first."""
+        plug = device.plug_for(victim)
         own = device.agent == kind
         parameters = dict(self._parameters(device, kind) if own else self._theirs(device, kind))
         parameters["pcmk_host_check"] = "static-list"
         if plug == victim:
             parameters["pcmk_host_list"] = victim
         else:
-            parameters["pcmk_host_map"] = f"{victim}:{plug}"
-        homes = {group.home for group in self.config.groups}
-        if len(homes) > 1 and victim == self.config.nodes[0]:
-            # priority-fencing-delay should be twice the largest of these (its description in Pacemaker).
-            parameters["pcmk_delay_base"] = as_interval(self.config.fence_delay_ms // 2000 * 1000)
+            parameters["pcmk_host_map"] = f"{victim}:{_in_host_map(plug, self.version)}"
+        if first and self._both_may_serve() and victim == self.config.nodes[0]:
+            # priority-fencing-delay should be twice the largest of these (its description in Pacemaker). On one
+            # device alone: fenced waits so long before each device of a level, but once for the priority.
+            parameters["pcmk_delay_base"] = as_interval(whole_seconds(self.config.fence_delay_ms) // 2000 * 1000)
         if device.trusted:
             why = "Pacemaker believes every fence agent's exit code"
             self._say(Fate.DROPPED, f"fence_trust {device.name}", why)
@@ -109,9 +136,15 @@ class FenceCarrier:
             type=kind,
             parameters=tuple(parameters.items()),
             operations=(
+                Operation(name="start", timeout_ms=MONITOR_TIMEOUT_MS),
                 Operation(name="monitor", interval_ms=MONITOR_INTERVAL_MS, timeout_ms=MONITOR_TIMEOUT_MS),
             ),
+            meta=(("failure-timeout", as_interval(FORGET_FAILURES_MS)),),
         )
+
+    def _both_may_serve(self) -> bool:
+        """Two groups, of one home also: stickiness keeps them apart, and the nodes' priorities are equal then."""
+        return len(self.config.groups) > 1
 
     def _type(self, device: FenceDevice) -> str | None:
         """The agent's name for Pacemaker; None after a remark that says why there is none."""
@@ -187,6 +220,48 @@ class FenceCarrier:
             self.remarks.append(Remark(fate, what, why))
 
 
+def fence_timeout_ms(config: ClusterConfig) -> int:
+    """stonith-timeout: what failoverd allows a call, what the slowest device may take, and ``FENCE_TIMEOUT_MS``."""
+    needs = [_reboot_ms(device) + _OVER_MS for device in config.fence_devices if not device.stonith_type]
+    return max(FENCE_TIMEOUT_MS, config.op_timeout_ms, *needs)
+
+
+def _reboot_ms(device: FenceDevice) -> int:
+    """The longest reboot by the device's own parameters: fence.config.default_timeout_ms, with its defaults.
+
+    fence-agents' times have the same names, and defaults no longer than ours.
+    """
+    given = dict(device.parameters)
+
+    def ms(name: str, default_s: float = 0) -> int:
+        text = given.get(name, "")
+        seconds = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else default_s
+        return round(seconds * 1000)
+
+    if ms("timeout") and device.agent == WTI_AGENT:
+        return ms("timeout")
+    # Each screen is read twice on a serial line, ten bits for a byte (fence.config.line_ms).
+    slow_ms = 2 * 2048 * 10 * 1000 // (ms("baud", 9600) // 1000 or 9600) if "serial" in given else 0
+    phases = 1 + max(1, ms("retry_on", 1) // 1000)
+    total = ms("login_timeout", 10) + 2 * (ms("shell_timeout", 3) + slow_ms)
+    total += phases * (ms("power_timeout", 20) + ms("power_wait") + slow_ms)
+    return total + ms("delay") + ms("delay_random")
+
+
+def _in_host_map(plug: str, version: tuple[int, ...]) -> str | None:
+    """A plug as pcmk_host_map of that version reads it; None where it would be read as another.
+
+    From 2.1.2 on a sign behind a backslash is taken as it is, and every backslash deleted, so a plug has none;
+    later than 3.0.1 there is no such escape any more (build_port_aliases; Pacemaker's pull requests 2474 and 3967).
+    """
+    if not any(sign in plug for sign in "\\=:; \t"):
+        return plug
+    escapes = version == (2, 1) or (2, 1, 2) <= version < (3,)
+    if "\\" in plug or not escapes:
+        return None
+    return re.sub(r"([=:; \t])", r"\\\1", plug)
+
+
 def _place(device: FenceDevice) -> str:
     return f"ha.cf:{device.line}:1: fence device {device.name}"
 
@@ -195,4 +270,5 @@ _NO_DEVICE = (
     "ha.cf has nothing that cuts its power; Pacemaker starts nothing at all before there is a device "
     "(stonith-enabled stays true: without it a silent node would be taken for dead)"
 )
+_NO_LEVEL = "no level of it can be carried whole, and half a level cuts one of two supplies; it has no device there"
 

@@ -11,6 +11,9 @@ from enum import Enum
 
 INFINITY = "INFINITY"
 
+FORGET_FAILURES_MS = 600_000
+"""Ten minutes without a failure end failoverd's count (docs/haresources.md)."""
+
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -56,6 +59,7 @@ class Primitive:
     type: str
     parameters: tuple[tuple[str, str], ...] = ()
     operations: tuple[Operation, ...] = ()
+    meta: tuple[tuple[str, str], ...] = ()
 
     @property
     def agent(self) -> str:
@@ -131,6 +135,11 @@ class Ids:
 def as_interval(value_ms: int) -> str:
     """A time as Pacemaker reads one: ``10s``, ``1500ms``."""
     return f"{value_ms // 1000}s" if value_ms % 1000 == 0 else f"{value_ms}ms"
+
+
+def whole_seconds(value_ms: int) -> int:
+    """The time in ms, up to whole seconds: Pacemaker cuts properties down to them, pcs 0.11 refuses a fraction."""
+    return -(-value_ms // 1000) * 1000
 
 
 def names(text: str) -> frozenset[str]:

@@ -58,6 +58,7 @@ def _primitive(parent: etree._Element, primitive: Primitive) -> None:
     if primitive.provider:
         facts["provider"] = primitive.provider
     element = etree.SubElement(parent, "primitive", {**facts, "type": primitive.type})
+    _pairs(element, "meta_attributes", f"{primitive.id}-meta", primitive.meta)
     _pairs(element, "instance_attributes", f"{primitive.id}-params", primitive.parameters)
     if primitive.operations:
         operations = etree.SubElement(element, "operations")
