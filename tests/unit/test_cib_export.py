@@ -138,9 +138,9 @@ def test_crm_simulate_starts_it_at_home_in_order_and_fences_who_is_lost(search: 
 # Devices of both kinds on two levels, and a monitor with a depth: what no other test exports at once.
 IN_FULL = (
     f"{NODES}{DEVICE}fence_device walter fence_ipmilan ip=192.0.2.10 plug.pete=1\n"
-    "fence_level pete 1 benjamin walter\nfence_level mclaws 1 benjamin\n"
+    "fence_level pete 1 benjamin walter\nfence_level mclaws 1 benjamin\nfence_delay 38500ms\n"
 )
-DEEP = "pete Filesystem::/dev/sdb1::/srv::xfs::op_monitor_depth=10\n"
+DEEP = "pete Filesystem::/dev/sdb1::/srv::xfs::op_monitor_depth=10 IPaddr::192.0.2.5::op_monitor_interval=0\n"
 REMARK = "a remark; with 'signs' $HOME -- and more"
 
 
@@ -148,6 +148,19 @@ def an_empty_cib(folder: Path) -> Path:
     path = folder / "cib-of-a-tool.xml"
     path.write_text(subprocess.run(["cibadmin", "--empty"], capture_output=True, text=True, check=True).stdout)
     return path
+
+
+def test_a_pcs_script_ends_with_its_first_error(search: Search, tmp_path: Path) -> None:
+    """Also when it is run as "sh FILE", which does not look at the first line."""
+    from failover_kit.cib.commands import as_pcs
+
+    script, calls = tmp_path / "script", tmp_path / "calls"
+    script.write_text(as_pcs(exported(search)))
+    program(tmp_path, "fake")
+    (tmp_path / "fake").write_text(f"#!/bin/sh\necho call >>{calls}\nexit 1\n")
+    done = subprocess.run(["sh", str(script)], env={"PCS": str(tmp_path / "fake")}, timeout=60, check=False)
+    assert done.returncode == 1
+    assert calls.read_text() == "call\n"
 
 
 @pytest.mark.release
@@ -159,10 +172,11 @@ def test_the_pcs_commands_make_the_same_cluster(search: Search, tmp_path: Path) 
 
     script, file = tmp_path / "script", an_empty_cib(tmp_path)
     cluster = exported(search, IN_FULL, DEEP, agents=Agents.CLUSTERLABS)
+    assert dict(cluster.properties)["priority-fencing-delay"] == "39s"  # a fraction is refused
     script.write_text(as_pcs(cluster, [REMARK]))
     # --force: this machine has neither the units nor our agents where Pacemaker looks.
     environment = {**os.environ, "PCS": f"pcs -f {file} --force"}
-    subprocess.run(["sh", "-e", str(script)], env=environment, capture_output=True, timeout=300, check=True)
+    subprocess.run(["sh", str(script)], env=environment, capture_output=True, timeout=300, check=True)
     assert facts_of(etree.parse(str(file))) == facts_of(as_xml(cluster).getroottree())
 
 
@@ -222,7 +236,12 @@ def test_times_depth_and_failures_are_carried(search: Search) -> None:
         ("stop", 0, 120_000, 0, "fence"),
         ("monitor", 30_000, 90_000, 20, ""),
     ]
-    assert [op.name for op in address.operations] == ["start", "stop"]
+    # Left away, pcs would add the monitor of the agent's meta-data; with interval 0 it is the probe's time alone.
+    assert [(op.name, op.interval_ms, op.timeout_ms) for op in address.operations] == [
+        ("start", 0, 90_000),
+        ("stop", 0, 90_000),
+        ("monitor", 0, 90_000),
+    ]
     assert dict(cluster.groups[0].meta)["migration-threshold"] == "3"
 
 
@@ -270,15 +289,65 @@ def test_a_device_is_never_run_on_its_victim_and_levels_stand(search: Search) ->
     assert banned == {(fence.primitive.id, fence.victim) for fence in cluster.fences}
 
 
-def test_half_a_level_is_no_level(search: Search) -> None:
-    """What is left of it would be taken for a proof."""
+WALTER = {
+    "a plug nothing can hold": (Agents.OURS, r"ip=192.0.2.10 password_file=/w plug.pete=1\3 plug.mclaws=5"),
+    "a serial line": (Agents.CLUSTERLABS, "serial=/dev/ttyS1 password_file=/w plug.pete=1 plug.mclaws=5"),
+}
+
+
+@pytest.mark.parametrize("why", list(WALTER))
+def test_half_a_level_is_no_level(search: Search, why: str) -> None:
+    """What is left of it would be taken for a proof: fenced takes any device for a victim without topology."""
+    agents, line = WALTER[why]
+    devices = f"{DEVICE}fence_device walter fence_wti_ips800 {line}\nfence_level pete 1 benjamin walter\n"
+    cluster = exported(search, NODES + devices + "fence_level mclaws 1 benjamin\n", agents=agents)
+    assert [(level.victim, level.devices) for level in cluster.levels] == []
+    assert [fence.primitive.id for fence in cluster.fences] == ["fence-mclaws-benjamin"]
+    out = remarks(cluster, Fate.LEFT_OUT)
+    assert "fence_level pete 1" in out
+    assert "fencing of pete" in out
+
+
+def test_what_is_left_of_a_level_serves_where_another_level_has_it(search: Search) -> None:
     devices = DEVICE + (
-        "fence_device walter fence_wti_ips800 serial=/dev/ttyS1 password_file=/w plug.pete=1 plug.mclaws=5\n"
-        "fence_level pete 1 benjamin walter\nfence_level mclaws 1 benjamin walter\n"
+        f"fence_device walter fence_wti_ips800 {WALTER['a serial line'][1]}\n"
+        "fence_level pete 1 benjamin walter\nfence_level pete 2 benjamin\nfence_level mclaws 1 benjamin\n"
     )
     cluster = exported(search, NODES + devices, agents=Agents.CLUSTERLABS)
-    assert cluster.levels == ()
-    assert "fence_level pete 1" in remarks(cluster, Fate.LEFT_OUT)
+    assert [(level.victim, level.index, level.devices) for level in cluster.levels] == [
+        ("pete", 2, ("fence-pete-benjamin",)),
+    ]
+    assert [fence.primitive.id for fence in cluster.fences] == ["fence-pete-benjamin", "fence-mclaws-benjamin"]
+    assert "fencing of pete" not in remarks(cluster, Fate.LEFT_OUT)
+
+
+def as_fenced_reads(host_map: str) -> dict[str, str]:
+    """build_port_aliases of Pacemaker 2.1.2 to 2.1.x (daemons/fenced/fenced_commands.c), sign by sign."""
+    found, name, last, at = {}, None, 0, 0
+    while at <= len(host_map):
+        sign = host_map[at : at + 1]
+        if sign == "\\":
+            at += 1
+        elif sign and sign in "=:":
+            name, last = (host_map[last:at] if at > last else name), at + 1
+        elif sign == "" or sign in "; \t":
+            if name is not None:
+                found[name] = host_map[last:at].replace("\\", "")
+            name, last = None, at + 1
+        at += 1
+    return found
+
+
+@pytest.mark.parametrize("plug", ["1:3", "1:3,1:4", "a=b", "a;b", "a b"])
+def test_signs_of_a_plug_are_escaped_where_fenced_knows_how(search: Search, plug: str) -> None:
+    """A map read otherwise would cut somebody else's plug."""
+    device = f'fence_device walter fence_apc ip=192.0.2.10 "plug.pete={plug}" plug.mclaws=5\n'
+    maps = [dict(fence.primitive.parameters)["pcmk_host_map"] for fence in exported(search, NODES + device).fences]
+    assert [as_fenced_reads(text) for text in maps] == [{"pete": plug}, {"mclaws": "5"}]
+    for version in ((2, 0), (2, 1, 1), (3, 0)):
+        cluster = exported(search, NODES + device, version=version)
+        assert [fence.victim for fence in cluster.fences] == ["mclaws"]
+        assert "pcmk_host_map cannot hold" in remarks(cluster, Fate.LEFT_OUT)
 
 
 def test_both_nodes_serve_so_one_of_them_has_a_head_start(search: Search) -> None:
@@ -286,6 +355,58 @@ def test_both_nodes_serve_so_one_of_them_has_a_head_start(search: Search) -> Non
     delays = {fence.victim: dict(fence.primitive.parameters).get("pcmk_delay_base") for fence in cluster.fences}
     assert delays == {"pete": "18s", "mclaws": None}
     assert dict(cluster.properties)["priority-fencing-delay"] == "36s"
+
+
+def test_two_groups_of_one_home_can_be_apart_too(search: Search) -> None:
+    """Stickiness keeps them where they are; the nodes' priorities are equal then, and both shot at once."""
+    cluster = exported(search, resources=GROUP + "pete IPaddr::192.0.2.6/24/eth0\n")
+    delays = [dict(fence.primitive.parameters).get("pcmk_delay_base") for fence in cluster.fences]
+    assert delays == ["18s", None]
+
+
+def test_the_head_start_is_on_one_device_alone(search: Search) -> None:
+    """fenced waits before each device of a level: twice half the head start would be all of it."""
+    levels = "fence_level pete 1 benjamin walter\nfence_level pete 2 tom\nfence_level mclaws 1 benjamin\n"
+    boxes = "".join(f"fence_device {name} fence_apc ip={name} plug.pete=1\n" for name in ("walter", "tom"))
+    cluster = exported(search, NODES + DEVICE + boxes + levels, GROUP + "mclaws IPaddr::192.0.2.6/24/eth0\n")
+    delays = {f.primitive.id: dict(f.primitive.parameters).get("pcmk_delay_base") for f in cluster.fences}
+    assert {name for name, delay in delays.items() if delay} == {"fence-pete-benjamin"}
+
+
+def test_a_device_has_time_to_start_and_a_failed_start_is_forgotten(search: Search) -> None:
+    """Pacemaker gives a start 20 s, our agent on a serial line may take more; its failure would stay for ever."""
+    for fence in exported(search).fences:
+        assert [(op.name, op.interval_ms, op.timeout_ms) for op in fence.primitive.operations] == [
+            ("start", 0, 60_000),
+            ("monitor", 300_000, 60_000),
+        ]
+        assert fence.primitive.meta == (("failure-timeout", "600s"),)
+    names = [one.get("name") for one in as_xml(exported(search)).iterfind(".//primitive/meta_attributes/nvpair")]
+    assert names == ["failure-timeout"] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("op_timeout 30\n", 90),
+        ("op_timeout 120\n", 120),
+        ("op_timeout 90500ms\n", 91),
+        ("fence_device walter fence_apc ip=192.0.2.10 power_timeout=60 login_timeout=30\n", 30 + 6 + 120 + 15),
+        ("fence_device walter fence_wti_ips800 ip=192.0.2.10 password_file=/w timeout=200\n", 215),
+        ("fence_device walter fence_wti_ips800 serial=/dev/ttyS1 password_file=/w\n", 90),
+        ("fence_device walter fence_wti_ips800 serial=/dev/ttyS1 baud=2400 password_file=/w\n", 140),
+    ],
+)
+def test_fencing_may_take_what_failoverd_or_the_device_would(search: Search, line: str, seconds: int) -> None:
+    device = "" if line.startswith("fence_device") else DEVICE
+    assert dict(exported(search, NODES + line + device).properties)["stonith-timeout"] == f"{seconds}s"
+
+
+def test_times_of_properties_are_whole_seconds(search: Search) -> None:
+    """Pacemaker cuts them down, and pcs 0.11 refuses a fraction."""
+    cluster = exported(search, NODES + DEVICE + "fence_delay 38500ms\ninitdead 60001ms\n")
+    found = dict(cluster.properties)
+    assert (found["priority-fencing-delay"], found["dc-deadtime"]) == ("39s", "61s")
 
 
 # --- programs behind names ----------------------------------------------------------------------------------
@@ -332,6 +453,37 @@ def test_clusterlabs_agents_say_what_they_lack(search: Search) -> None:
     assert "needs fstype" in out
     assert "exportfs" in out
     assert "killnfsd" in remarks(cluster, Fate.DROPPED)
+
+
+def test_a_group_that_lacks_a_resource_is_not_started(search: Search, tmp_path: Path) -> None:
+    """Without its disk a service would write below the mount point."""
+    resources = "pete Filesystem::/dev/sdb1::/srv IPaddr::192.0.2.5\nmclaws IPaddr::192.0.2.6 killnfsd\n"
+    cluster = exported(search, resources=resources, agents=Agents.CLUSTERLABS)
+    roles = [dict(group.meta).get("target-role") for group in cluster.groups]
+    assert roles == ["Stopped", None]  # killnfsd is no part of the service: systemd stops nfsd
+    told = remarks(cluster, Fate.TO_DO)
+    assert "Filesystem:/dev/sdb1 is not in it, so it has target-role=Stopped" in told
+    assert all("target-role" not in dict(group.meta) for group in exported(search).groups)
+    if shutil.which("crm_simulate"):
+        path = tmp_path / "cib.xml"
+        path.write_text(as_text(cluster))
+        argv = ["crm_simulate", "-x", str(path), "-S", "-q", "1", "-u", "pete", "-u", "mclaws"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert "192.0.2.6 start on mclaws" in done
+        assert "192.0.2.5 start" not in done
+
+
+@pytest.mark.parametrize(("unit", "carried"), [
+    ("web.target", False), ("swapfile.swap", False), ("srv.automount", False),
+    ("web.socket", True), ("srv.mount", True), ("php8.1-fpm", True),
+])  # fmt: skip
+def test_units_that_pacemaker_does_not_know_are_left_out(search: Search, unit: str, carried: bool) -> None:
+    """It would ask systemd for web.target.service."""
+    cluster = exported(search, resources=f"pete IPaddr::192.0.2.5 systemd:{unit}\n")
+    assert (f"systemd:{unit}" in agents_of(cluster)) == carried
+    assert ("write a .service" in remarks(cluster, Fate.LEFT_OUT)) != carried
+    if not carried:
+        assert dict(cluster.groups[0].meta)["target-role"] == "Stopped"
 
 
 # --- secrets ------------------------------------------------------------------------------------------------

@@ -62,6 +62,10 @@ _THEIRS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
 }
+# lib/services/systemd.c, systemd_unit_extension: behind any other name Pacemaker puts ".service".
+_UNITS_KNOWN = ".service, .socket, .mount, .timer and .path"
+_UNITS_UNKNOWN = names("target swap slice scope device automount")
+
 _THEY_NEED = {"Filesystem": ("fstype",), "exportfs": ("fsid",)}
 
 
@@ -89,6 +93,14 @@ class Carrier:
             if theirs is None:
                 return None
             meant = theirs
+        kind = meant.type.rpartition(".")[2]
+        if meant.standard == "systemd" and kind in _UNITS_UNKNOWN:
+            why = (
+                f"Pacemaker knows {_UNITS_KNOWN}, and would ask for {meant.type}.service; write a .service that "
+                f"starts it, and name that in haresources"
+            )
+            self.remarks.append(Remark(Fate.LEFT_OUT, _place(resource), why))
+            return None
         parameters = tuple((name, value) for name, value in meant.parameters if not self._secret(resource, name))
         first = resource.name.partition(":")[2].rstrip("/").rpartition("/")[2]
         if resource.type in ("IPaddr", "IPaddr2") and resource.args:
@@ -126,10 +138,10 @@ class Carrier:
             Operation(name="start", timeout_ms=limit_ms("start")),
             Operation(name="stop", timeout_ms=limit_ms("stop"), on_fail="fence"),
         ]
-        if interval_ms:
-            found.append(
-                Operation(name="monitor", interval_ms=interval_ms, timeout_ms=limit_ms("monitor"), depth=depth)
-            )
+        # One of interval 0 never recurs, and is the probe's time alone. Without any pcs adds the agent's own.
+        depth = depth if interval_ms else 0
+        limit = limit_ms("monitor")
+        found.append(Operation(name="monitor", interval_ms=interval_ms, timeout_ms=limit, depth=depth))
         return tuple(found)
 
     # --- which agent -----------------------------------------------------------------------------------

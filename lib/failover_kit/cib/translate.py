@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from failover_kit.cib.fencing import FENCE_TIMEOUT_MS, FenceCarrier
+from failover_kit.cib.fencing import FenceCarrier, fence_timeout_ms
 from failover_kit.cib.model import (
+    FORGET_FAILURES_MS,
     Cluster,
     Fate,
     Ids,
     PacemakerGroup,
     Remark,
     as_interval,
+    whole_seconds,
 )
 from failover_kit.cib.resources import Agents, Carrier
 from failover_kit.manager.callers import Search
@@ -29,9 +31,6 @@ from failover_kit.manager.config import (
     UcastLink,
     cable_of,
 )
-
-FORGET_FAILURES_MS = 600_000
-"""Ten minutes without a failure end failoverd's count (docs/haresources.md)."""
 
 STAYS = "1000"
 """More than a home node's 100. Not INFINITY, as Heartbeat's conversion advised: nothing is more than that, and
@@ -85,17 +84,33 @@ def cluster_of(config: ClusterConfig, search: Search, wishes: Wishes, notes: tup
 
 
 def _group(config: ClusterConfig, group: Group, carrier: Carrier, ids: Ids) -> PacemakerGroup | None:
-    members = [made for resource in group.resources if (made := carrier.primitive(resource)) is not None]
+    members, holes = [], []
+    for resource in group.resources:
+        known = len(carrier.remarks)
+        made = carrier.primitive(resource)
+        if made is not None:
+            members.append(made)
+        elif any(remark.fate is Fate.LEFT_OUT for remark in carrier.remarks[known:]):
+            holes.append(resource.name)
     if not members:
         carrier.remarks.append(Remark(Fate.LEFT_OUT, f"group {group.name}", "nothing of it can be carried"))
         return None
-    meta = (
+    meta: tuple[tuple[str, str], ...] = (
         ("resource-stickiness", "0" if config.auto_failback else STAYS),
         ("migration-threshold", str(config.monitor_failures)),
         ("failure-timeout", as_interval(FORGET_FAILURES_MS)),
         ("priority", "1"),
     )
-    return PacemakerGroup(id=ids.make("group", group.name), home=group.home, members=tuple(members), meta=meta)
+    name = ids.make("group", group.name)
+    if holes:
+        # A service would start without its disk, and write below the mount point.
+        meta = (*meta, ("target-role", "Stopped"))
+        why = (
+            f"{', '.join(holes)} is not in it, so it has target-role=Stopped; put in what is lacking, then "
+            f"crm_resource --meta --resource {name} --set-parameter target-role --parameter-value Started"
+        )
+        carrier.remarks.append(Remark(Fate.TO_DO, f"group {name}", why))
+    return PacemakerGroup(id=name, home=group.home, members=tuple(members), meta=meta)
 
 
 def _properties(config: ClusterConfig, version: tuple[int, ...]) -> list[tuple[str, str]]:
@@ -103,9 +118,9 @@ def _properties(config: ClusterConfig, version: tuple[int, ...]) -> list[tuple[s
     found = [
         ("stonith-enabled", "true"),
         ("stonith-action", action),
-        ("stonith-timeout", as_interval(FENCE_TIMEOUT_MS)),
-        ("priority-fencing-delay", as_interval(config.fence_delay_ms)),
-        ("dc-deadtime", as_interval(config.timing.initdead_ms)),
+        ("stonith-timeout", as_interval(whole_seconds(fence_timeout_ms(config)))),
+        ("priority-fencing-delay", as_interval(whole_seconds(config.fence_delay_ms))),
+        ("dc-deadtime", as_interval(whole_seconds(config.timing.initdead_ms))),
     ]
     if version < NEW_NAMES_SINCE:
         return found
