@@ -501,6 +501,38 @@ def test_no_secret_is_in_anything_that_is_printed(search: Search, agents: Agents
     assert all(kind in dict(fence.primitive.parameters) for fence in cluster.fences)
 
 
+@pytest.mark.parametrize(
+    "name", ["apikey", "api-key", "api_key", "hexadecimal_kg", "hexadecimal-kg", "access_key", "secret_key"]
+)
+def test_secrets_by_all_the_names_of_fence_agents_stay_out(search: Search, name: str) -> None:
+    device = f"fence_device cloud fence_x ip=192.0.2.9 {name}={SECRET}\n"
+    resources = f"pete ocf:a:b::{name}={SECRET} IPaddr::192.0.2.5\n"
+    cluster = exported(search, NODES + device, resources)
+    said = tuple(str(remark) for remark in cluster.remarks)
+    assert SECRET not in as_text(cluster, said)
+    assert name in remarks(cluster, Fate.LEFT_OUT)
+    assert SECRET in as_text(exported(search, NODES + device, with_secrets=True))
+
+
+@pytest.mark.parametrize("agents", list(Agents))
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "Filesystem:://nas/share::/srv::cifs::OPTIONS",
+        "ocf:heartbeat:Filesystem::options=OPTIONS::device=//nas/share::directory=/srv::fstype=cifs",
+    ],
+)
+@pytest.mark.parametrize("word", ["password", "pass", "PASSWORD2"])
+def test_the_password_of_a_cifs_mount_stays_out(search: Search, agents: Agents, resource: str, word: str) -> None:
+    """mount.cifs(8): in the kernel's list of options two commas are one comma of the password."""
+    options = f"username=u,{word}={SECRET},,{SECRET},ro"
+    cluster = exported(search, resources=f"pete {resource.replace('OPTIONS', options)}\n", agents=agents)
+    said = tuple(str(remark) for remark in cluster.remarks)
+    assert SECRET not in as_text(cluster, said)
+    assert dict(cluster.groups[0].members[0].parameters)["options"] == "username=u,ro"
+    assert "credentials=FILE" in remarks(cluster, Fate.LEFT_OUT)
+
+
 def test_secrets_only_into_a_file_of_root_s(tmp_path: Path) -> None:
     (tmp_path / "ha.cf").write_text(NODES + DEVICE)
     (tmp_path / "haresources").write_text(GROUP)

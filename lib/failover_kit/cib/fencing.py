@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from failover_kit.cib.hostmap import escaped
 from failover_kit.cib.model import (
     FORGET_FAILURES_MS,
     Fate,
@@ -107,7 +108,7 @@ class FenceCarrier:
         """The agent's name, as ``_type``; None also for a plug that pcmk_host_map cannot hold."""
         kind = self._type(device)
         plug = device.plug_for(victim)
-        if kind is not None and _in_host_map(plug, self.version) is None:
+        if kind is not None and escaped(plug, self.version) is None:
             why = f"plug {plug!r} of {victim} has a sign that pcmk_host_map cannot hold there; rename that plug"
             self._say(Fate.LEFT_OUT, _place(device), why)
             return None
@@ -122,7 +123,7 @@ class FenceCarrier:
         if plug == victim:
             parameters["pcmk_host_list"] = victim
         else:
-            parameters["pcmk_host_map"] = f"{victim}:{_in_host_map(plug, self.version)}"
+            parameters["pcmk_host_map"] = f"{victim}:{escaped(plug, self.version)}"
         if first and self._both_may_serve() and victim == self.config.nodes[0]:
             # priority-fencing-delay should be twice the largest of these (its description in Pacemaker). On one
             # device alone: fenced waits so long before each device of a level, but once for the priority.
@@ -246,20 +247,6 @@ def _reboot_ms(device: FenceDevice) -> int:
     total = ms("login_timeout", 10) + 2 * (ms("shell_timeout", 3) + slow_ms)
     total += phases * (ms("power_timeout", 20) + ms("power_wait") + slow_ms)
     return total + ms("delay") + ms("delay_random")
-
-
-def _in_host_map(plug: str, version: tuple[int, ...]) -> str | None:
-    """A plug as pcmk_host_map of that version reads it; None where it would be read as another.
-
-    From 2.1.2 on a sign behind a backslash is taken as it is, and every backslash deleted, so a plug has none;
-    later than 3.0.1 there is no such escape any more (build_port_aliases; Pacemaker's pull requests 2474 and 3967).
-    """
-    if not any(sign in plug for sign in "\\=:; \t"):
-        return plug
-    escapes = version == (2, 1) or (2, 1, 2) <= version < (3,)
-    if "\\" in plug or not escapes:
-        return None
-    return re.sub(r"([=:; \t])", r"\\\1", plug)
 
 
 def _place(device: FenceDevice) -> str:

@@ -15,7 +15,15 @@ from enum import Enum
 from failover_kit.cib.model import Fate, Ids, Operation, Primitive, Remark, names
 from failover_kit.manager import heartbeatnames
 from failover_kit.manager.callers import OUR_PROVIDER, Caller, CallKind, Search, plan_groups
-from failover_kit.manager.config import ClusterConfig, Group, Resource, ResourceKind, is_secret_name
+from failover_kit.manager.config import (
+    ClusterConfig,
+    Group,
+    Resource,
+    ResourceKind,
+    is_secret_compared,
+    is_secret_name,
+    without_password,
+)
 
 
 class Agents(Enum):
@@ -101,8 +109,12 @@ class Carrier:
             )
             self.remarks.append(Remark(Fate.LEFT_OUT, _place(resource), why))
             return None
-        parameters = tuple((name, value) for name, value in meant.parameters if not self._secret(resource, name))
-        first = resource.name.partition(":")[2].rstrip("/").rpartition("/")[2]
+        parameters = tuple(
+            (name, self._option(resource, name, value))
+            for name, value in meant.parameters
+            if not self._secret(resource, name)
+        )
+        first = without_password(resource.name).partition(":")[2].rstrip("/").rpartition("/")[2]
         if resource.type in ("IPaddr", "IPaddr2") and resource.args:
             first = resource.args[0].partition("/")[0]
         return Primitive(
@@ -120,6 +132,14 @@ class Carrier:
         why = "a secret would stand in the CIB, where more people read; set it yourself with crm_resource"
         self.remarks.append(Remark(Fate.LEFT_OUT, f"{_place(resource)}, parameter {name}", why))
         return True
+
+    def _option(self, resource: Resource, name: str, value: str) -> str:
+        """The value; of mount options what is left without the password in them."""
+        told = without_password(value) if name == "options" else value
+        if told != value:
+            why = "a secret would stand in the CIB; put it into a file of root's and write credentials=FILE"
+            self.remarks.append(Remark(Fate.LEFT_OUT, f"{_place(resource)}, the password in {name}", why))
+        return told
 
     def _operations(self, resource: Resource, meant: _Meant) -> tuple[Operation, ...]:
         config = self._config
@@ -174,7 +194,8 @@ class Carrier:
     def _stand_in(self, resource: Resource) -> _Meant:
         other = self._stand_ins[resource.type]
         if resource.args:
-            why = f"its arguments ({' '.join(resource.args)}) are not handed on to {other.agent}"
+            told = " ".join(without_password(word) for word in resource.args)
+            why = f"its arguments ({told}) are not handed on to {other.agent}"
             self.remarks.append(Remark(Fate.CHANGED, _place(resource), why))
         return _Meant(other.kind.value, other.type, other.provider, other.parameters)
 
@@ -251,5 +272,13 @@ class Carrier:
         return _Meant("ocf", name, heartbeatnames.PROVIDER, parameters)
 
 
+def telling_name(group: Group) -> str:
+    """The group's name, or its first resource's type where the name was made of a secret."""
+    first = group.resources[0]
+    secret = any(is_secret_name(name) and not is_secret_compared(name) for name, _ in first.parameters)
+    values = (*first.args, *(value for _, value in first.parameters))
+    return first.type if secret or any(without_password(value) != value for value in values) else group.name
+
+
 def _place(resource: Resource) -> str:
-    return f"haresources:{resource.line}:{resource.column}: {resource.name}"
+    return f"haresources:{resource.line}:{resource.column}: {without_password(resource.name)}"

@@ -19,7 +19,7 @@ from failover_kit.cib.model import (
     as_interval,
     whole_seconds,
 )
-from failover_kit.cib.resources import Agents, Carrier
+from failover_kit.cib.resources import Agents, Carrier, telling_name
 from failover_kit.manager.callers import Search
 from failover_kit.manager.config import (
     ClusterConfig,
@@ -30,6 +30,7 @@ from failover_kit.manager.config import (
     SerialLink,
     UcastLink,
     cable_of,
+    without_password,
 )
 
 STAYS = "1000"
@@ -91,9 +92,10 @@ def _group(config: ClusterConfig, group: Group, carrier: Carrier, ids: Ids) -> P
         if made is not None:
             members.append(made)
         elif any(remark.fate is Fate.LEFT_OUT for remark in carrier.remarks[known:]):
-            holes.append(resource.name)
+            holes.append(without_password(resource.name))
     if not members:
-        carrier.remarks.append(Remark(Fate.LEFT_OUT, f"group {group.name}", "nothing of it can be carried"))
+        what = f"group {telling_name(group)}"
+        carrier.remarks.append(Remark(Fate.LEFT_OUT, what, "nothing of it can be carried"))
         return None
     meta: tuple[tuple[str, str], ...] = (
         ("resource-stickiness", "0" if config.auto_failback else STAYS),
@@ -101,7 +103,7 @@ def _group(config: ClusterConfig, group: Group, carrier: Carrier, ids: Ids) -> P
         ("failure-timeout", as_interval(FORGET_FAILURES_MS)),
         ("priority", "1"),
     )
-    name = ids.make("group", group.name)
+    name = ids.make("group", telling_name(group))
     if holes:
         # A service would start without its disk, and write below the mount point.
         meta = (*meta, ("target-role", "Stopped"))

@@ -39,13 +39,32 @@ MONITOR_FAILURES = 2
 
 STONITH_PREFIX = "stonith:"
 
-_SECRET_NAME = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"pass|secret|token|community|(private|api|access|auth|shared|encryption)[_-]?key|hexadecimal[_-]kg",
+    re.IGNORECASE,
+)
+_SECRET_COMPARED = re.compile(r"pass|secret|token|community|private_?key", re.IGNORECASE)
 _SECRET_ELSEWHERE = re.compile(r"(_|\b)(file|script|path)$", re.IGNORECASE)
+# mount.cifs(8): pass=, password=, password2=; two commas are one comma of the password.
+_SECRET_OPTION = re.compile(r"(^|[,:])\s*pass(word|wd)?2?=(?:[^,]|,,)*", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name carries a secret; ``password_file`` only says where one is."""
     return bool(_SECRET_NAME.search(name)) and not _SECRET_ELSEWHERE.search(name)
+
+
+def is_secret_compared(name: str) -> bool:
+    """As ``is_secret_name``, by the names the first version knew.
+
+    For what two versions compare while a pair is upgraded, digests and names of groups: it must not change.
+    """
+    return bool(_SECRET_COMPARED.search(name)) and not _SECRET_ELSEWHERE.search(name)
+
+
+def without_password(options: str) -> str:
+    """Mount options, or a text that ends in them, without the password that cifs takes there."""
+    return _SECRET_OPTION.sub(lambda found: found[1] if found[1] == ":" else "", options).removeprefix(",")
 
 
 def _shown(parameters: tuple[tuple[str, str], ...]) -> str:
@@ -601,6 +620,6 @@ def _meaning(parameters: tuple[tuple[str, str], ...], with_secrets: bool) -> tup
     """
 
     def counts(name: str) -> bool:
-        return with_secrets if is_secret_name(name) else not _SECRET_NAME.search(name)
+        return with_secrets if is_secret_compared(name) else not _SECRET_COMPARED.search(name)
 
     return tuple(sorted((name, value if counts(name) else "") for name, value in parameters))

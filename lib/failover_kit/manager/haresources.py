@@ -22,6 +22,7 @@ from failover_kit.manager.config import (
     Parsed,
     Resource,
     ResourceKind,
+    is_secret_compared,
     is_secret_name,
 )
 from failover_kit.manager.configtext import Report, Word, nearest, shown, split_words, text_lines, time_ms
@@ -382,7 +383,7 @@ def _group_name(first: Resource) -> str:
     addresses = _addresses(first)
     if addresses:
         return _UNSAFE_IN_NAME.sub("_", addresses[0])[:GROUP_NAME_BYTES]
-    values = first.args or tuple(value for name, value in first.parameters if not is_secret_name(name))
+    values = first.args or tuple(value for name, value in first.parameters if not is_secret_compared(name))
     tail = _plain_path(values[0]).rpartition("/")[2] if values else ""
     name = f"{first.type}:{tail}" if tail else first.type
     return _UNSAFE_IN_NAME.sub("_", name)[:GROUP_NAME_BYTES]
