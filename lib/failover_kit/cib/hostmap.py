@@ -65,7 +65,8 @@ def static_plug(primitive: Primitive) -> str:
 
 def plug_of(primitive: Primitive, victim: str) -> str:
     """The plug of that node: the agent's own parameter, what pcmk_host_map gives, else the node's name."""
-    return static_plug(primitive) or host_map(dict(primitive.parameters).get("pcmk_host_map", "")).get(victim, victim)
+    mapped = host_map(dict(primitive.parameters).get("pcmk_host_map", ""))
+    return static_plug(primitive) or mapped.get(victim, victim)
 
 
 def is_plug(name: str) -> bool:

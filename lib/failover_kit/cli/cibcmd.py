@@ -28,13 +28,13 @@ EXPLANATION = (
     "Run it on one of the nodes: which program a name stands for is looked up there. What is not the same under "
     "Pacemaker, or cannot be carried, is told on standard error, a line each; what is left out the cluster lacks. "
     "Passwords stay out: the devices get the name of a file. Exit code: 0 all of it is there, 1 something was "
-    "left out, 2 usage, 4 no permission, 6 the configuration cannot be used."
+    "left out, 2 usage, 4 no permission, 6 the configuration cannot be used, or python3-lxml is not installed."
 )
 IMPORT_HELP = "print ha.cf and haresources for a two-node CIB that fits, and what does not"
 IMPORT_EXPLANATION = (
     "Reads the output of cibadmin --query. Links are not in a CIB: give them, as for init. authkeys is not "
     "written; failoverctl init makes one. Exit code: 0 all of it fits, 1 something does not and was left out, "
-    "2 usage, or no CIB of two nodes, 3 there are files already, 4 no permission."
+    "2 usage, or no CIB of two nodes, 3 there are files already, 4 no permission, 6 python3-lxml is not installed."
 )
 
 FORMATS = ("cib", "pcs", "crm", "corosync")
@@ -118,6 +118,8 @@ def _exported(options: argparse.Namespace, loaded: LoadedConfig, wishes: Wishes)
         text = _text(options, loaded, cluster)
     except ValueError as error:
         return _complain(ExitCode.CONFIGURATION, f"a value of these files cannot stand in a CIB: {error}")
+    except ModuleNotFoundError as error:
+        return _without_lxml(error)
     if options.output:
         try:
             _write(options.output, text, 0o600)
@@ -228,6 +230,13 @@ def _not_written(path: str, error: OSError) -> int:
     return _complain(ExitCode.PERMISSION if denied else ExitCode.FAILED, text)
 
 
+def _without_lxml(error: ModuleNotFoundError) -> int:
+    """The answer where lxml is not installed: the package only suggests it. Raises ``error`` again for another."""
+    if (error.name or "").partition(".")[0] != "lxml":
+        raise error
+    return _complain(ExitCode.CONFIGURATION, "XML needs the Python module lxml; install the package python3-lxml")
+
+
 def _complain(code: ExitCode, text: str) -> int:
     _say(text)
     return code.value
@@ -260,9 +269,12 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_import(options: argparse.Namespace) -> int:
     """Read, translate, print or write; returns the exit code."""
-    from failover_kit.cib.imported import Importer, Terms
+    try:
+        from failover_kit.cib.imported import Importer, Terms
+        from failover_kit.cib.readxml import NotACib, Reader
+    except ModuleNotFoundError as error:
+        return _without_lxml(error)
     from failover_kit.cib.model import Fate
-    from failover_kit.cib.readxml import NotACib, Reader
     from failover_kit.cib.resources import Agents
 
     try:
