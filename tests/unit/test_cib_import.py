@@ -179,6 +179,8 @@ def test_failback_is_on_where_home_outweighs_staying() -> None:
         ("nonsense", "not XML"),
         ("<html/>", "no CIB"),
         ("<cib><configuration><nodes/></configuration></cib>", "0 nodes"),
+        ('<cib><configuration><nodes><node id="1" uname="pete&#10;fence_delay 0"/><node id="2" uname="b"/></nodes>'
+         "</configuration></cib>", "name"),
         ('<!DOCTYPE cib [<!ENTITY x SYSTEM "file:///etc/passwd">]><cib><configuration/></cib>', "document type"),
     ],
 )
@@ -476,6 +478,14 @@ def test_a_value_never_becomes_another_parameter(value: str) -> None:
     assert "share" not in lines
     assert lines.startswith("pete ocf:heartbeat:IPaddr2")
     assert "left out: primitive share" in left
+
+
+@pytest.mark.parametrize("unit", ["web::op_stop_timeout=1", "web mclaws", "web&#10;mclaws 192.0.2.9"])
+def test_the_name_of_a_unit_never_becomes_more(unit: str) -> None:
+    _, lines, left = imported(primitive("web", "systemd:UNIT").replace("UNIT", unit) + ADDRESS + DEVICES)
+    assert lines.count("\n") == 1
+    assert "web" not in lines
+    assert "left out: primitive web" in left
 
 
 def test_an_ipv6_address_reads_back_as_itself() -> None:

@@ -170,24 +170,29 @@ class Importer:
             if value != given:
                 why = "a secret: put it into a file of root's and write credentials=FILE"
                 lost(f"{what}, the password in {name}", why)
-        if primitive.standard != "ocf":
-            return "::".join([f"{primitive.standard}:{kind}", *self._operations(primitive)])
         if self.terms.agents is Agents.OURS and provider == "heartbeat" and kind in _OURS:
             provider, kind = OUR_PROVIDER, _OURS[kind]
-        head = [f"ocf:{provider}:{kind}", *(f"{name}={value}" for name, value in parameters)]
-        word = "::".join([*head, *self._operations(primitive)])
-        if not self._reads_back(word, parameters):
+        agent = f"ocf:{provider}:{kind}" if primitive.standard == "ocf" else f"{primitive.standard}:{kind}"
+        parameters = parameters if primitive.standard == "ocf" else []
+        given_words = [f"{name}={value}" for name, value in parameters]
+        word = "::".join([agent, *given_words, *self._operations(primitive)])
+        if not self._reads_back(word, agent, parameters):
             lost(what, "a name or value with :: or = in it would be read as another; write the line yourself")
             return ""
         return word
 
-    def _reads_back(self, word: str, parameters: list[tuple[str, str]]) -> bool:
-        """Whether failoverd finds just these parameters in the word; ``::`` parts them, but not in an address."""
+    def _reads_back(self, word: str, agent: str, parameters: list[tuple[str, str]]) -> bool:
+        """Whether failoverd finds just these parameters in the word; ``::`` parts them, but not in an address.
+
+        A word that it refuses may stand where nothing else can be made of it: the refusal is a remark.
+        """
         parsed = haresources.parse(f"{self.found.nodes[0]} {word}\n", self.found.nodes)
         if parsed.value is None:
-            return "\n" not in word and " " not in word and "::" not in "".join(value for _, value in parameters)
+            texts = (agent, *(text for pair in parameters for text in pair))
+            return not any("::" in text or re.search(r"\s", text) for text in texts)
         resources = [resource for group in parsed.value for resource in group.resources]
-        return len(resources) == 1 and list(resources[0].parameters) == parameters
+        read = [(resource.agent, list(resource.parameters)) for resource in resources]
+        return read == [(agent, parameters)]
 
     def _operations(self, primitive: Primitive) -> list[str]:
         words = []

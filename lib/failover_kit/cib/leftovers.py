@@ -43,7 +43,7 @@ def _of_node(node: str, pair: etree._Element) -> Remark:
         return Remark(Fate.LEFT_OUT, what, f"here it may serve; failoverctl standby {node} once failoverd runs")
     if name == "maintenance" and _on(pair):
         return Remark(Fate.LEFT_OUT, what, "here it is cared for from the start; see failoverctl maintenance")
-    return Remark(Fate.DROPPED, what, "nodes have no attributes")
+    return Remark(Fate.DROPPED, f"node {node}, {name}", "nodes have no attributes")
 
 
 def _on(pair: etree._Element) -> bool:

@@ -27,6 +27,7 @@ _TIME = re.compile(r"([0-9]{1,9})\s*(us|usec|ms|msec|s|sec|m|min|h|hr)?")
 _MS = {"us": 0.001, "usec": 0.001, "ms": 1, "msec": 1, "m": 60_000, "min": 60_000, "h": 3_600_000, "hr": 3_600_000}
 _NODES = (None, "", "member", "normal")
 _FENCING_NAMES = {"fencing-enabled": "stonith-enabled", "fencing-action": "stonith-action"}
+_NODE_NAME = re.compile(r"[a-z0-9._-]{1,255}")
 _UNFENCING = ("fence_scsi", "fence_mpath")
 _MOST = 1_000_000
 
@@ -116,6 +117,8 @@ class Reader:
         if not named:  # one that was never loaded, as export-cib prints it
             named = [place.node for place in places] + [fence.victim for fence in fences]
         found = tuple(dict.fromkeys(name.lower() for name in named if name))
+        if any(not _NODE_NAME.fullmatch(name) for name in found):
+            raise NotACib("a node's name has a sign that no name of a machine has; correct uname")
         if len(found) != 2:
             raise NotACib(f"{len(found)} nodes ({', '.join(found[:5])}); a pair has exactly two")
         return found[0], found[1]
