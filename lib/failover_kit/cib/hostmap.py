@@ -1,6 +1,7 @@
 """``pcmk_host_map`` and ``pcmk_host_list``: which nodes a fence device cuts, and by which plug.
 
-Source: build_port_aliases and its like in Pacemaker's daemons/fenced/fenced_commands.c, 2.0 to 3.0.
+Source: build_port_aliases and its like in Pacemaker's daemons/fenced/fenced_commands.c, 2.0 to 3.0. Escapes, ``=``,
+deleted backslashes and the first place of the own plug were tried with 2.1.5 (pacemaker-fenced --stand-alone).
 """
 
 from __future__ import annotations
