@@ -32,6 +32,7 @@ def test_the_wait_before_fencing_is_deadtime_and_the_turns_of_rule_10(
 
 
 def advised(links: str) -> list[str]:
+    """Of links whose devices are there: any device will do."""
     config = hacf.parse(f"node pete mclaws\n{links}").value
     assert config is not None
     return advice(config, config.links)
@@ -40,7 +41,7 @@ def advised(links: str) -> list[str]:
 @pytest.mark.parametrize(
     ("links", "said"),
     [
-        ("serial /dev/ttyS0\n", "one link only"),
+        ("serial /dev/null\n", "one link only"),
         ("ucast lo 192.0.2.1\nucast lo 192.0.2.2\n", "one link only"),
         ("ucast lo 192.0.2.1\nucast6 lo fe80::1\nmcast lo 239.0.0.43 700\n", "all links are on one cable (lo)"),
     ],
@@ -49,10 +50,15 @@ def test_media_on_one_cable_are_one_link(links: str, said: str) -> None:
     assert advised(links) == [
         f"ha.cf: {said}: its failure looks like the peer's; add a second of another kind"
     ]
-    assert advised(f"{links}serial /dev/ttyS1\n") == []
+    assert advised(f"{links}serial /dev/zero\n") == []
 
 
 @pytest.mark.parametrize("line", ["bcast fknone0", "mcast fknone0 239.0.0.43", "mcast6 fknone0 ff12::43"])
 def test_an_interface_that_is_not_there_is_told_of_every_medium(line: str) -> None:
-    (told,) = advised(f"serial /dev/ttyS0\n{line}\n")
+    (told,) = advised(f"serial /dev/null\n{line}\n")
     assert told.startswith("ha.cf:3:1: there is no interface fknone0 here now")
+
+
+def test_a_serial_device_that_is_not_there_is_told_and_keeps_nobody_from_starting() -> None:
+    (told,) = advised("serial /dev/null\nserial /dev/fknone0\n")
+    assert told.startswith("ha.cf:3:1: there is no serial device /dev/fknone0 here now: the link is down")
