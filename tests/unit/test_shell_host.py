@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from failover_kit.manager import client, host, leftbehind
+from failover_kit.cli import failoverd
+from failover_kit.manager import client, daemon, host, leftbehind
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import Cell, Entry, emptied
 from failover_kit.manager.logs import PENDING_LIMIT, Log
@@ -76,11 +77,27 @@ def test_a_start_of_heartbeat_is_refused_while_failoverd_serves_or_has_left_what
     assert settings("heartbeat-failoverd.conf") == ["[Unit]", *asserted]
 
 
-def test_a_passing_lack_is_tried_again_for_as_long_as_it_takes_and_threads_of_resources_bar_no_shot() -> None:
-    """systemd.unit(5): five starts in ten seconds by default. systemd.resource-control(5): TasksMax= counts the
-    resources' control groups below the unit's own, too."""
-    unit = settings("failoverd.service")
-    assert "StartLimitIntervalSec=0" in unit and "TasksMax=infinity" in unit
+def test_threads_of_resources_bar_no_shot() -> None:
+    """systemd.resource-control(5): TasksMax= counts the resources' control groups below the unit's own, too."""
+    assert "TasksMax=infinity" in settings("failoverd.service")
+
+
+def test_a_passing_lack_is_tried_for_as_long_as_it_takes_and_a_crash_loop_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd.unit(5), StartLimitBurst=. A failoverd that beats for a moment in each life would never be fenced."""
+    unit = dict(line.split("=", 1) for line in settings("failoverd.service") if "=" in line)
+    limit_s, burst = int(unit["StartLimitIntervalSec"]), int(unit["StartLimitBurst"])
+    assert limit_s / failoverd.RETRY_PAUSE_S < burst - 1
+    slept: list[float] = []
+    codes = iter((daemon.EXIT_FAILED, daemon.EXIT_CONFIGURATION, daemon.EXIT_FAILED))
+    monkeypatch.setattr(daemon, "run", lambda *_: next(codes))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_FAILED
+    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_CONFIGURATION
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_FAILED, "somebody waits at a terminal"
+    assert slept == [failoverd.RETRY_PAUSE_S]
 
 
 def test_a_heartbeat_in_a_container_is_not_this_node_s(tmp_path: Path) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from failover_kit import VERSION
 from failover_kit.manager import configfiles, daemon, host
 
 EXIT_BUG = 70
+
+RETRY_PAUSE_S = 3
+"""Before exit 1 under systemd, which starts it again at once and gives up at five starts in ten seconds
+(StartLimitBurst= of failoverd.service): what lacks may come, and no beat was sent."""
+
 # What --help says of each, and what failoverd(8) adds.
 EXIT_STATUS = (
     (0, "left in good order", "Told to end, it handed over or stopped its groups first. With --check: all right."),
@@ -61,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Run failoverd with ``argv`` (without the program's name)."""
     given = parser().parse_args(argv)
     options = daemon.Options(
@@ -78,8 +85,12 @@ def main(argv: Sequence[str]) -> int:
         metrics_file=given.metrics_file,
     )
     try:
-        return daemon.run(options, lambda text: print(f"failoverd: {text}", file=sys.stderr))
+        code = daemon.run(options, lambda text: print(f"failoverd: {text}", file=sys.stderr))
     except Exception:
         traceback.print_exc()
         print("failoverd: this is a bug in failover-kit; resources were left as they are", file=sys.stderr)
         return EXIT_BUG
+    asked = given.check or given.left
+    if code == daemon.EXIT_FAILED and not asked and "NOTIFY_SOCKET" in os.environ:
+        sleep(RETRY_PAUSE_S)
+    return code
