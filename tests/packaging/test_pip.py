@@ -100,3 +100,14 @@ def test_a_root_that_is_not_there_is_a_clear_error(tmp_path: pathlib.Path) -> No
     done = place(TOP / "bin" / "failoverctl", tmp_path / "no")
     assert done.returncode == 2
     assert done.stderr == f"failoverctl: {tmp_path}/no: no such directory; make it, or correct --root\n"
+
+
+def test_files_of_the_debian_package_are_left_to_it(tmp_path: pathlib.Path) -> None:
+    """dpkg would neither know of the change nor undo it."""
+    listing = tmp_path / "var/lib/dpkg/info/failover-kit-agents.list"
+    listing.parent.mkdir(parents=True)
+    listing.touch()
+    done = place(TOP / "bin" / "failoverctl", tmp_path)
+    assert done.returncode == 3
+    assert "remove the package first, or give another --root" in done.stderr
+    assert not (tmp_path / "usr").exists()

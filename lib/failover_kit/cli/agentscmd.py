@@ -23,6 +23,7 @@ LIBRARY = "usr/share/failover-kit/failover_kit"
 _OCF = "usr/lib/ocf/resource.d/failover-kit"
 _COMPAT = "usr/lib/failover-kit/compat"
 _PLUGINS = "usr/lib/stonith/plugins/external"
+_OF_DPKG = "var/lib/dpkg/info/failover-kit-agents.list"
 # Where a file goes, and where it stands in a checkout; a test compares with `make install`.
 FILES = {
     **{f"{_OCF}/{name}": f"ocf/{name}" for name in ("Filesystem", "IPaddr", "exportfs", "killnfsd", "nfsserver")},
@@ -63,6 +64,13 @@ def run(options: argparse.Namespace) -> int:
     if not os.path.isdir(root):
         print(f"failoverctl: {root}: no such directory; make it, or correct --root", file=sys.stderr)
         return ExitCode.USAGE.value
+    if os.path.exists(os.path.join(root, _OF_DPKG)):
+        print(
+            f"failoverctl: the package failover-kit-agents has its files below {root}; nothing was changed: remove "
+            "the package first, or give another --root",
+            file=sys.stderr,
+        )
+        return ExitCode.REFUSED.value
     os.umask(0o022)  # programs that root runs are nobody else's to write, and everybody's to read
     try:
         _copy_library(package, root)
