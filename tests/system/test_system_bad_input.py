@@ -121,6 +121,15 @@ def test_an_interface_that_has_no_address_yet_is_no_fault_of_the_files(node: Nod
     assert "interface nosuch0 has no IPv4 address here" in said
 
 
+def test_a_peer_s_address_that_cannot_be_derived_is_a_fault_of_the_files(node: Node) -> None:
+    """The interface has its address, and the name of the peer none there: another start would say the same."""
+    with (node.home / "ha.d" / "ha.cf").open("a") as file:
+        file.write("ucast eth1\n")
+    code, said = refused(node)
+    assert code == 6
+    assert "ucast eth1 without an address" in said
+
+
 def test_a_serial_device_that_is_a_file(node: Node) -> None:
     plain = node.home / "ttyS0"
     plain.touch()

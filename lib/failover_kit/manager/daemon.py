@@ -136,7 +136,8 @@ def check_host(options: Options) -> Checked:
     try:
         config = _resolved(config, node, peer)
     except ConfigError as error:
-        not_now += [str(problem) for problem in error.problems]
+        told = not_now if _without_an_address(config) else problems
+        told += [str(problem) for problem in error.problems]
     own = {str(address.ip) for ranges in host.own_networks().values() for address in ranges}
     own |= host.own_ipv6_addresses()
     links = configfiles.links_to_peer(config, own)
@@ -165,6 +166,15 @@ def _resolved(config: ClusterConfig, node: str, peer: str) -> ClusterConfig:
     if all(not isinstance(link, UcastLink) or link.peer_address is not None for link in config.links):
         return config  # nothing to derive: no name service is asked
     return configfiles.resolve_links(config, node, host.own_networks(), {peer: host.addresses_of(peer)})
+
+
+def _without_an_address(config: ClusterConfig) -> bool:
+    """Whether an interface that a peer's address is to be derived from has none itself: DHCP may be late."""
+    networks = host.own_networks()
+    return any(
+        isinstance(link, UcastLink) and link.peer_address is None and not networks.get(link.interface)
+        for link in config.links
+    )
 
 
 def _serial_problems(config: ClusterConfig) -> list[str]:
