@@ -156,7 +156,8 @@ def check_host(options: Options) -> Checked:
     if heartbeat:
         problems.append(heartbeat)
     if problems or not_now:
-        raise CannotStart(EXIT_CONFIGURATION if problems else EXIT_FAILED, *not_now, *problems)
+        lasting = problems or options.check_only  # who asks now wants to know of the files
+        raise CannotStart(EXIT_CONFIGURATION if lasting else EXIT_FAILED, *not_now, *problems)
     return Checked(
         node=node, peer=peer, loaded=loaded, config=config, links=links, plans=plans, agents=agents
     )
