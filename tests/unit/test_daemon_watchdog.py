@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from failover_kit.manager import daemon, host
-from failover_kit.manager.daemon import CannotStart, Checked, Daemon, Options
+from failover_kit.manager.daemon import Daemon
+from failover_kit.manager.hostcheck import CannotStart, Checked, Options
 from failover_kit.manager.logs import Log
 from failover_kit.manager.records import GroupRecord, NodeRecord
 from failover_kit.manager.store import Store

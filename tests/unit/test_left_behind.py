@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from failover_kit.manager import leftbehind
-from failover_kit.manager.daemon import Options, run
+from failover_kit.manager.daemon import run
+from failover_kit.manager.hostcheck import Options
 from failover_kit.manager.recordform import format_record
 from failover_kit.manager.records import GroupRecord, NodeRecord
 
@@ -51,7 +52,7 @@ def test_what_was_held_in_this_boot_is_named_with_the_remedy(
     stored(options, format_record(RECORD))
     code, said = left(options, monkeypatch)
     assert code == 7
-    assert said.startswith("failoverd has ended and may have left running here: cluster; start failoverd")
+    assert said.startswith("failoverd has ended and may have left running here: cluster; nothing else knows")
 
 
 def test_an_earlier_boot_s_groups_run_nowhere(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +85,13 @@ def test_one_that_runs_is_seen_by_its_socket_and_one_that_was_killed_is_not(
         listener.listen(1)
         assert left(options, monkeypatch)[0] == 3
     assert left(options, monkeypatch)[0] == 0, "the file of the socket is still there"
+
+
+def test_a_mark_without_a_record_still_counts(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody removed the state directory: systemd starts no Heartbeat for the mark, and this says why."""
+    leftbehind.mark(options.run_dir, ["cluster"])
+    code, said = left(options, monkeypatch)
+    assert code == 7 and "left running here: cluster; " in said
 
 
 def test_only_root_may_ask(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:

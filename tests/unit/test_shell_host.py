@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from failover_kit.cli import failoverd
-from failover_kit.manager import client, daemon, host, leftbehind
+from failover_kit.manager import client, daemon, host, hostcheck, leftbehind
 from failover_kit.manager.actions import Level
 from failover_kit.manager.actionspace import Cell, Entry, emptied
 from failover_kit.manager.logs import PENDING_LIMIT, Log
@@ -90,13 +90,13 @@ def test_a_passing_lack_is_tried_for_as_long_as_it_takes_and_a_crash_loop_is_giv
     limit_s, burst = int(unit["StartLimitIntervalSec"]), int(unit["StartLimitBurst"])
     assert limit_s / failoverd.RETRY_PAUSE_S < burst - 1
     slept: list[float] = []
-    codes = iter((daemon.EXIT_FAILED, daemon.EXIT_CONFIGURATION, daemon.EXIT_FAILED))
+    codes = iter((hostcheck.EXIT_FAILED, hostcheck.EXIT_CONFIGURATION, hostcheck.EXIT_FAILED))
     monkeypatch.setattr(daemon, "run", lambda *_: next(codes))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_FAILED
-    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_CONFIGURATION
+    assert failoverd.main((), sleep=slept.append) == hostcheck.EXIT_FAILED
+    assert failoverd.main((), sleep=slept.append) == hostcheck.EXIT_CONFIGURATION
     monkeypatch.delenv("NOTIFY_SOCKET")
-    assert failoverd.main((), sleep=slept.append) == daemon.EXIT_FAILED, "somebody waits at a terminal"
+    assert failoverd.main((), sleep=slept.append) == hostcheck.EXIT_FAILED, "somebody waits at a terminal"
     assert slept == [failoverd.RETRY_PAUSE_S]
 
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from failover_kit.cib.importedfences import DeviceLines
-from failover_kit.cib.model import Fate, Operation, Primitive, Remark, as_interval
-from failover_kit.cib.readxml import Found, FoundGroup, Reader, as_bool, as_score
+from failover_kit.cib.model import Fate, Operation, Primitive, Remark, as_bool, as_interval
+from failover_kit.cib.readxml import Found, FoundGroup, Reader, as_score
 from failover_kit.cib.resources import Agents
 from failover_kit.manager import hacf, haresources
 from failover_kit.manager.callers import OUR_PROVIDER

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
-from failover_kit.cib.model import FORGET_FAILURES_MS, Fate, Remark, as_interval, names
+from failover_kit.cib.model import FORGET_FAILURES_MS, Fate, Remark, as_bool, as_interval, names
 
 _READ = names("crm_config nodes resources constraints rsc_defaults op_defaults fencing-topology")
 _META = names("target-role is-managed maintenance")  # what is idle by them was left out by the reader
@@ -47,7 +47,7 @@ def _of_node(node: str, pair: etree._Element) -> Remark:
 
 
 def _on(pair: etree._Element) -> bool:
-    return pair.get("value", "").lower() in ("true", "on", "yes", "y", "1")
+    return as_bool(pair.get("value", "")) is True
 
 
 def of_meta(what: str, meta: tuple[tuple[str, str], ...], *, in_a_group: bool) -> Iterator[Remark]:
@@ -76,8 +76,7 @@ def of_operation(what: str, facts: Mapping[str, str], parameters: Mapping[str, s
         yield Remark(Fate.CHANGED, f"{what} on-fail={on_fail}", "what follows a failure is fixed")
     if facts.get("role", "").lower() == "stopped":
         yield Remark(Fate.DROPPED, f"{what} role={facts['role']}", "a group that does not run is not monitored")
-    disabled = facts.get("enabled", "true").lower() in ("false", "off", "no", "n", "0")
-    if disabled and facts.get("name") != "monitor":
+    if as_bool(facts.get("enabled", "true")) is False and facts.get("name") != "monitor":
         yield Remark(Fate.CHANGED, f"{what} enabled={facts['enabled']}", "here every resource starts and stops")
     for name, value in facts.items():
         if name not in _OP:

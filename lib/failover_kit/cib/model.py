@@ -137,6 +137,14 @@ def as_interval(value_ms: int) -> str:
     return f"{value_ms // 1000}s" if value_ms % 1000 == 0 else f"{value_ms}ms"
 
 
+def as_bool(text: str) -> bool | None:
+    """A truth value as Pacemaker reads one; None for what is none."""
+    word = text.strip().lower()
+    if word in ("true", "on", "yes", "y", "1"):
+        return True
+    return False if word in ("false", "off", "no", "n", "0") else None
+
+
 def whole_seconds(value_ms: int) -> int:
     """The time in ms, up to whole seconds: Pacemaker cuts properties down to them, pcs 0.11 refuses a fraction."""
     return -(-value_ms // 1000) * 1000

@@ -14,7 +14,7 @@ from lxml import etree
 
 from failover_kit.cib import leftovers
 from failover_kit.cib.hostmap import victims
-from failover_kit.cib.model import Fate, Fence, Operation, Primitive, Remark
+from failover_kit.cib.model import Fate, Fence, Operation, Primitive, Remark, as_bool
 from failover_kit.manager.config import is_secret_name
 
 LIMIT = 1000
@@ -364,14 +364,6 @@ def as_score(text: str) -> int:
     if body.upper() == "INFINITY":
         return sign * _MOST
     return sign * min(int(body), _MOST) if body.isascii() and body.isdigit() and len(body) < 10 else 0
-
-
-def as_bool(text: str) -> bool | None:
-    """A truth value as Pacemaker reads one; None for what is none."""
-    word = text.strip().lower()
-    if word in ("true", "on", "yes", "y", "1"):
-        return True
-    return False if word in ("false", "off", "no", "n", "0") else None
 
 
 def as_ms(text: str) -> int | None:

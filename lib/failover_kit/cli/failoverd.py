@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from failover_kit import VERSION
-from failover_kit.manager import configfiles, daemon, host
+from failover_kit.manager import configfiles, daemon, host, hostcheck
 
 EXIT_BUG = 70
 
@@ -21,12 +21,12 @@ RETRY_PAUSE_S = 3
 # What --help says of each, and what failoverd(8) adds.
 EXIT_STATUS = (
     (0, "left in good order", "Told to end, it handed over or stopped its groups first. With --check: all right."),
-    (daemon.EXIT_FAILED, "cannot run here", "This node lacks something; the reason stands on stderr."),
+    (hostcheck.EXIT_FAILED, "cannot run here", "This node lacks something; the reason stands on stderr."),
     (2, "usage", "An option is unknown or lacks its value."),
-    (daemon.EXIT_SECOND, "a failoverd runs already", "With this state directory, on this node."),
-    (daemon.EXIT_PERMISSION, "not root", "It mounts, sets addresses and cuts power, so it runs as root."),
-    (daemon.EXIT_CONFIGURATION, "configuration", "All that is wrong in the files was said, each with its line."),
-    (daemon.EXIT_LEFT, "something is left", "With --left: one that ended may have left groups running here."),
+    (hostcheck.EXIT_SECOND, "a failoverd runs already", "With this state directory, on this node."),
+    (hostcheck.EXIT_PERMISSION, "not root", "It mounts, sets addresses and cuts power, so it runs as root."),
+    (hostcheck.EXIT_CONFIGURATION, "configuration", "All that is wrong in the files was said, each with its line."),
+    (hostcheck.EXIT_LEFT, "something is left", "With --left: one that ended may have left groups running here."),
     (EXIT_BUG, "a bug", "Resources were left as they are; the next failoverd adopts them."),
 )
 
@@ -41,8 +41,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--config-dir", default=configfiles.CONFIG_DIR, help="ha.cf, haresources, authkeys (%(default)s)"
     )
-    options.add_argument("--state-dir", default=daemon.STATE_DIR, help="what must survive a reboot (%(default)s)")
-    options.add_argument("--run-dir", default=daemon.RUN_DIR, help="the control socket (%(default)s)")
+    options.add_argument(
+        "--state-dir", default=hostcheck.STATE_DIR, help="what must survive a reboot (%(default)s)"
+    )
+    options.add_argument("--run-dir", default=hostcheck.RUN_DIR, help="the control socket (%(default)s)")
     options.add_argument("--node", default="", help="this node's name in ha.cf (uname -n)")
     options.add_argument(
         "--boot-id-file", default=host.BOOT_ID_FILE, help="holds a word that is new at each boot (%(default)s)"
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str], *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Run failoverd with ``argv`` (without the program's name)."""
     given = parser().parse_args(argv)
-    options = daemon.Options(
+    options = hostcheck.Options(
         config_dir=given.config_dir,
         state_dir=given.state_dir,
         run_dir=given.run_dir,
@@ -91,6 +93,6 @@ def main(argv: Sequence[str], *, sleep: Callable[[float], None] = time.sleep) ->
         print("failoverd: this is a bug in failover-kit; resources were left as they are", file=sys.stderr)
         return EXIT_BUG
     asked = given.check or given.left
-    if code == daemon.EXIT_FAILED and not asked and "NOTIFY_SOCKET" in os.environ:
+    if code == hostcheck.EXIT_FAILED and not asked and "NOTIFY_SOCKET" in os.environ:
         sleep(RETRY_PAUSE_S)
     return code

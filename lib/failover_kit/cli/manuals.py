@@ -10,7 +10,7 @@ from failover_kit.cli.manpage import Example, Manual, commands_of, options_of, p
 from failover_kit.fence.metadata import LONGDESC, SHORTDESC
 from failover_kit.fence.operation import EXIT_FAILED, EXIT_OFF, EXIT_OK
 from failover_kit.fence.options import OPTIONS, Option
-from failover_kit.manager import client, daemon
+from failover_kit.manager import client, hostcheck
 from failover_kit.manager.configfiles import CONFIG_DIR, EXAMPLES
 from failover_kit.spec.roff import definitions, literal, prose
 
@@ -107,7 +107,7 @@ failoverd that is killed leaves what runs alone, and the next one adopts it.
     files=(
         *_CONFIGURATION,
         (f"{CONFIG_DIR}/alerts.d", "Executables that are run for alerts."),
-        (f"{daemon.STATE_DIR}/state", "What must survive a reboot: who may run what."),
+        (f"{hostcheck.STATE_DIR}/state", "What must survive a reboot: who may run what."),
         _JOURNAL,
         (client.DEFAULT_SOCKET, "Where failoverctl asks."),
         (EXAMPLES, "Examples of the three files, and a script for init without systemd."),

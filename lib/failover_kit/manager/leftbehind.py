@@ -68,6 +68,18 @@ def mark(run_dir: str, groups: list[str]) -> None:
             file.write("".join(f"{name}\n" for name in groups))
 
 
+def marked(run_dir: str) -> list[str]:
+    """The groups that the mark names; none without one. Unreadable."""
+    path = os.path.join(run_dir, MARK)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Unreadable(f"{path} could not be read: {error.strerror}") from None
+
+
 def unmark(run_dir: str) -> None:
     """A failoverd runs again, and its socket says so."""
     with contextlib.suppress(OSError):
